@@ -1,0 +1,77 @@
+# Installs what the chosen suites need and says so. Sourced by ./test.
+
+needs() { # needs SUITE-REGEX SUITES…: is one of the suites among those?
+  local pattern=$1 suite; shift
+  for suite in "$@"; do [[ $suite =~ ^($pattern)$ ]] && return 0; done
+  return 1
+}
+
+install_for() {
+  command -v cargo >/dev/null || { echo "./test: cargo is missing; install Rust $(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)" >&2; return 1; }
+  command -v cc >/dev/null || { echo "./test: a C compiler is missing (Debian: gcc)" >&2; return 1; }
+  local packages=()
+  if needs 'store|evidence|api|gateway|attacks' "$@" && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+    packages+=(postgresql)
+  fi
+  if needs 'browser' "$@"; then
+    [ -x /usr/bin/chromium ] || packages+=(chromium fonts-dejavu-core)
+    [ -x /usr/bin/chromedriver ] || packages+=(chromium-driver)
+  fi
+  if needs 'keys' "$@"; then
+    [ -e /usr/lib/softhsm/libsofthsm2.so ] || packages+=(softhsm2)
+  fi
+  if needs 'clients|browser' "$@"; then
+    command -v node >/dev/null || packages+=(nodejs)
+    command -v npm >/dev/null || packages+=(npm)
+  fi
+  if needs 'clients|browser|api|attacks' "$@"; then
+    python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
+  fi
+  if [ ${#packages[@]} -gt 0 ]; then
+    echo "installing Debian packages: ${packages[*]}"
+    if [ "$(id -u)" -ne 0 ]; then
+      echo "./test: run this first:  sudo apt-get install -y --no-install-recommends ${packages[*]}" >&2
+      return 1
+    fi
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || return 1
+  fi
+  if needs 'clients|browser|api|attacks' "$@"; then python_environment || return 1; fi
+  if needs 'clients|browser' "$@"; then node_packages || return 1; fi
+  if needs 'store|evidence|api|gateway|attacks' "$@"; then
+    COUNTERSIGN_TEST_POSTGRES_URL=$(postgres_start) || { echo "./test: PostgreSQL did not start" >&2; return 1; }
+    export COUNTERSIGN_TEST_POSTGRES_URL
+    echo "PostgreSQL for the tests: started"
+  fi
+}
+
+# A stamp of the requirements' text makes a second run free.
+python_environment() {
+  local want have; want=$(sha256sum < tests/python/requirements.txt)
+  have=$(cat "$CACHE/venv/.requirements" 2>/dev/null || true)
+  if [ "$want" != "$have" ]; then
+    echo "installing a Python environment: $(tr '\n' ' ' < tests/python/requirements.txt)"
+    rm -rf "$CACHE/venv"
+    python3 -m venv "$CACHE/venv" && "$CACHE/venv/bin/pip" install -q --disable-pip-version-check -r tests/python/requirements.txt || return 1
+    echo "$want" > "$CACHE/venv/.requirements"
+  fi
+  export COUNTERSIGN_TEST_PYTHON=$CACHE/venv/bin/python
+  if [ ! -s "$CACHE/botocore/$(sha256sum < tests/python/requirements.txt | cut -c1-16)" ]; then
+    mkdir -p "$CACHE/botocore"
+    "$COUNTERSIGN_TEST_PYTHON" tests/lib/export_models.py "$CACHE/botocore" || return 1
+    date > "$CACHE/botocore/$(sha256sum < tests/python/requirements.txt | cut -c1-16)"
+  fi
+  export COUNTERSIGN_BOTOCORE_DATA=$CACHE/botocore
+}
+
+node_packages() {
+  local want have; want=$(sha256sum < tests/node/package.json)
+  have=$(cat "$CACHE/node/.packages" 2>/dev/null || true)
+  if [ "$want" != "$have" ]; then
+    echo "installing npm packages: $(node -p 'Object.entries(require("./tests/node/package.json").dependencies).map(([n,v])=>n+"@"+v).join(" ")')"
+    rm -rf "$CACHE/node"; mkdir -p "$CACHE/node"
+    cp tests/node/package.json "$CACHE/node/"
+    (cd "$CACHE/node" && npm install --ignore-scripts --no-audit --no-fund --silent) || return 1
+    echo "$want" > "$CACHE/node/.packages"
+  fi
+  export COUNTERSIGN_TEST_NODE_MODULES=$CACHE/node/node_modules
+}

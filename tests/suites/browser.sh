@@ -1,0 +1,2 @@
+# Headless Chromium.
+cargo_tests -p e2e --test it browser::
