@@ -1,0 +1,98 @@
+//! A transaction of either engine.
+
+use sqlx::{SqlSafeStr, SqlStr};
+
+use crate::pool::{Pool, assembled, postgres_query, sqlite_query};
+use crate::{Engine, Result, Row, Value, row};
+
+/// A transaction. [`Transaction::commit`] keeps its work, dropping it rolls back.
+#[derive(Debug)]
+pub struct Transaction {
+    inner: Inner,
+    pool: Pool,
+    changed: bool,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+impl Transaction {
+    pub(crate) fn sqlite(pool: Pool, inner: sqlx::Transaction<'static, sqlx::Sqlite>) -> Self {
+        Self { inner: Inner::Sqlite(inner), pool, changed: false }
+    }
+
+    pub(crate) fn postgres(pool: Pool, inner: sqlx::Transaction<'static, sqlx::Postgres>) -> Self {
+        Self { inner: Inner::Postgres(inner), pool, changed: false }
+    }
+
+    /// The engine behind the transaction.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.pool.engine()
+    }
+
+    /// Runs a statement; answers the number of rows it changed.
+    pub async fn execute(&mut self, sql: &'static str, params: Vec<Value>) -> Result<u64> {
+        self.run(sql.into_sql_str(), params).await
+    }
+
+    /// As [`Transaction::execute`], for SQL put together at run time from constants (multi-row inserts).
+    /// Never pass text that came from outside.
+    pub async fn execute_text(&mut self, sql: String, params: Vec<Value>) -> Result<u64> {
+        self.run(assembled(sql), params).await
+    }
+
+    async fn run(&mut self, sql: SqlStr, params: Vec<Value>) -> Result<u64> {
+        match &mut self.inner {
+            Inner::Sqlite(tx) => Ok(sqlite_query(sql, params).execute(&mut **tx).await?.rows_affected()),
+            Inner::Postgres(tx) => Ok(postgres_query(sql, params).execute(&mut **tx).await?.rows_affected()),
+        }
+    }
+
+    /// Runs several statements without parameters, as a migration has them.
+    pub(crate) async fn run_script(&mut self, sql: &'static str) -> Result<()> {
+        match &mut self.inner {
+            Inner::Sqlite(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop)?,
+            Inner::Postgres(tx) => sqlx::raw_sql(sql).execute(&mut **tx).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// The first row, if any.
+    pub async fn fetch_optional(&mut self, sql: &'static str, params: Vec<Value>) -> Result<Option<Row>> {
+        Ok(self.fetch_all(sql, params).await?.into_iter().next())
+    }
+
+    /// All rows.
+    pub async fn fetch_all(&mut self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>> {
+        match &mut self.inner {
+            Inner::Sqlite(tx) => {
+                let rows = sqlite_query(sql.into_sql_str(), params).fetch_all(&mut **tx).await?;
+                Ok(rows.into_iter().map(|row| Row(row::Engine::Sqlite(row))).collect())
+            }
+            Inner::Postgres(tx) => {
+                let rows = postgres_query(sql.into_sql_str(), params).fetch_all(&mut **tx).await?;
+                Ok(rows.into_iter().map(|row| Row(row::Engine::Postgres(row))).collect())
+            }
+        }
+    }
+
+    /// Makes the work durable, and wakes this process's change feed when a change was recorded.
+    pub async fn commit(self) -> Result<()> {
+        match self.inner {
+            Inner::Sqlite(tx) => tx.commit().await?,
+            Inner::Postgres(tx) => tx.commit().await?,
+        }
+        if self.changed {
+            self.pool.0.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn mark_changed(&mut self) {
+        self.changed = true;
+    }
+}
