@@ -1,1 +1,26 @@
-//! Harness for the end-to-end tests.
+//! The system from outside: the built binary, people with browsers, programs with keys.
+//!
+//! A test reads as who does what: `let alice = Person::new(&system, "alice"); alice.logs_in().await; …`. Nothing here
+//! reaches into the product; only its command line, its ports and its stable page hooks are used.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a harness panics when the system under test is not as expected"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests read their environment and keep their own HTTP client and clock"
+)]
+
+pub mod chromium;
+pub mod cli;
+pub mod http_browser;
+pub mod oidc_provider;
+pub mod person;
+pub mod python;
+pub mod sse;
+pub mod system;
+
+pub use http_browser::{HttpBrowser, Page};
+pub use person::Person;
+pub use system::System;

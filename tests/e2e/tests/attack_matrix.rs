@@ -55,7 +55,11 @@ fn covered_rows_name_a_test_that_exists() {
         match (row.state == State::Covered, row.test) {
             (true, Some(test)) => {
                 let (file, function) = test.split_once("::").expect("path::function");
-                assert!(function.starts_with(&prefix(&row.id)), "{}: {function} is not named for its row", row.id);
+                assert!(
+                    function.starts_with(&prefix(&row.id)),
+                    "{}: {function} is not named for its row",
+                    row.id
+                );
                 let source = fs::read_to_string(root().join(file))
                     .unwrap_or_else(|error| panic!("{}: {file}: {error}", row.id));
                 let position = source
@@ -65,7 +69,10 @@ fn covered_rows_name_a_test_that_exists() {
                 assert!(head.contains("test"), "{}: {function} is not a test", row.id);
                 assert!(!head.contains("ignore"), "{}: {function} is ignored", row.id);
             }
-            (true, None) => panic!("{} ({}) claims to be covered and names no test", row.id, row.owner),
+            (true, None) => panic!(
+                "{} ({}) claims to be covered and names no test",
+                row.id, row.owner
+            ),
             (false, Some(test)) => panic!("{} is open but names {test}", row.id),
             (false, None) => {}
         }

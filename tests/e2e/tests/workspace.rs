@@ -14,7 +14,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("outbound", &[]),
     ("web", &["crypto", "outbound"]),
     ("oauth", &["crypto", "outbound"]),
-    ("identity", &["api", "audit", "crypto", "db", "oauth", "outbound", "web"]),
+    (
+        "identity",
+        &["api", "audit", "crypto", "db", "oauth", "outbound", "web"],
+    ),
     ("gateway", &["audit", "crypto", "db", "oauth", "outbound", "web"]),
     ("binding", &["api", "crypto", "outbound", "web"]),
     ("agent", &["api", "crypto", "outbound", "web"]),
@@ -22,8 +25,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "agent", "api", "audit", "binding", "crypto", "db", "gateway", "identity", "keys", "oauth",
-            "outbound", "playground", "web",
+            "agent",
+            "api",
+            "audit",
+            "binding",
+            "crypto",
+            "db",
+            "gateway",
+            "identity",
+            "keys",
+            "oauth",
+            "outbound",
+            "playground",
+            "web",
         ],
     ),
     ("e2e", &["api"]),
@@ -32,7 +46,11 @@ const ARROWS: &[(&str, &[&str])] = &[
 fn metadata() -> cargo_metadata::Metadata {
     MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"))
-        .other_options(vec!["--locked".into(), "--offline".into(), "--all-features".into()])
+        .other_options(vec![
+            "--locked".into(),
+            "--offline".into(),
+            "--all-features".into(),
+        ])
         .exec()
         .expect("cargo metadata")
 }
@@ -45,10 +63,15 @@ fn short(name: &str) -> &str {
 #[test]
 fn no_crate_points_against_the_arrows() {
     let metadata = metadata();
-    let members: BTreeSet<&str> =
-        metadata.workspace_packages().iter().map(|package| short(package.name.as_str())).collect();
-    let table: BTreeMap<&str, BTreeSet<&str>> =
-        ARROWS.iter().map(|(name, uses)| (*name, uses.iter().copied().collect())).collect();
+    let members: BTreeSet<&str> = metadata
+        .workspace_packages()
+        .iter()
+        .map(|package| short(package.name.as_str()))
+        .collect();
+    let table: BTreeMap<&str, BTreeSet<&str>> = ARROWS
+        .iter()
+        .map(|(name, uses)| (*name, uses.iter().copied().collect()))
+        .collect();
     assert_eq!(
         members,
         table.keys().copied().collect::<BTreeSet<_>>(),
@@ -64,7 +87,10 @@ fn no_crate_points_against_the_arrows() {
             .filter(|dependency| members.contains(dependency))
             .collect();
         let forbidden: Vec<_> = used.difference(&table[name]).collect();
-        assert!(forbidden.is_empty(), "{name} uses {forbidden:?}, which the design does not allow it");
+        assert!(
+            forbidden.is_empty(),
+            "{name} uses {forbidden:?}, which the design does not allow it"
+        );
     }
 }
 
@@ -77,7 +103,10 @@ fn playground_never_shares_the_oauth_client_even_in_tests() {
         .find(|package| short(package.name.as_str()) == "playground")
         .expect("the playground is a member");
     assert!(
-        playground.dependencies.iter().all(|dependency| short(&dependency.name) != "oauth"),
+        playground
+            .dependencies
+            .iter()
+            .all(|dependency| short(&dependency.name) != "oauth"),
         "client and server mistakes must not cancel out"
     );
 }

@@ -1,0 +1,159 @@
+//! Headless Chromium through its own driver.
+
+use std::{
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use thirtyfour::prelude::*;
+
+use crate::oidc_provider::free_port;
+
+/// How long an element may take to appear on a busy machine.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A browser window with an empty profile. Dropped, driver and browser end.
+pub struct Chromium {
+    /// The window.
+    pub driver: WebDriver,
+    process: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Chromium {
+    /// Opens one. `javascript` off shows what people see who have turned it off.
+    pub async fn open(javascript: bool) -> Self {
+        let port = free_port();
+        let process = Command::new("/usr/bin/chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts: run `./test browser`, which installs it");
+        let deadline = Instant::now() + WAIT;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "chromedriver does not listen");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let profile = tempfile::tempdir().expect("a profile directory");
+        let mut capabilities = DesiredCapabilities::chrome();
+        capabilities
+            .set_binary("/usr/bin/chromium")
+            .expect("a capability");
+        for argument in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--window-size=1280,900",
+        ] {
+            capabilities.add_arg(argument).expect("a capability");
+        }
+        capabilities
+            .add_arg(&format!("--user-data-dir={}", profile.path().display()))
+            .expect("a capability");
+        if !javascript {
+            capabilities
+                .add_experimental_option(
+                    "prefs",
+                    serde_json::json!({ "profile.managed_default_content_settings.javascript": 2 }),
+                )
+                .expect("a capability");
+        }
+        let driver = WebDriver::new(&format!("http://127.0.0.1:{port}"), capabilities)
+            .await
+            .expect("Chromium starts");
+        Self {
+            driver,
+            process,
+            _profile: profile,
+        }
+    }
+
+    /// Waits for an element that is shown.
+    pub async fn find(&self, selector: &str) -> WebElement {
+        match self
+            .driver
+            .query(By::Css(selector))
+            .wait(WAIT, Duration::from_millis(100))
+            .first()
+            .await
+        {
+            Ok(element) => element,
+            Err(error) => {
+                let url = self
+                    .driver
+                    .current_url()
+                    .await
+                    .map(String::from)
+                    .unwrap_or_default();
+                let source = self.driver.source().await.unwrap_or_default();
+                panic!("no `{selector}` on {url}: {error}\n{source}")
+            }
+        }
+    }
+
+    /// Clicks it once it is there.
+    pub async fn click(&self, selector: &str) {
+        self.find(selector)
+            .await
+            .click()
+            .await
+            .expect("it can be clicked");
+    }
+
+    /// Types into it.
+    pub async fn types(&self, selector: &str, text: &str) {
+        self.find(selector)
+            .await
+            .send_keys(text)
+            .await
+            .expect("it takes text");
+    }
+
+    /// The page's visible text.
+    pub async fn text(&self) -> String {
+        self.find("body").await.text().await.expect("the body has text")
+    }
+
+    /// Waits until the page's visible text has this in it.
+    pub async fn shows(&self, text: &str) {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let shown = self.text().await;
+            if shown.contains(text) {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the page does not show {text:?}:\n{shown}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Saves a picture of the window when `COUNTERSIGN_SCREENSHOTS` names a directory.
+    pub async fn picture(&self, name: &str) {
+        if let Ok(directory) = std::env::var("COUNTERSIGN_SCREENSHOTS") {
+            let path = Path::new(&directory).join(format!("{name}.png"));
+            self.driver.screenshot(&path).await.expect("a picture");
+        }
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // The driver ends its browser when it is interrupted.
+        let _ = Command::new("kill")
+            .args(["-TERM", &self.process.id().to_string()])
+            .status();
+        let _ = self.process.wait();
+    }
+}

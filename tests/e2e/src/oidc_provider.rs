@@ -1,0 +1,88 @@
+//! npm `oidc-provider`, the certified OpenID provider, started for a test.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+/// A running provider. Dropped, it is killed.
+pub struct OidcProvider {
+    child: Child,
+    /// Its issuer: `http://127.0.0.1:PORT`.
+    pub issuer: String,
+}
+
+/// A registered client.
+pub struct Client<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its secret.
+    pub secret: &'a str,
+    /// Its exact redirect URIs.
+    pub redirect_uris: &'a [String],
+}
+
+/// A free port on loopback.
+#[must_use]
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .expect("a port")
+        .local_addr()
+        .expect("an address")
+        .port()
+}
+
+impl OidcProvider {
+    /// Starts it on a free port with these clients.
+    #[must_use]
+    pub fn start(port: u16, clients: &[Client<'_>]) -> Self {
+        let modules = std::env::var("COUNTERSIGN_TEST_NODE_MODULES")
+            .expect("COUNTERSIGN_TEST_NODE_MODULES: run `./test browser`, which installs the npm packages");
+        let issuer = format!("http://127.0.0.1:{port}");
+        let clients: Vec<Value> = clients
+            .iter()
+            .map(|client| {
+                json!({
+                    "client_id": client.id,
+                    "client_secret": client.secret,
+                    "redirect_uris": client.redirect_uris,
+                    "grant_types": ["authorization_code", "refresh_token"],
+                    "response_types": ["code"],
+                })
+            })
+            .collect();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/provider.mjs");
+        let mut child = Command::new("node")
+            .arg(script)
+            .arg(modules)
+            .arg(port.to_string())
+            .arg(Value::Array(clients).to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("node starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("it prints a line");
+        assert_eq!(line.trim(), "ready", "oidc-provider starts");
+        Self { child, issuer }
+    }
+
+    /// Its discovery document.
+    #[must_use]
+    pub fn discovery_url(&self) -> String {
+        format!("{}/.well-known/openid-configuration", self.issuer)
+    }
+}
+
+impl Drop for OidcProvider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
