@@ -38,7 +38,10 @@ impl Timestamp {
 
     /// Seconds since the epoch with their fraction, as AWS JSON APIs print times.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 stay below 2^53 until the year 2255")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "microseconds since 1970 stay below 2^53 until the year 2255"
+    )]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -131,9 +134,14 @@ pub type SharedClock = Arc<dyn Clock>;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the wall clock is read"
+    )]
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
         Timestamp(micros(since_epoch))
     }
 }
@@ -149,7 +157,14 @@ mod tests {
         assert_eq!(time.to_rfc3339(), "2015-08-30T12:36:00Z");
         assert_eq!(time.http_date(), "Sun, 30 Aug 2015 12:36:00 GMT");
         assert_eq!(Timestamp::parse_amz_date("20150830T123600Z"), Some(time));
-        for wrong in ["", "20150830T123600", "2015-08-30T12:36:00Z", "20151330T123600Z", "20150830t123600z", "+0150830T123600Z"] {
+        for wrong in [
+            "",
+            "20150830T123600",
+            "2015-08-30T12:36:00Z",
+            "20151330T123600Z",
+            "20150830t123600z",
+            "+0150830T123600Z",
+        ] {
             assert_eq!(Timestamp::parse_amz_date(wrong), None, "{wrong}");
         }
     }

@@ -1,8 +1,25 @@
-//! Versioned keys: rows that stores keep, and the unwrapped symmetric keys of one purpose.
+//! Versioned keys: the rows that stores keep, and the unwrapped symmetric keys of one purpose.
 
-use crate::key_provider::{KeyProvider, KeyProviderError};
-use crate::seal::{Aad, OpenError, Sealed};
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::aead;
+use secrecy::ExposeSecret as _;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::digest::{b64url, b64url_decode};
+use crate::jose::SigningKey;
+use crate::key_provider::{EncryptionContext, KeyProvider, KeyProviderError};
+use crate::random::{random_bytes, uuid_v4};
+use crate::seal::{Aad, OpenError, Sealed, hkdf_sha256, open_bytes, seal_bytes};
 use crate::{Clock, Random, SecretBytes, Timestamp};
+
+/// First byte of a sealed value; the key id follows as the 16 bytes of its UUID.
+const SEALED_VERSION: u8 = 1;
+/// First byte of a sealed token.
+const TOKEN_VERSION: u8 = 2;
+const HEADER: usize = 1 + 16;
 
 /// What a key is for. One purpose, one key (design D24).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +42,45 @@ pub enum KeyPurpose {
     Person,
 }
 
+impl KeyPurpose {
+    const ALL: [Self; 8] = [
+        Self::Vault,
+        Self::WorkloadAccessToken,
+        Self::Credential,
+        Self::UserTokenSigning,
+        Self::AlbHeaderSigning,
+        Self::Session,
+        Self::AuditSigning,
+        Self::Person,
+    ];
+
+    /// The stored name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Vault => "vault",
+            Self::WorkloadAccessToken => "workload-access-token",
+            Self::Credential => "credential",
+            Self::UserTokenSigning => "user-token-signing",
+            Self::AlbHeaderSigning => "alb-header-signing",
+            Self::Session => "session",
+            Self::AuditSigning => "audit-signing",
+            Self::Person => "person",
+        }
+    }
+}
+
+impl FromStr for KeyPurpose {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        Self::ALL
+            .into_iter()
+            .find(|purpose| purpose.as_str() == text)
+            .ok_or_else(|| KeyError::Name(text.to_owned()))
+    }
+}
+
 /// Where a key is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyState {
@@ -36,7 +92,30 @@ pub enum KeyState {
     Retired,
 }
 
-/// A key as a store keeps it.
+impl KeyState {
+    /// The stored name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Enabled => "enabled",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+impl FromStr for KeyState {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        [Self::Primary, Self::Enabled, Self::Retired]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| KeyError::Name(text.to_owned()))
+    }
+}
+
+/// A key as a store keeps it. Nothing in it is secret without the key provider.
 #[derive(Debug, Clone)]
 pub struct KeyRow {
     /// UUID; the `kid` of a signing key.
@@ -73,44 +152,65 @@ pub struct NewKey<'a> {
     pub version: i64,
 }
 
-impl KeyPurpose {
-    /// The stored name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        todo!()
-    }
-}
-
-impl std::str::FromStr for KeyPurpose {
-    type Err = KeyError;
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        todo!()
-    }
-}
-
-impl KeyState {
-    /// The stored name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        todo!()
-    }
-}
-
-impl std::str::FromStr for KeyState {
-    type Err = KeyError;
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        todo!()
-    }
-}
-
 impl KeyRow {
-    /// A new 256-bit key.
-    pub async fn generate_symmetric(provider: &dyn KeyProvider, random: &dyn Random, clock: &dyn Clock, new: NewKey<'_>) -> Result<Self, KeyError> {
-        todo!()
+    /// A new 256-bit key, in state primary.
+    pub async fn generate_symmetric(
+        provider: &dyn KeyProvider,
+        random: &dyn Random,
+        clock: &dyn Clock,
+        new: NewKey<'_>,
+    ) -> Result<Self, KeyError> {
+        let key = Zeroizing::new(random_bytes::<32>(random));
+        Self::wrap(provider, random, clock, new, key.as_ref()).await
     }
-    /// A new P-256 signing key.
-    pub async fn generate_es256(provider: &dyn KeyProvider, random: &dyn Random, clock: &dyn Clock, new: NewKey<'_>) -> Result<Self, KeyError> {
-        todo!()
+
+    /// A new P-256 signing key, in state primary. The key itself comes from the generator of AWS-LC, the id
+    /// from `random`.
+    pub async fn generate_es256(
+        provider: &dyn KeyProvider,
+        random: &dyn Random,
+        clock: &dyn Clock,
+        new: NewKey<'_>,
+    ) -> Result<Self, KeyError> {
+        let pkcs8 = SigningKey::generate_pkcs8();
+        Self::wrap(provider, random, clock, new, pkcs8.expose_secret()).await
+    }
+
+    async fn wrap(
+        provider: &dyn KeyProvider,
+        random: &dyn Random,
+        clock: &dyn Clock,
+        new: NewKey<'_>,
+        key: &[u8],
+    ) -> Result<Self, KeyError> {
+        let mut row = Self {
+            id: uuid_v4(random).to_string(),
+            account: new.account.to_owned(),
+            resource: new.resource.to_owned(),
+            purpose: new.purpose,
+            version: new.version,
+            state: KeyState::Primary,
+            wrapped: Vec::new(),
+            provider_key_id: provider.key_id(),
+            created_at: clock.now(),
+        };
+        row.wrapped = provider.wrap(key, &row.encryption_context()).await?;
+        Ok(row)
+    }
+
+    /// Unwraps the key. The caller checks what kind of key it is.
+    pub(crate) async fn unwrap(&self, provider: &dyn KeyProvider) -> Result<SecretBytes, KeyError> {
+        Ok(provider.unwrap(&self.wrapped, &self.encryption_context()).await?)
+    }
+
+    /// The state is not part of it: rotation changes the state and must not need the provider.
+    fn encryption_context(&self) -> EncryptionContext {
+        EncryptionContext::default()
+            .with("countersign:account", &self.account)
+            .with("countersign:key-id", &self.id)
+            .with("countersign:purpose", self.purpose.as_str())
+            .with("countersign:resource", &self.resource)
+            .with("countersign:version", &self.version.to_string())
     }
 }
 
@@ -124,48 +224,190 @@ pub enum KeyError {
     #[error("key {0} is not of the expected kind")]
     Kind(String),
     /// The rows are not of one account and purpose with exactly one primary key.
-    #[error("a keyring needs rows of one account and purpose with one primary key")]
+    #[error("a keyring needs rows of one account and purpose with exactly one primary key")]
     Rows,
     /// A stored name of a purpose or state is not known to this program.
-    #[error("{0:?} is no key purpose or state")]
+    #[error("{0:?} is no key purpose or key state")]
     Name(String),
 }
 
-/// The symmetric keys of one purpose and account.
-#[derive(Debug)]
-pub struct Keyring {}
+/// The symmetric keys of one purpose and account, unwrapped. The primary seals; all of them open.
+pub struct Keyring {
+    /// The primary first.
+    keys: Vec<Key>,
+}
+
+struct Key {
+    id: Uuid,
+    id_text: String,
+    secret: Zeroizing<[u8; 32]>,
+    token: aead::LessSafeKey,
+}
 
 impl Keyring {
     /// Unwraps all rows that are not retired.
     pub async fn unwrap(provider: &dyn KeyProvider, rows: &[KeyRow]) -> Result<Self, KeyError> {
-        todo!()
+        let first = rows.first().ok_or(KeyError::Rows)?;
+        let same = |row: &KeyRow| row.account == first.account && row.purpose == first.purpose;
+        let primaries = rows.iter().filter(|row| row.state == KeyState::Primary).count();
+        if primaries != 1 || !rows.iter().all(same) {
+            return Err(KeyError::Rows);
+        }
+        let mut keys = Vec::with_capacity(rows.len());
+        for row in rows.iter().filter(|row| row.state != KeyState::Retired) {
+            let key = Key::unwrap(provider, row).await?;
+            if row.state == KeyState::Primary {
+                keys.insert(0, key);
+            } else {
+                keys.push(key);
+            }
+        }
+        Ok(Self { keys })
     }
-    /// Seals under the primary key.
-    #[must_use]
-    pub fn seal(&self, random: &dyn Random, aad: &Aad, plaintext: &[u8]) -> Sealed {
-        todo!()
-    }
-    /// Opens a value sealed under any key of the ring.
-    pub fn open(&self, aad: &Aad, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
-        todo!()
-    }
+
     /// Id of the primary key.
     #[must_use]
     pub fn primary_id(&self) -> &str {
-        todo!()
+        &self.primary().id_text
     }
-    /// Seals a token that leaves the process (AES-256-GCM-SIV, base64url).
+
+    /// Seals a value for storage at the place `aad` names.
+    #[must_use]
+    pub fn seal(&self, random: &dyn Random, aad: &Aad, plaintext: &[u8]) -> Sealed {
+        let key = self.primary();
+        let mut sealed = key.header(SEALED_VERSION);
+        sealed.extend(seal_bytes(
+            &key.secret,
+            random,
+            &aad.under_key(&sealed),
+            plaintext,
+        ));
+        Sealed::from(sealed)
+    }
+
+    /// Opens a value sealed under any key of the ring, at the place where it was sealed.
+    pub fn open(&self, aad: &Aad, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+        let (key, header, rest) = self.key_of(SEALED_VERSION, sealed)?;
+        open_bytes(&key.secret, &aad.under_key(header), rest)
+    }
+
+    /// Id of the key a value was sealed under, so that rotation finds what is still to be re-sealed.
+    #[must_use]
+    pub fn sealing_key_id(sealed: &[u8]) -> Option<String> {
+        let id = sealed.get(1..HEADER)?;
+        Some(Uuid::from_slice(id).ok()?.to_string())
+    }
+
+    /// Seals a token that leaves the process: AES-256-GCM-SIV (RFC 8452), which stays safe should a nonce
+    /// ever repeat, as base64url. `aad` names account and kind of token.
+    ///
+    /// # Panics
+    /// When AWS-LC itself fails, as it does only on a broken machine.
     #[must_use]
     pub fn seal_token(&self, random: &dyn Random, aad: &Aad, plaintext: &[u8]) -> String {
-        todo!()
+        let key = self.primary();
+        let mut out = key.header(TOKEN_VERSION);
+        let associated = aead::Aad::from(aad.under_key(&out));
+        let nonce: [u8; aead::NONCE_LEN] = random_bytes(random);
+        out.extend_from_slice(&nonce);
+        let body = out.len();
+        out.extend_from_slice(plaintext);
+        let tag = key
+            .token
+            .seal_in_place_separate_tag(
+                aead::Nonce::assume_unique_for_key(nonce),
+                associated,
+                &mut out[body..],
+            )
+            .expect("AES-GCM-SIV seals any value that fits in memory");
+        out.extend_from_slice(tag.as_ref());
+        b64url(&out)
     }
-    /// Opens [`Self::seal_token`].
+
+    /// Opens what [`Self::seal_token`] returned. A token has exactly one accepted spelling.
     pub fn open_token(&self, aad: &Aad, token: &str) -> Result<SecretBytes, OpenError> {
-        todo!()
+        let bytes = b64url_decode(token).ok_or(OpenError::Malformed)?;
+        let (key, header, rest) = self.key_of(TOKEN_VERSION, &bytes)?;
+        let (nonce, ciphertext) = rest
+            .split_at_checked(aead::NONCE_LEN)
+            .ok_or(OpenError::Malformed)?;
+        let nonce = aead::Nonce::try_assume_unique_for_key(nonce).map_err(|_| OpenError::Malformed)?;
+        let mut buffer = ciphertext.to_vec();
+        let length = key
+            .token
+            .open_in_place(nonce, aead::Aad::from(aad.under_key(header)), &mut buffer)
+            .map_err(|_| OpenError::Authentication)?
+            .len();
+        buffer.truncate(length);
+        Ok(SecretBytes::from(buffer))
     }
-    /// A key for another use, derived from the primary key by HKDF.
+
+    /// A key for another use (for instance CSRF tokens), derived from the primary key by HKDF. It changes
+    /// when the key is rotated.
     #[must_use]
     pub fn derive(&self, label: &str) -> [u8; 32] {
-        todo!()
+        let mut out = [0; 32];
+        hkdf_sha256(
+            &self.primary().secret,
+            &[],
+            &[b"countersign derive v1 ", label.as_bytes()],
+            &mut out,
+        );
+        out
+    }
+
+    fn primary(&self) -> &Key {
+        &self.keys[0]
+    }
+
+    fn key_of<'s>(&self, version: u8, sealed: &'s [u8]) -> Result<(&Key, &'s [u8], &'s [u8]), OpenError> {
+        let (header, rest) = sealed.split_at_checked(HEADER).ok_or(OpenError::Malformed)?;
+        if header[0] != version {
+            return Err(OpenError::Malformed);
+        }
+        let key = self
+            .keys
+            .iter()
+            .find(|key| key.id.as_bytes() == &header[1..])
+            .ok_or(OpenError::UnknownKey)?;
+        Ok((key, header, rest))
     }
 }
+
+impl Key {
+    async fn unwrap(provider: &dyn KeyProvider, row: &KeyRow) -> Result<Self, KeyError> {
+        let kind = || KeyError::Kind(row.id.clone());
+        let id = Uuid::parse_str(&row.id).map_err(|_| kind())?;
+        let unwrapped = row.unwrap(provider).await?;
+        let secret: Zeroizing<[u8; 32]> =
+            Zeroizing::new(unwrapped.expose_secret().try_into().map_err(|_| kind())?);
+        let mut token = Zeroizing::new([0; 32]);
+        hkdf_sha256(&secret, &[], &[b"countersign token v1"], token.as_mut());
+        let token = aead::UnboundKey::new(&aead::AES_256_GCM_SIV, token.as_ref()).map_err(|_| kind())?;
+        Ok(Self {
+            id,
+            id_text: row.id.clone(),
+            secret,
+            token: aead::LessSafeKey::new(token),
+        })
+    }
+
+    fn header(&self, version: u8) -> Vec<u8> {
+        let mut header = Vec::with_capacity(256);
+        header.push(version);
+        header.extend_from_slice(self.id.as_bytes());
+        header
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.keys.iter().map(|key| &key.id_text))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+#[path = "keyring_tests.rs"]
+mod tests;

@@ -22,8 +22,8 @@ mod user_key;
 pub use clock::{Clock, SharedClock, SystemClock, Timestamp};
 pub use digest::{b64url, b64url_decode, constant_time_eq, hmac_sha256, sha256, sha256_parts};
 pub use jose::{
-    Algorithm, Jwk, JwkSet, JwtError, JwtPolicy, MAX_JWT_BYTES, SigningKey, SigningKeyError, Verified, peek_issuer,
-    verify_jwt,
+    Algorithm, Jwk, JwkSet, JwtError, JwtPolicy, MAX_JWT_BYTES, SigningKey, SigningKeyError, Verified,
+    peek_issuer, verify_jwt,
 };
 pub use json::{StrictJsonError, parse_strict_json};
 pub use key_provider::{BoxFuture, EncryptionContext, FileKeyProvider, KeyProvider, KeyProviderError};

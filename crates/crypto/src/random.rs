@@ -21,6 +21,10 @@ pub type SharedRandom = Arc<dyn Random>;
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where randomness is drawn"
+    )]
     fn fill(&self, out: &mut [u8]) {
         // Going on without randomness would be worse than ending the request, so this panics.
         aws_lc_rs::rand::fill(out).expect("the random generator of AWS-LC works");
@@ -54,8 +58,8 @@ pub fn uuid_v7(clock: &dyn Clock, random: &dyn Random) -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{ManualClock, SeededRandom};
     use crate::Timestamp;
+    use crate::testing::{ManualClock, SeededRandom};
 
     #[test]
     fn tokens_have_256_bits() {

@@ -46,7 +46,10 @@ impl SeededRandom {
     /// The stream of `seed`, from its beginning.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, counter: AtomicU64::new(0) }
+        Self {
+            seed,
+            counter: AtomicU64::new(0),
+        }
     }
 }
 

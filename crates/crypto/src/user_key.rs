@@ -83,7 +83,10 @@ impl<'de> Deserialize<'de> for UserKey {
 /// binding use behind an ALB and by which the start page recognises the person (design D11).
 #[must_use]
 pub fn published_user_id(issuer: &str, subject: &str) -> String {
-    format!("idp:{}", b64url(&sha256_parts(&[issuer.as_bytes(), subject.as_bytes()])))
+    format!(
+        "idp:{}",
+        b64url(&sha256_parts(&[issuer.as_bytes(), subject.as_bytes()]))
+    )
 }
 
 #[cfg(test)]
