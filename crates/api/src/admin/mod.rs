@@ -1,0 +1,46 @@
+//! Our extension (design D29): `POST /countersign/<Operation>`, signed for service `countersign`, authorized
+//! by actions `countersign:*`, which no `bedrock-agentcore:*` policy ever matches.
+
+pub mod create_access_key;
+pub mod create_principal;
+pub mod delete_access_key;
+pub mod delete_principal;
+pub mod delete_principal_policy;
+pub mod describe_authorization_session;
+pub mod explain_audit_record;
+pub mod get_grant;
+pub mod get_principal;
+pub mod get_principal_policy;
+pub mod list_access_keys;
+pub mod list_audit_records;
+pub mod list_grants;
+pub mod list_principals;
+pub mod list_stops;
+pub mod put_principal_policy;
+pub mod revoke_grant;
+mod shapes;
+pub mod start;
+pub mod stop;
+pub mod verify_audit;
+
+pub use create_access_key::CreateAccessKey;
+pub use create_principal::CreatePrincipal;
+pub use delete_access_key::DeleteAccessKey;
+pub use delete_principal::DeletePrincipal;
+pub use delete_principal_policy::DeletePrincipalPolicy;
+pub use describe_authorization_session::DescribeAuthorizationSession;
+pub use explain_audit_record::ExplainAuditRecord;
+pub use get_grant::GetGrant;
+pub use get_principal::GetPrincipal;
+pub use get_principal_policy::GetPrincipalPolicy;
+pub use list_access_keys::ListAccessKeys;
+pub use list_audit_records::ListAuditRecords;
+pub use list_grants::ListGrants;
+pub use list_principals::ListPrincipals;
+pub use list_stops::ListStops;
+pub use put_principal_policy::PutPrincipalPolicy;
+pub use revoke_grant::RevokeGrant;
+pub use shapes::{AccessKey, Grant, GrantState, LiveToken, Principal, SessionState, Stopped, SubjectKind};
+pub use start::Start;
+pub use stop::Stop;
+pub use verify_audit::VerifyAudit;

@@ -1,0 +1,44 @@
+//! `Stop`: stops a user, workload, provider, principal or the account within a second, on every replica.
+
+use serde::{Deserialize, Serialize};
+
+use super::shapes::{LiveToken, Stopped, SubjectKind, subject};
+use crate::validate::pattern;
+use crate::validate::{Checker, Validate};
+
+operation! {
+    /// Stops a user, workload, provider, principal or the account within a second, on every replica.
+    Stop: "countersign" "/countersign/Stop" => 200
+}
+
+/// The request body.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Input {
+    /// What kind of subject.
+    pub subject_kind: SubjectKind,
+    /// Which: a user as published id (`idp:…`), user key (64 hex digits) or the caller's own id; else a name; for the account its id.
+    pub subject: String,
+    /// Why, for the record; at most 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The response body.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// The stop.
+    pub stop: Stopped,
+    /// Tokens already released that are still alive.
+    pub live_tokens: Vec<LiveToken>,
+}
+
+impl Validate for Input {
+    fn validate(&self, check: &mut Checker) {
+        subject(check, self.subject_kind, &self.subject);
+        if let Some(reason) = &self.reason {
+            check.text("reason", reason, 1..=256, &pattern::PRINTABLE);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The rules of the service model, enforced where the SDKs do not: patterns, enums and maxima reach the
+//! server unchecked.
+//!
+//! Patterns are written out as predicates over characters. A regular expression engine would be one more
+//! thing to trust with hostile input, and the model's patterns are all this simple.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use crate::error::{ApiError, FieldError};
+
+/// An input that can check itself against the model.
+pub trait Validate {
+    /// Reports every broken rule to `check`.
+    fn validate(&self, check: &mut Checker);
+}
+
+/// Collects broken rules; at most [`Checker::MAX_ERRORS`] of them.
+#[derive(Debug, Default)]
+pub struct Checker {
+    path: Vec<String>,
+    errors: Vec<FieldError>,
+}
+
+impl Checker {
+    /// More errors than this help nobody and make the answer long.
+    pub const MAX_ERRORS: usize = 20;
+
+    /// No errors yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Fails if a rule was broken.
+    pub fn finish(self) -> Result<(), ApiError> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::fields(self.errors))
+        }
+    }
+
+    /// Records that `member` breaks the rule that `message` states. The message must not quote the value.
+    pub fn fail(&mut self, member: &str, message: impl Into<String>) {
+        if self.errors.len() < Self::MAX_ERRORS {
+            let mut name = self.path.join(".");
+            if !name.is_empty() && !member.is_empty() && !member.starts_with('[') {
+                name.push('.');
+            }
+            name.push_str(member);
+            self.errors.push(FieldError {
+                name,
+                message: message.into(),
+            });
+        }
+    }
+
+    /// Records `message` about `member` unless `holds`.
+    pub fn require(&mut self, holds: bool, member: &str, message: &str) {
+        if !holds {
+            self.fail(member, message);
+        }
+    }
+
+    /// Checks what `member` contains, with its name before every name reported meanwhile.
+    pub fn nested(&mut self, member: &str, validate: impl FnOnce(&mut Self)) {
+        self.path.push(member.to_owned());
+        validate(self);
+        self.path.pop();
+    }
+
+    /// The number of characters.
+    pub fn length(&mut self, member: &str, value: &str, length: RangeInclusive<usize>) {
+        if !length.contains(&value.chars().count()) {
+            self.out_of_range(member, &length, "characters");
+        }
+    }
+
+    /// Length, then pattern; one error at most.
+    pub fn text(&mut self, member: &str, value: &str, length: RangeInclusive<usize>, pattern: &Pattern) {
+        if !length.contains(&value.chars().count()) {
+            self.out_of_range(member, &length, "characters");
+        } else if !(pattern.matches)(value) {
+            self.fail(member, format!("must match {}", pattern.text));
+        }
+    }
+
+    /// A number's bounds.
+    pub fn range(&mut self, member: &str, value: i64, range: RangeInclusive<i64>) {
+        if !range.contains(&value) {
+            self.fail(
+                member,
+                format!("must be between {} and {}", range.start(), range.end()),
+            );
+        }
+    }
+
+    /// The number of items.
+    pub fn count(&mut self, member: &str, count: usize, range: RangeInclusive<usize>) {
+        if !range.contains(&count) {
+            self.out_of_range(member, &range, "items");
+        }
+    }
+
+    /// Each item of a list.
+    pub fn each<T>(&mut self, member: &str, items: &[T], mut validate: impl FnMut(&mut Self, &str, &T)) {
+        for (index, item) in items.iter().enumerate() {
+            validate(self, &format!("{member}[{index}]"), item);
+        }
+    }
+
+    fn out_of_range<T: Display>(&mut self, member: &str, range: &RangeInclusive<T>, unit: &str) {
+        self.fail(
+            member,
+            format!("must have {} to {} {unit}", range.start(), range.end()),
+        );
+    }
+}
+
+/// A pattern of the model: its text for the error message, and what it means.
+pub struct Pattern {
+    /// As the model writes it.
+    pub text: &'static str,
+    /// Whether the whole of a text matches.
+    pub matches: fn(&str) -> bool,
+}
+
+impl std::fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+/// The patterns of the service model that our operations use.
+pub mod pattern {
+    use super::Pattern;
+
+    fn all(text: &str, allowed: fn(u8) -> bool) -> bool {
+        !text.is_empty() && text.bytes().all(allowed)
+    }
+
+    /// `WorkloadIdentityNameType`.
+    pub const WORKLOAD_NAME: Pattern = Pattern {
+        text: "[A-Za-z0-9_.-]+",
+        matches: |text| all(text, |b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)),
+    };
+
+    /// `CredentialProviderName`.
+    pub const PROVIDER_NAME: Pattern = Pattern {
+        text: r"[a-zA-Z0-9\-_]+",
+        matches: |text| all(text, |b| b.is_ascii_alphanumeric() || b"-_".contains(&b)),
+    };
+
+    /// `CustomRequestKeyType`.
+    pub const CUSTOM_PARAMETER_NAME: Pattern = Pattern {
+        text: r"[a-zA-Z0-9\-_\.]+",
+        matches: |text| all(text, |b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
+    };
+
+    /// `RequestUri`.
+    pub const REQUEST_URI: Pattern = Pattern {
+        text: "urn:ietf:params:oauth:request_uri:[a-zA-Z0-9-._~]+",
+        matches: |text| {
+            text.strip_prefix("urn:ietf:params:oauth:request_uri:")
+                .is_some_and(|rest| all(rest, |b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)))
+        },
+    };
+
+    /// `ResourceOauth2ReturnUrlType`. `\w` and `\s` are taken as Unicode, as the service model's engines do.
+    pub const RETURN_URL: Pattern = Pattern {
+        text: r"\w+:(\/?\/?)[^\s]+",
+        matches: |text| {
+            text.split_once(':').is_some_and(|(scheme, rest)| {
+                !scheme.is_empty()
+                    && scheme.chars().all(|c| c.is_alphanumeric() || c == '_')
+                    && !rest.is_empty()
+                    && !rest.contains(char::is_whitespace)
+            })
+        },
+    };
+
+    /// `UserTokenType`. The model does not escape the dots, so any character separates.
+    pub const USER_TOKEN: Pattern = Pattern {
+        text: "[A-Za-z0-9-_=]+.[A-Za-z0-9-_=]+.[A-Za-z0-9-_=]+",
+        matches: user_token,
+    };
+
+    /// At most two separators can be outside the class; where there are fewer, characters of the class
+    /// serve as separators and only the length counts.
+    fn user_token(text: &str) -> bool {
+        let inside = |c: char| c.is_ascii_alphanumeric() || "-_=".contains(c);
+        let chars: Vec<char> = text.chars().collect();
+        let outside: Vec<usize> = (0..chars.len()).filter(|i| !inside(chars[*i])).collect();
+        let long_enough = chars.len() >= 5;
+        // `.` does not match a line feed.
+        let separators = outside.iter().all(|i| chars[*i] != '\n');
+        let last = chars.len().saturating_sub(1);
+        separators
+            && long_enough
+            && match outside.as_slice() {
+                [] => true,
+                // One real separator: the other one is any character of the class with a neighbour on each side.
+                [one] => (1..last).contains(one) && (*one >= 3 || last - one >= 3),
+                [one, two] => *one >= 1 && two - one >= 2 && *two < last,
+                _ => false,
+            }
+    }
+
+    /// `DiscoveryUrlType`.
+    pub const DISCOVERY_URL: Pattern = Pattern {
+        text: r"[^\s?#]+/\.well-known/(openid-configuration|oauth-authorization-server)(/[^\s?#]+)?",
+        matches: |text| {
+            let clean = |part: &str| {
+                !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == '?' || c == '#')
+            };
+            clean(text)
+                && text.match_indices("/.well-known/").any(|(at, marker)| {
+                    let rest = &text[at + marker.len()..];
+                    at > 0
+                        && ["openid-configuration", "oauth-authorization-server"]
+                            .iter()
+                            .any(|document| {
+                                rest.strip_prefix(document).is_some_and(|path| {
+                                    path.is_empty()
+                                        || path.strip_prefix('/').is_some_and(|path| !path.is_empty())
+                                })
+                            })
+                })
+        },
+    };
+
+    /// `TokenAuthMethod`.
+    pub const TOKEN_AUTH_METHOD: Pattern = Pattern {
+        text: "(client_secret_post|client_secret_basic)",
+        matches: |text| matches!(text, "client_secret_post" | "client_secret_basic"),
+    };
+
+    /// `TagKey` and `TagValue`, either of which may be empty as far as the pattern goes.
+    pub const TAG: Pattern = Pattern {
+        text: r"[a-zA-Z0-9\s._:/=+@-]*",
+        matches: |text| {
+            text.chars()
+                .all(|c| c.is_ascii_alphanumeric() || c.is_whitespace() || "._:/=+@-".contains(c))
+        },
+    };
+
+    /// An IAM user's name.
+    pub const PRINCIPAL_NAME: Pattern = Pattern {
+        text: r"[\w+=,.@-]+",
+        matches: |text| all(text, |b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b)),
+    };
+
+    /// An identifier of ours: grant, access key, audit record.
+    pub const ID: Pattern = Pattern {
+        text: "[A-Za-z0-9_-]+",
+        matches: |text| all(text, |b| b.is_ascii_alphanumeric() || b"_-".contains(&b)),
+    };
+
+    /// Printable text without control characters.
+    pub const PRINTABLE: Pattern = Pattern {
+        text: r"[^\x00-\x1F\x7F]*",
+        matches: |text| !text.contains(char::is_control),
+    };
+}
