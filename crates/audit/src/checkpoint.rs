@@ -1,0 +1,4 @@
+//! The signed statement over all heads.
+/// The file outside the database.
+#[derive(Debug)]
+pub struct CheckpointFile {}

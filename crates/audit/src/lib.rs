@@ -1,0 +1,32 @@
+//! The audit trail: what was done for whom, by whom and why not, so that anyone can check it.
+//!
+//! A [`Recorder`] writes [`Entry`]s as rows of `audit_record`. Each process start is a writer with a hash
+//! chain of its own; checkpoints over all heads are signed, and appended to a file outside the database.
+//! [`verify`] recomputes everything, [`explain`] tells how one token came to be used, [`tail`] lists.
+//! The format is in `docs/audit.md`.
+//!
+//! It refuses: to acknowledge a record before it is on disk, to store personal details in clear, and to let
+//! unauthenticated strangers fill the disk.
+
+mod checkpoint;
+mod checkpointer;
+mod entry;
+mod error;
+pub mod explain;
+mod person;
+mod record;
+mod recorder;
+mod refusals;
+mod schema;
+mod store;
+pub mod tail;
+pub mod verify;
+mod writer;
+
+pub use checkpoint::CheckpointFile;
+pub use entry::{Entry, Outcome};
+pub use error::AuditError;
+pub use person::{PersonKeys, forget};
+pub use record::{Personal, Record, RecordId};
+pub use recorder::{Recorder, RecorderConfig};
+pub use schema::MIGRATIONS;
