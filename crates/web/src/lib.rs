@@ -1,0 +1,22 @@
+//! What every listener of this product has in common: serving and drain, limits, page layout, security
+//! headers, Origin and CSRF checks, and the [`Person`] extractor.
+//!
+//! This crate holds no state that outlives the process, knows no route and decides nothing about who may
+//! do what; it refuses requests only for their form (Host, size, Origin, identity header).
+
+pub mod bind;
+pub mod cookie;
+pub mod csrf;
+pub mod drain;
+pub mod edge;
+pub mod form;
+pub mod page;
+pub mod person;
+pub mod security_headers;
+pub mod serve;
+
+pub use bind::bind_localhost;
+pub use drain::{Drain, DrainSignal};
+pub use edge::{Edge, ErrorFormat, HostAllowList, RequestId};
+pub use person::{Inbound, Person, PersonError, PersonVerifier};
+pub use serve::{Peer, ServeOptions, serve};
