@@ -1,0 +1,370 @@
+//! The command line. Names and exit codes are a stable contract: 0 done, 1 failed, 2 wrong usage.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+/// Lets an AI agent act for a person at other services: only with that person's proven consent, and leaving
+/// evidence that anyone can check.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// How commands print data.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// How the servers log to standard error. `RUST_LOG` selects what.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How data is printed.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// The response unchanged; lists of audit records one object a line.
+    Json,
+}
+
+/// How log lines are written.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything on this machine, with a login provider and a third-party service to play with.
+    Dev(Box<DevArgs>),
+    /// Run one role, or all of them, from a configuration file.
+    Serve(ServeArgs),
+    /// Ask a running server whether it is ready.
+    Health(HealthArgs),
+    /// Check, show or describe the configuration.
+    Config(ConfigArgs),
+    /// Look for what is wrong or dangerous in a configuration and its store.
+    Doctor(DoctorArgs),
+    /// Bring the databases of a configuration to this version.
+    Migrate(ConfigFile),
+    /// Workload identities: the agents.
+    #[command(subcommand)]
+    Workload(WorkloadCommand),
+    /// OAuth2 credential providers: the services that agents may be allowed into.
+    #[command(subcommand)]
+    Provider(ProviderCommand),
+    /// Principals: who may call the API.
+    #[command(subcommand)]
+    Principal(PrincipalCommand),
+    /// Access keys of principals.
+    #[command(subcommand)]
+    AccessKey(AccessKeyCommand),
+    /// Policies of principals.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Stop or start a person.
+    #[command(subcommand)]
+    User(StopCommand),
+    /// Stop or start the whole account.
+    #[command(subcommand)]
+    Account(StopCommand),
+    /// Grants: what people have consented to.
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// The audit chain: read it, explain it, verify it.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    /// Where the databases, keys and conversations live.
+    #[arg(long, value_name = "DIR", default_value = ".countersign")]
+    pub(crate) data: PathBuf,
+    /// The first of the ten ports that are used.
+    #[arg(long, value_name = "N", default_value_t = 8400, value_parser = clap::value_parser!(u16).range(1024..=65526))]
+    pub(crate) port_base: u16,
+    /// Write shell lines NAME=value for AWS SDKs to this file (mode 0600).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// The model behind the agent: auto, offline, or vendor:name[@URL].
+    #[arg(long, value_name = "MODEL", default_value = "auto")]
+    pub(crate) model: String,
+    /// Log people in at this OpenID provider (its issuer URL) instead of the playground's.
+    #[arg(long, value_name = "URL", requires_all = ["idp_client_id", "idp_client_secret"])]
+    pub(crate) idp: Option<Url>,
+    /// The client id registered at --idp.
+    #[arg(long, value_name = "ID", requires = "idp")]
+    pub(crate) idp_client_id: Option<String>,
+    /// The client secret registered at --idp, or a reference `env:NAME` or `file:PATH` to it.
+    #[arg(long, value_name = "SECRET", requires = "idp")]
+    pub(crate) idp_client_secret: Option<String>,
+}
+
+/// A role of the binary.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    Identity,
+    Gateway,
+    Binding,
+    Agent,
+    All,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// What to run.
+    #[arg(value_enum)]
+    pub(crate) role: Role,
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file. Each value can be overlaid by a variable such as COUNTERSIGN__GATEWAY__DATABASE__URL.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// The readiness URL to ask.
+    #[arg(long, default_value = "http://localhost:8409/readyz")]
+    pub(crate) url: Url,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read the file as `serve` would, and say what is wrong with it.
+    Check(ConfigFile),
+    /// Print the configuration with the environment's overlays, secrets as references.
+    Show(ConfigFile),
+    /// Print the commented default configuration: the reference of every key.
+    Default,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Also connect to the databases, keys and providers.
+    #[arg(long)]
+    pub(crate) deep: bool,
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+}
+
+/// Which page of a list to print.
+#[derive(Debug, Args)]
+pub(crate) struct Page {
+    /// At most this many items (the server's maximum applies).
+    #[arg(long, value_name = "N")]
+    pub(crate) max_results: Option<i32>,
+    /// Continue a list where the last answer's nextToken says.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) next_token: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkloadCommand {
+    /// Create a workload identity.
+    Create {
+        name: String,
+        /// A return URL that consent may come back to; give it once for each.
+        #[arg(long = "return-url", value_name = "URL")]
+        return_urls: Vec<String>,
+    },
+    /// Show one.
+    Get { name: String },
+    /// List them.
+    List(Page),
+    /// Replace the return URLs.
+    Update {
+        name: String,
+        #[arg(long = "return-url", value_name = "URL")]
+        return_urls: Vec<String>,
+    },
+    /// Delete it. Its grants can never be used again.
+    Delete { name: String },
+    /// Stop it: no token is minted for or released to it, on any replica, within a second.
+    Stop {
+        name: String,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let it go on.
+    Start { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProviderCommand {
+    /// Create an OAuth2 credential provider (CustomOauth2).
+    Create(ProviderConfig),
+    /// Show one.
+    Get { name: String },
+    /// List them.
+    List(Page),
+    /// Replace its configuration.
+    Update(ProviderConfig),
+    /// Delete it. Its grants can never be used again.
+    Delete { name: String },
+    /// Stop it: no token of this provider is released, on any replica, within a second.
+    Stop {
+        name: String,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let it go on.
+    Start { name: String },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProviderConfig {
+    pub(crate) name: String,
+    /// The metadata document: …/.well-known/openid-configuration or …/.well-known/oauth-authorization-server.
+    #[arg(long, value_name = "URL")]
+    pub(crate) discovery_url: String,
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: String,
+    /// The client secret as a reference: `env:NAME` or `file:PATH`, so that it is not in the process list.
+    #[arg(long, value_name = "REFERENCE")]
+    pub(crate) client_secret: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrincipalCommand {
+    /// Create a principal. It may do nothing until it has a policy.
+    Create { name: String },
+    /// Show one.
+    Get { name: String },
+    /// List them.
+    List(Page),
+    /// Delete it with its access keys and policy.
+    Delete { name: String },
+    /// Stop it: all its calls are refused, on any replica, within a second.
+    Stop {
+        name: String,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let it go on.
+    Start { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessKeyCommand {
+    /// Create an access key. The secret is shown once.
+    Create { principal: String },
+    /// List the keys of a principal, without secrets.
+    List { principal: String },
+    /// Delete one.
+    Delete { access_key_id: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Attach an AWS IAM policy document to a principal, replacing the one it has.
+    Update {
+        principal: String,
+        /// The policy document (JSON).
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// Accept a policy that joins asking for tokens with completing consent. Audited, and shown by doctor.
+        #[arg(long)]
+        break_glass: bool,
+    },
+    /// Show the policy of a principal.
+    Get { principal: String },
+    /// Remove it.
+    Delete { principal: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StopCommand {
+    /// Stop: nothing is minted, released, started, completed or refreshed, on any replica, within a second.
+    Stop {
+        /// For a person: the user key shown in audit records, or `id:USER` for a user id. For the account: its id.
+        subject: String,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let it go on.
+    Start { subject: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GrantCommand {
+    /// List grants.
+    List {
+        #[command(flatten)]
+        page: Page,
+        /// Only this workload's.
+        #[arg(long)]
+        workload: Option<String>,
+        /// Only this provider's.
+        #[arg(long)]
+        provider: Option<String>,
+    },
+    /// Show one: scopes, state, and why it will stop working or has.
+    Show { id: String },
+    /// Revoke it here and at the provider.
+    Revoke { id: String },
+}
+
+/// Where audit records are read from.
+#[derive(Debug, Args)]
+pub(crate) struct AuditSource {
+    /// Read the databases in this directory of `countersign dev`, running or stopped.
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(crate) data: Option<PathBuf>,
+    /// Read the databases of this configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print the newest records.
+    Tail {
+        #[command(flatten)]
+        source: AuditSource,
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        lines: u32,
+        /// Go on printing as records are written.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Print the chain login → consent → grant → token use that a record, request or grant belongs to.
+    Explain {
+        #[command(flatten)]
+        source: AuditSource,
+        /// A record id, request id or grant id.
+        id: String,
+    },
+    /// Recompute every hash and signature. Exits 1 and names the place if anything was changed.
+    Verify {
+        #[command(flatten)]
+        source: AuditSource,
+        /// Compare with checkpoints kept elsewhere: finds truncation, fork and roll-back.
+        #[arg(long, value_name = "CHECKPOINTS")]
+        against: Option<PathBuf>,
+    },
+}

@@ -1,0 +1,96 @@
+//! The configuration of a process: one TOML file, overlaid by variables, with secret references resolved.
+//!
+//! Each role owns its section; this module only puts them together. Unknown keys are refused by every section, and
+//! an error names the file, the key and the reason.
+
+mod overlay;
+pub(crate) mod secret_reference;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::{args::ConfigCommand, output};
+
+/// The commented default: the reference of every key, loaded by a test.
+pub(crate) const DEFAULT: &str = include_str!("default.toml");
+
+/// One file, all roles. A role that is not served may be absent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where the keys that wrap all other keys are.
+    pub(crate) keys: Keys,
+    /// `/healthz`, `/readyz`, `/metrics`.
+    #[serde(default)]
+    pub(crate) operations: Operations,
+    pub(crate) identity: Option<countersign_identity::Config>,
+    pub(crate) gateway: Option<countersign_gateway::Config>,
+    pub(crate) binding: Option<countersign_binding::Config>,
+    pub(crate) agent: Option<countersign_agent::Config>,
+}
+
+/// File key providers, one for each owner of secrets, so that the gateway cannot open the vault (design chapter 2).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keys {
+    /// The identity role's key file.
+    pub(crate) identity: Option<PathBuf>,
+    /// The gateway role's key file.
+    pub(crate) gateway: Option<PathBuf>,
+}
+
+/// The operations listener.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Operations {
+    /// Its address.
+    pub(crate) listen: String,
+}
+
+impl Default for Operations {
+    fn default() -> Self {
+        Self { listen: "localhost:8409".to_owned() }
+    }
+}
+
+/// Reads a configuration file as `serve` does.
+///
+/// # Errors
+/// Names the file, the key and the reason.
+pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
+    let mut table = overlaid(path)?;
+    let mut value = Value::Table(std::mem::take(&mut table));
+    secret_reference::resolve(&mut value, "").with_context(|| path.display().to_string())?;
+    parse(value).with_context(|| path.display().to_string())
+}
+
+/// The file with the environment's overlays, references unresolved.
+fn overlaid(path: &Path) -> anyhow::Result<Table> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut table: Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    overlay::from_environment(&mut table)?;
+    Ok(table)
+}
+
+fn parse(value: Value) -> anyhow::Result<Config> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        anyhow::anyhow!("key `{path}`: {}", error.into_inner().message())
+    })
+}
+
+/// `countersign config …`.
+pub(crate) fn command(command: &ConfigCommand) -> anyhow::Result<()> {
+    match command {
+        ConfigCommand::Check(file) => {
+            load(&file.config)?;
+            output::line(format!("{}: OK", file.config.display()));
+        }
+        ConfigCommand::Show(file) => output::line(toml::to_string_pretty(&overlaid(&file.config)?)?.trim_end()),
+        ConfigCommand::Default => output::line(DEFAULT.trim_end()),
+    }
+    Ok(())
+}

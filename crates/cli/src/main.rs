@@ -1,0 +1,54 @@
+//! The `countersign` binary: every role, their administration, and the composition of both.
+//!
+//! The only place that reads the environment, resolves secret references, prints, and decides exit codes.
+
+mod admin;
+mod args;
+mod audit;
+mod config;
+mod dev;
+mod doctor;
+mod health;
+mod migrate;
+mod operations;
+mod output;
+mod roles;
+mod serve;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use args::{AuditCommand, Cli, Command};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One crypto backend for TLS too (design D1). An error means a provider is already installed.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::failed(&anyhow::Error::from(error)),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => output::failed(&error),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Dev(args) => dev::run(*args, global).await?,
+        Command::Serve(args) => serve::run(args, global).await?,
+        Command::Health(args) => health::run(&args).await?,
+        Command::Config(args) => config::command(&args.command)?,
+        Command::Doctor(args) => return doctor::run(&args, global.output).await,
+        Command::Migrate(file) => migrate::run(&file).await?,
+        Command::Audit(AuditCommand::Verify { source, against }) => {
+            return audit::verify(&source, against.as_deref(), global.output).await;
+        }
+        Command::Audit(command) => audit::run(command, global.output).await?,
+        command => admin::run(command, global.output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
