@@ -105,11 +105,18 @@ impl Freshness {
 impl ChangeFeed {
     /// Starts following. Subscribe before filling a cache: only later changes are delivered.
     pub async fn start(pool: Pool) -> Result<Self> {
-        let freshness = Arc::new(Freshness { origin: Instant::now(), polled: AtomicU64::new(0) });
+        let freshness = Arc::new(Freshness {
+            origin: Instant::now(),
+            polled: AtomicU64::new(0),
+        });
         let cursor = Cursor::at_end(&pool).await?;
         let (sender, _) = broadcast::channel(CHANNEL);
         let task = tokio::spawn(follow(pool, cursor, sender.clone(), Arc::clone(&freshness)));
-        Ok(Self(Arc::new(Shared { sender, freshness, task })))
+        Ok(Self(Arc::new(Shared {
+            sender,
+            freshness,
+            task,
+        })))
     }
 
     /// Changes from now on. A receiver that lags (`RecvError::Lagged`) empties its caches, as it does on
@@ -126,7 +133,12 @@ impl ChangeFeed {
     }
 }
 
-async fn follow(pool: Pool, mut cursor: Cursor, sender: broadcast::Sender<Change>, freshness: Arc<Freshness>) {
+async fn follow(
+    pool: Pool,
+    mut cursor: Cursor,
+    sender: broadcast::Sender<Change>,
+    freshness: Arc<Freshness>,
+) {
     let mut purge = Purge::default();
     loop {
         let began = Instant::now();
@@ -176,10 +188,22 @@ impl Cursor {
         let rows = pool
             .fetch_all("SELECT seq FROM change ORDER BY seq DESC LIMIT $1", params![PAGE])
             .await?;
-        let seen = rows.iter().map(|row| row.int("seq")).collect::<Result<BTreeSet<_>>>()?;
-        let low = seen.first().map_or(0, |first| first - 1);
+        let seen = rows
+            .iter()
+            .map(|row| row.int("seq"))
+            .collect::<Result<BTreeSet<_>>>()?;
+        // In a young table the oldest row may itself have overtaken one that is under way. In an old one it
+        // was written minutes or a thousand changes ago.
+        let low = seen
+            .first()
+            .map_or(0, |&first| if first <= PAGE { 0 } else { first - 1 });
         let highest = seen.last().copied().unwrap_or(0);
-        let mut cursor = Self { low, highest, seen, gap_since: None };
+        let mut cursor = Self {
+            low,
+            highest,
+            seen,
+            gap_since: None,
+        };
         cursor.advance();
         Ok(cursor)
     }
@@ -189,7 +213,10 @@ impl Cursor {
             .fetch_all(
                 "SELECT seq, kind, key, (SELECT min(seq) FROM change) AS oldest FROM change \
                  WHERE seq > $1 ORDER BY seq LIMIT $2",
-                params![self.low, PAGE.saturating_add(i64::try_from(self.seen.len()).unwrap_or(i64::MAX))],
+                params![
+                    self.low,
+                    PAGE.saturating_add(i64::try_from(self.seen.len()).unwrap_or(i64::MAX))
+                ],
             )
             .await?;
         let mut changes = Vec::new();
@@ -197,13 +224,21 @@ impl Cursor {
             let (seq, oldest) = (row.int("seq")?, row.int("oldest")?);
             if oldest > self.low + 1 && self.low > 0 {
                 // What came between was purged while this replica was away.
-                changes.push(Change { seq, kind: Change::EVERYTHING.to_owned(), key: String::new() });
+                changes.push(Change {
+                    seq,
+                    kind: Change::EVERYTHING.to_owned(),
+                    key: String::new(),
+                });
                 self.low = oldest - 1;
                 self.seen = self.seen.split_off(&oldest);
             }
             self.highest = self.highest.max(seq);
             if self.seen.insert(seq) {
-                changes.push(Change { seq, kind: row.text("kind")?, key: row.text("key")? });
+                changes.push(Change {
+                    seq,
+                    kind: row.text("kind")?,
+                    key: row.text("key")?,
+                });
             }
         }
         self.advance();
@@ -246,7 +281,11 @@ struct Purge {
 impl Purge {
     async fn run(&mut self, pool: &Pool, highest: i64) -> Result<()> {
         let now = Instant::now();
-        if self.samples.back().is_some_and(|(at, _)| now.duration_since(*at) < PURGE_EVERY) {
+        if self
+            .samples
+            .back()
+            .is_some_and(|(at, _)| now.duration_since(*at) < PURGE_EVERY)
+        {
             return Ok(());
         }
         self.samples.push_back((now, highest));
@@ -258,7 +297,8 @@ impl Purge {
             self.samples.pop_front();
         }
         if let Some(below) = below {
-            pool.execute("DELETE FROM change WHERE seq < $1", params![below]).await?;
+            pool.execute("DELETE FROM change WHERE seq < $1", params![below])
+                .await?;
         }
         Ok(())
     }

@@ -52,13 +52,18 @@ impl DatabaseConfig {
         let url = self.url.expose_secret();
         if let Some(path) = url.strip_prefix("sqlite:") {
             if self.schema.is_some() || self.max_connections.is_some() {
-                return Err(DbError::Config("schema and max_connections apply to PostgreSQL only".to_owned()));
+                return Err(DbError::Config(
+                    "schema and max_connections apply to PostgreSQL only".to_owned(),
+                ));
             }
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.is_empty() || path.contains(['?', '\0']) || path == ":memory:" {
                 return Err(DbError::Config("sqlite: needs a plain file path".to_owned()));
             }
-            return Ok(Database::Sqlite { path: PathBuf::from(path), read_only: false });
+            return Ok(Database::Sqlite {
+                path: PathBuf::from(path),
+                read_only: false,
+            });
         }
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let max_connections = self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS);
@@ -66,9 +71,15 @@ impl DatabaseConfig {
                 return Err(DbError::Config("max_connections must be 2 to 200".to_owned()));
             }
             let schema = self.schema.clone().unwrap_or_else(|| default_schema.to_owned());
-            return Ok(Database::Postgres { url: self.url.clone(), schema, max_connections });
+            return Ok(Database::Postgres {
+                url: self.url.clone(),
+                schema,
+                max_connections,
+            });
         }
-        Err(DbError::Config("the url must begin with sqlite: or postgres://".to_owned()))
+        Err(DbError::Config(
+            "the url must begin with sqlite: or postgres://".to_owned(),
+        ))
     }
 }
 
@@ -77,7 +88,10 @@ impl Database {
     #[must_use]
     pub fn read_only(self) -> Self {
         match self {
-            Self::Sqlite { path, .. } => Self::Sqlite { path, read_only: true },
+            Self::Sqlite { path, .. } => Self::Sqlite {
+                path,
+                read_only: true,
+            },
             postgres @ Self::Postgres { .. } => postgres,
         }
     }
@@ -88,7 +102,11 @@ mod tests {
     use super::*;
 
     fn config(url: &str) -> DatabaseConfig {
-        DatabaseConfig { url: url.to_owned().into(), schema: None, max_connections: None }
+        DatabaseConfig {
+            url: url.to_owned().into(),
+            schema: None,
+            max_connections: None,
+        }
     }
 
     #[test]
@@ -105,8 +123,17 @@ mod tests {
 
     #[test]
     fn unusable_urls_are_refused() {
-        for url in ["sqlite:", "sqlite::memory:", "sqlite:x?mode=ro", "mysql://h/d", ""] {
-            assert!(matches!(config(url).database("identity"), Err(DbError::Config(_))), "{url}");
+        for url in [
+            "sqlite:",
+            "sqlite::memory:",
+            "sqlite:x?mode=ro",
+            "mysql://h/d",
+            "",
+        ] {
+            assert!(
+                matches!(config(url).database("identity"), Err(DbError::Config(_))),
+                "{url}"
+            );
         }
     }
 

@@ -48,7 +48,9 @@ pub enum DbError {
         known: i64,
     },
     /// An applied migration's text differs from the one in this binary.
-    #[error("migration {owner} {version} was applied with another text; the binary and the database do not belong together")]
+    #[error(
+        "migration {owner} {version} was applied with another text; the binary and the database do not belong together"
+    )]
     MigrationChanged {
         /// Whose tables.
         owner: &'static str,
@@ -106,7 +108,10 @@ impl From<sqlx::Error> for DbError {
                         Self::Conflict(db.message().to_owned())
                     }
                     // Connection exceptions, insufficient resources, operator intervention (shutdown).
-                    Some(code) if ["08", "53", "57"].contains(&code.get(..2).unwrap_or_default()) && code.len() == 5 => {
+                    Some(code)
+                        if ["08", "53", "57"].contains(&code.get(..2).unwrap_or_default())
+                            && code.len() == 5 =>
+                    {
                         Self::Unavailable(error)
                     }
                     _ => Self::Sql(error),
@@ -119,5 +124,7 @@ impl From<sqlx::Error> for DbError {
 
 /// Which constraint. PostgreSQL's message may quote values, so its name is preferred; SQLite's names columns.
 fn constraint(error: &dyn sqlx::error::DatabaseError) -> String {
-    error.constraint().map_or_else(|| error.message().to_owned(), str::to_owned)
+    error
+        .constraint()
+        .map_or_else(|| error.message().to_owned(), str::to_owned)
 }

@@ -16,9 +16,18 @@ pub struct DatabaseIdentity {
 /// Reads the identity. [`DbError::Uninitialized`] when [`crate::migrate`] never ran.
 pub async fn database_identity(pool: &Pool) -> Result<DatabaseIdentity> {
     let row = pool
-        .fetch_optional("SELECT id, restore_epoch, dev FROM database_identity WHERE singleton = 1", params![])
+        .fetch_optional(
+            "SELECT id, restore_epoch, dev FROM database_identity WHERE singleton = 1",
+            params![],
+        )
         .await
-        .map_err(|error| if is_missing_table(&error) { DbError::Uninitialized } else { error })?
+        .map_err(|error| {
+            if is_missing_table(&error) {
+                DbError::Uninitialized
+            } else {
+                error
+            }
+        })?
         .ok_or(DbError::Uninitialized)?;
     Ok(DatabaseIdentity {
         id: row.text("id")?,
@@ -29,7 +38,11 @@ pub async fn database_identity(pool: &Pool) -> Result<DatabaseIdentity> {
 
 /// Marks the database as a development one, for good.
 pub async fn set_dev_mark(pool: &Pool) -> Result<()> {
-    pool.execute("UPDATE database_identity SET dev = 1 WHERE singleton = 1", params![]).await?;
+    pool.execute(
+        "UPDATE database_identity SET dev = 1 WHERE singleton = 1",
+        params![],
+    )
+    .await?;
     Ok(())
 }
 

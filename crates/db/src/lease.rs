@@ -48,7 +48,10 @@ pub async fn renew_lease(
 
 /// Gives the lease back before its end. Nothing happens when it was lost already.
 pub async fn release_lease(pool: &Pool, name: &str, fence: Fence) -> Result<()> {
-    pool.execute("UPDATE lease SET lease_until = 0 WHERE name = $1 AND fence = $2", params![name, fence.0])
-        .await?;
+    pool.execute(
+        "UPDATE lease SET lease_until = 0 WHERE name = $1 AND fence = $2",
+        params![name, fence.0],
+    )
+    .await?;
     Ok(())
 }

@@ -89,7 +89,11 @@ async fn bootstrap(pool: &Pool) -> Result<()> {
         if known.is_none() {
             let create = format!("CREATE SCHEMA IF NOT EXISTS \"{}\"", postgres.schema);
             // Two processes may both get here: PostgreSQL's IF NOT EXISTS is not atomic.
-            match postgres_query(assembled(create), params![]).execute(&postgres.pool).await.map_err(DbError::from) {
+            match postgres_query(assembled(create), params![])
+                .execute(&postgres.pool)
+                .await
+                .map_err(DbError::from)
+            {
                 Ok(_) | Err(DbError::Constraint(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -97,7 +101,9 @@ async fn bootstrap(pool: &Pool) -> Result<()> {
     }
     for attempt in 0..3 {
         match bootstrap_tables(pool).await {
-            Err(DbError::Constraint(_) | DbError::Conflict(_)) if attempt < 2 => tokio::time::sleep(LEASE_RETRY).await,
+            Err(DbError::Constraint(_) | DbError::Conflict(_)) if attempt < 2 => {
+                tokio::time::sleep(LEASE_RETRY).await
+            }
             outcome => return outcome,
         }
     }
@@ -141,13 +147,23 @@ async fn apply(
             params![owner],
         )
         .await?;
-    let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = migrations
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0);
     let mut newest = 0;
     for row in &applied {
         let version = row.int("version")?;
         newest = newest.max(version);
         match migrations.iter().find(|migration| migration.version == version) {
-            None => return Err(DbError::Newer { owner, found: version, known }),
+            None => {
+                return Err(DbError::Newer {
+                    owner,
+                    found: version,
+                    known,
+                });
+            }
             Some(migration) if row.text("checksum")? != checksum(migration, pool.engine()) => {
                 return Err(DbError::MigrationChanged { owner, version });
             }
@@ -156,7 +172,12 @@ async fn apply(
     }
     for migration in migrations.iter().filter(|migration| migration.version > newest) {
         apply_one(pool, owner, migration, fence, now()).await?;
-        tracing::info!(db.owner = owner, db.version = migration.version, "migrated: {}", migration.name);
+        tracing::info!(
+            db.owner = owner,
+            db.version = migration.version,
+            "migrated: {}",
+            migration.name
+        );
     }
     Ok(())
 }
@@ -186,7 +207,13 @@ async fn apply_one(
     .await?;
     tx.execute(
         "INSERT INTO migration (owner, version, name, checksum, applied_at) VALUES ($1, $2, $3, $4, $5)",
-        params![owner, migration.version, migration.name, checksum(migration, pool.engine()), now_micros],
+        params![
+            owner,
+            migration.version,
+            migration.name,
+            checksum(migration, pool.engine()),
+            now_micros
+        ],
     )
     .await?;
     tx.commit().await

@@ -41,12 +41,19 @@ impl Pool {
     /// Opens the database and checks that it answers.
     pub async fn connect(database: &Database) -> Result<Self> {
         let connections = match database {
-            Database::Sqlite { path, read_only } => Connections::Sqlite(Sqlite::open(path, *read_only).await?),
-            Database::Postgres { url, schema, max_connections } => {
-                Connections::Postgres(Postgres::connect(url, schema, *max_connections).await?)
+            Database::Sqlite { path, read_only } => {
+                Connections::Sqlite(Sqlite::open(path, *read_only).await?)
             }
+            Database::Postgres {
+                url,
+                schema,
+                max_connections,
+            } => Connections::Postgres(Postgres::connect(url, schema, *max_connections).await?),
         };
-        Ok(Self(Arc::new(Inner { connections, changed: Notify::new() })))
+        Ok(Self(Arc::new(Inner {
+            connections,
+            changed: Notify::new(),
+        })))
     }
 
     /// The engine behind the pool, for the few statements that differ.
@@ -97,12 +104,18 @@ impl Pool {
             Connections::Sqlite(sqlite) => {
                 let query = sqlite_query(sql.into_sql_str(), params);
                 let rows = query.fetch_all(sqlite.connections_for(sql)).await?;
-                Ok(rows.into_iter().map(|row| Row(row::Engine::Sqlite(row))).collect())
+                Ok(rows
+                    .into_iter()
+                    .map(|row| Row(row::Engine::Sqlite(row)))
+                    .collect())
             }
             Connections::Postgres(postgres) => {
                 let query = postgres_query(sql.into_sql_str(), params);
                 let rows = query.fetch_all(&postgres.pool).await?;
-                Ok(rows.into_iter().map(|row| Row(row::Engine::Postgres(row))).collect())
+                Ok(rows
+                    .into_iter()
+                    .map(|row| Row(row::Engine::Postgres(row)))
+                    .collect())
             }
         }
     }
@@ -148,7 +161,11 @@ impl Pool {
 
 impl Sqlite {
     fn connections_for(&self, sql: &str) -> &sqlx::SqlitePool {
-        if sql.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("SELECT")) {
+        if sql
+            .trim_start()
+            .get(..6)
+            .is_some_and(|word| word.eq_ignore_ascii_case("SELECT"))
+        {
             &self.readers
         } else {
             &self.writer
@@ -171,7 +188,6 @@ pub(crate) fn postgres_query(
     #[expect(clippy::disallowed_methods, reason = "this crate is what the ban points to")]
     bind_postgres(sqlx::query(sql), params)
 }
-
 
 /// SQL that a crate of ours put together (batch inserts); never from input.
 pub(crate) fn assembled(sql: String) -> SqlStr {

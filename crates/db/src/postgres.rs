@@ -44,18 +44,28 @@ impl Postgres {
             .idle_timeout(IDLE_TIMEOUT)
             .connect_with(options)
             .await?;
-        Ok(Self { pool, schema: schema.to_owned() })
+        Ok(Self {
+            pool,
+            schema: schema.to_owned(),
+        })
     }
 }
 
 /// Schema names are put into SQL text and start-up options, so only plain lower-case identifiers pass.
 fn check_schema_name(schema: &str) -> Result<()> {
-    let plain = schema.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    let starts = schema.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
+    let plain = schema
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let starts = schema
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b == b'_');
     if plain && starts && schema.len() <= 63 && !schema.starts_with("pg_") {
         Ok(())
     } else {
-        Err(DbError::Config("a schema name is [a-z_][a-z0-9_]{0,62} and does not begin with pg_".to_owned()))
+        Err(DbError::Config(
+            "a schema name is [a-z_][a-z0-9_]{0,62} and does not begin with pg_".to_owned(),
+        ))
     }
 }
 
@@ -68,7 +78,16 @@ mod tests {
         for good in ["identity", "_x1", "gateway_2"] {
             assert!(check_schema_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "1a", "Identity", "a-b", "a\"b", "a b", "pg_catalog", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "1a",
+            "Identity",
+            "a-b",
+            "a\"b",
+            "a b",
+            "pg_catalog",
+            &"a".repeat(64),
+        ] {
             assert!(check_schema_name(bad).is_err(), "{bad}");
         }
     }

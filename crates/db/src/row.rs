@@ -19,7 +19,7 @@ pub(crate) enum Engine {
 impl Row {
     /// A TEXT column.
     pub fn text(&self, column: &'static str) -> Result<String> {
-        self.get(column)
+        self.required(column)
     }
 
     /// A TEXT column that may be NULL.
@@ -29,7 +29,7 @@ impl Row {
 
     /// A BIGINT column.
     pub fn int(&self, column: &'static str) -> Result<i64> {
-        self.get(column)
+        self.required(column)
     }
 
     /// A BIGINT column that may be NULL.
@@ -39,7 +39,7 @@ impl Row {
 
     /// A BYTEA or BLOB column.
     pub fn bytes(&self, column: &'static str) -> Result<Vec<u8>> {
-        self.get(column)
+        self.required(column)
     }
 
     /// A BYTEA or BLOB column that may be NULL.
@@ -56,7 +56,18 @@ impl Row {
         }
     }
 
-    fn get<T>(&self, column: &'static str) -> Result<T>
+    /// Asks for an `Option`, since sqlx decodes a `SQLite` NULL as 0 or as empty when asked for a plain value.
+    fn required<T>(&self, column: &'static str) -> Result<T>
+    where
+        T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+    {
+        self.get(column)?.ok_or_else(|| DbError::Column {
+            column,
+            reason: "unexpected NULL".to_owned(),
+        })
+    }
+
+    fn get<T>(&self, column: &'static str) -> Result<Option<T>>
     where
         T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
     {
@@ -64,6 +75,9 @@ impl Row {
             Engine::Sqlite(row) => row.try_get(column),
             Engine::Postgres(row) => row.try_get(column),
         }
-        .map_err(|error| DbError::Column { column, reason: error.to_string() })
+        .map_err(|error| DbError::Column {
+            column,
+            reason: error.to_string(),
+        })
     }
 }

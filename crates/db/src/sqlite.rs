@@ -37,10 +37,17 @@ impl Sqlite {
         if read_only {
             if !path.exists() {
                 let source = std::io::ErrorKind::NotFound.into();
-                return Err(DbError::Io { path: path.to_owned(), source });
+                return Err(DbError::Io {
+                    path: path.to_owned(),
+                    source,
+                });
             }
             let readers = pool(READERS).connect_with(options.read_only(true)).await?;
-            return Ok(Self { writer: readers.clone(), readers, lock: None });
+            return Ok(Self {
+                writer: readers.clone(),
+                readers,
+                lock: None,
+            });
         }
         let lock = exclusive_lock(path)?;
         let options = options
@@ -49,8 +56,14 @@ impl Sqlite {
             // Commit returns only after fsync: the audit record is on disk before a token leaves.
             .synchronous(SqliteSynchronous::Full);
         let writer = pool(WRITERS).connect_with(options.clone()).await?;
-        let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-        Ok(Self { writer, readers, lock: Some(lock) })
+        let readers = pool(READERS)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await?;
+        Ok(Self {
+            writer,
+            readers,
+            lock: Some(lock),
+        })
     }
 
     pub(crate) async fn close(&self) {
@@ -79,7 +92,10 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 /// descriptor of that file would drop them (POSIX advisory locks).
 fn exclusive_lock(path: &Path) -> Result<File> {
     let lock_path = lock_path(path);
-    let io = |source| DbError::Io { path: lock_path.clone(), source };
+    let io = |source| DbError::Io {
+        path: lock_path.clone(),
+        source,
+    };
     let mut open = OpenOptions::new();
     open.create(true).truncate(false).write(true);
     #[cfg(unix)]
@@ -87,7 +103,9 @@ fn exclusive_lock(path: &Path) -> Result<File> {
     let file = open.open(&lock_path).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(DbError::InUse { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(DbError::InUse {
+            path: path.to_owned(),
+        }),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
 }

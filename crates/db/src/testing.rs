@@ -51,25 +51,52 @@ pub async fn databases() -> Vec<TestDatabase> {
 /// When it cannot be created.
 pub async fn sqlite() -> TestDatabase {
     let directory = TempDir::new().expect("a temporary directory");
-    let database = Database::Sqlite { path: directory.path().join("test.sqlite"), read_only: false };
+    let database = Database::Sqlite {
+        path: directory.path().join("test.sqlite"),
+        read_only: false,
+    };
     let pool = Pool::connect(&database).await.expect("SQLite opens");
-    TestDatabase { name: "sqlite", pool, database, _guard: Guard::Directory { _directory: directory } }
+    TestDatabase {
+        name: "sqlite",
+        pool,
+        database,
+        _guard: Guard::Directory {
+            _directory: directory,
+        },
+    }
 }
 
 async fn postgres(url: String) -> TestDatabase {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let schema = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let schema = format!(
+        "test_{}_{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
     drop_schema(&url, &schema).await;
-    let database =
-        Database::Postgres { url: url.clone().into(), schema: schema.clone(), max_connections: 5 };
+    let database = Database::Postgres {
+        url: url.clone().into(),
+        schema: schema.clone(),
+        max_connections: 5,
+    };
     let pool = Pool::connect(&database).await.expect("PostgreSQL answers");
-    TestDatabase { name: "postgres", pool, database, _guard: Guard::Schema { url, schema } }
+    TestDatabase {
+        name: "postgres",
+        pool,
+        database,
+        _guard: Guard::Schema { url, schema },
+    }
 }
 
 async fn drop_schema(url: &str, schema: &str) {
-    let postgres = Postgres::connect(&url.to_owned().into(), schema, 1).await.expect("PostgreSQL answers");
+    let postgres = Postgres::connect(&url.to_owned().into(), schema, 1)
+        .await
+        .expect("PostgreSQL answers");
     let drop = assembled(format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE"));
-    postgres_query(drop, params![]).execute(&postgres.pool).await.expect("the schema can be dropped");
+    postgres_query(drop, params![])
+        .execute(&postgres.pool)
+        .await
+        .expect("the schema can be dropped");
     postgres.pool.close().await;
 }
 
@@ -83,7 +110,9 @@ impl TestDatabase {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let Self::Schema { url, schema } = self else { return };
+        let Self::Schema { url, schema } = self else {
+            return;
+        };
         let (url, schema) = (std::mem::take(url), std::mem::take(schema));
         // A runtime of its own: drop may run on one that is shutting down.
         let dropping = std::thread::spawn(move || {

@@ -21,11 +21,19 @@ enum Inner {
 
 impl Transaction {
     pub(crate) fn sqlite(pool: Pool, inner: sqlx::Transaction<'static, sqlx::Sqlite>) -> Self {
-        Self { inner: Inner::Sqlite(inner), pool, changed: false }
+        Self {
+            inner: Inner::Sqlite(inner),
+            pool,
+            changed: false,
+        }
     }
 
     pub(crate) fn postgres(pool: Pool, inner: sqlx::Transaction<'static, sqlx::Postgres>) -> Self {
-        Self { inner: Inner::Postgres(inner), pool, changed: false }
+        Self {
+            inner: Inner::Postgres(inner),
+            pool,
+            changed: false,
+        }
     }
 
     /// The engine behind the transaction.
@@ -47,8 +55,14 @@ impl Transaction {
 
     async fn run(&mut self, sql: SqlStr, params: Vec<Value>) -> Result<u64> {
         match &mut self.inner {
-            Inner::Sqlite(tx) => Ok(sqlite_query(sql, params).execute(&mut **tx).await?.rows_affected()),
-            Inner::Postgres(tx) => Ok(postgres_query(sql, params).execute(&mut **tx).await?.rows_affected()),
+            Inner::Sqlite(tx) => Ok(sqlite_query(sql, params)
+                .execute(&mut **tx)
+                .await?
+                .rows_affected()),
+            Inner::Postgres(tx) => Ok(postgres_query(sql, params)
+                .execute(&mut **tx)
+                .await?
+                .rows_affected()),
         }
     }
 
@@ -70,12 +84,22 @@ impl Transaction {
     pub async fn fetch_all(&mut self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>> {
         match &mut self.inner {
             Inner::Sqlite(tx) => {
-                let rows = sqlite_query(sql.into_sql_str(), params).fetch_all(&mut **tx).await?;
-                Ok(rows.into_iter().map(|row| Row(row::Engine::Sqlite(row))).collect())
+                let rows = sqlite_query(sql.into_sql_str(), params)
+                    .fetch_all(&mut **tx)
+                    .await?;
+                Ok(rows
+                    .into_iter()
+                    .map(|row| Row(row::Engine::Sqlite(row)))
+                    .collect())
             }
             Inner::Postgres(tx) => {
-                let rows = postgres_query(sql.into_sql_str(), params).fetch_all(&mut **tx).await?;
-                Ok(rows.into_iter().map(|row| Row(row::Engine::Postgres(row))).collect())
+                let rows = postgres_query(sql.into_sql_str(), params)
+                    .fetch_all(&mut **tx)
+                    .await?;
+                Ok(rows
+                    .into_iter()
+                    .map(|row| Row(row::Engine::Postgres(row)))
+                    .collect())
             }
         }
     }
