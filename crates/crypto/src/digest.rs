@@ -11,6 +11,18 @@ pub fn sha256(message: &[u8]) -> [u8; 32] {
     finish(digest::digest(&digest::SHA256, message).as_ref())
 }
 
+/// SHA-384.
+#[must_use]
+pub fn sha384(message: &[u8]) -> [u8; 48] {
+    finish(digest::digest(&digest::SHA384, message).as_ref())
+}
+
+/// SHA-512.
+#[must_use]
+pub fn sha512(message: &[u8]) -> [u8; 64] {
+    finish(digest::digest(&digest::SHA512, message).as_ref())
+}
+
 /// SHA-256 over `parts`, each preceded by its length as 8 big-endian bytes, so that no two different
 /// lists of parts share their input.
 #[must_use]
@@ -52,8 +64,8 @@ pub(crate) fn length_prefix(part: &[u8]) -> [u8; 8] {
     u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes()
 }
 
-fn finish(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
+fn finish<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
     out.copy_from_slice(bytes);
     out
 }
