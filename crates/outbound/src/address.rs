@@ -32,6 +32,7 @@ const METADATA_V4: [Ipv4Addr; 3] = [
 ];
 
 /// IANA IPv4 Special-Purpose Address Registry (RFC 6890 and updates).
+#[expect(clippy::unnested_or_patterns, reason = "one block of the registry a line")]
 fn of_v4(address: Ipv4Addr) -> AddressClass {
     if METADATA_V4.contains(&address) {
         return AddressClass::Forbidden;
@@ -53,6 +54,11 @@ fn of_v4(address: Ipv4Addr) -> AddressClass {
 }
 
 /// IANA IPv6 Special-Purpose Address Registry; the metadata addresses of AWS and Google Cloud.
+#[expect(
+    clippy::unnested_or_patterns,
+    clippy::match_same_arms,
+    reason = "one block of the registry a line"
+)]
 fn of_v6(address: Ipv6Addr) -> AddressClass {
     let segments = address.segments();
     if address.is_loopback() {

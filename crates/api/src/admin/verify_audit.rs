@@ -48,7 +48,7 @@ impl Validate for Input {
         let lines = self.against.as_deref().unwrap_or_default();
         check.count("against", lines.len(), 0..=10_000);
         check.each("against", lines, |check, member, line| {
-            check.length(member, line, 1..=65_536)
+            check.length(member, line, 1..=65_536);
         });
     }
 }

@@ -28,7 +28,7 @@ union! {
         "microsoftOauth2ProviderConfig" => Microsoft(MicrosoftOauth2ProviderConfigInput),
         /// Atlassian.
         "atlassianOauth2ProviderConfig" => Atlassian(ClientConfigInput),
-        /// LinkedIn.
+        /// `LinkedIn`.
         "linkedinOauth2ProviderConfig" => Linkedin(ClientConfigInput),
         /// Every other vendor.
         "includedOauth2ProviderConfig" => Included(IncludedOauth2ProviderConfigInput),
@@ -52,7 +52,7 @@ union! {
         "microsoftOauth2ProviderConfig" => Microsoft(ClientConfigOutput),
         /// Atlassian.
         "atlassianOauth2ProviderConfig" => Atlassian(ClientConfigOutput),
-        /// LinkedIn.
+        /// `LinkedIn`.
         "linkedinOauth2ProviderConfig" => Linkedin(ClientConfigOutput),
         /// Every other vendor.
         "includedOauth2ProviderConfig" => Included(ClientConfigOutput),
@@ -91,7 +91,6 @@ pub struct AuthorizationServerMetadata {
 /// How the client authenticates at the token endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[expect(clippy::enum_variant_names, reason = "the model's own words")]
 pub enum ClientAuthenticationMethod {
     /// HTTP Basic.
     ClientSecretBasic,
@@ -344,7 +343,7 @@ impl AuthorizationServerMetadata {
         if let Some(types) = &self.response_types {
             check.count("responseTypes", types.len(), 0..=20);
             check.each("responseTypes", types, |check, member, item| {
-                check.length(member, item, 1..=128)
+                check.length(member, item, 1..=128);
             });
             let code = types.is_empty() || types.iter().any(|item| item == "code");
             check.require(

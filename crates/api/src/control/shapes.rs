@@ -8,7 +8,6 @@ use crate::validate::{Checker, pattern};
 
 /// Whose authorization server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[expect(clippy::enum_variant_names, reason = "the model's own words")]
 pub enum CredentialProviderVendor {
     /// `GoogleOauth2`.
     GoogleOauth2,

@@ -123,6 +123,6 @@ impl Validate for Input {
 fn list(check: &mut Checker, member: &str, items: &[String], longest: usize) {
     check.count(member, items.len(), 0..=MAX_ITEMS);
     check.each(member, items, |check, member, item| {
-        check.length(member, item, 1..=longest)
+        check.length(member, item, 1..=longest);
     });
 }

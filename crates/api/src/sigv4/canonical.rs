@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -16,70 +17,82 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 /// In a path the slash stays too.
 const ENCODED_IN_PATH: &AsciiSet = &ENCODED.remove(b'/');
 
-/// How the path is brought into canonical form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PathStyle {
-    /// Remove dot segments and double slashes first (RFC 3986 6.2.2.3).
-    pub normalise: bool,
-    /// Percent-encode the sent path once more.
-    pub encode_again: bool,
-}
-
-impl PathStyle {
-    /// What every AWS service but S3 does.
-    pub const STANDARD: Self = Self {
-        normalise: true,
-        encode_again: true,
-    };
-}
-
 /// What is signed of a request.
-#[derive(Debug)]
-pub struct CanonicalRequest<'a> {
-    /// The request.
-    pub parts: &'a Parts,
+pub(super) struct CanonicalRequest<'a> {
+    /// The method.
+    pub(super) method: &'a str,
+    /// The path as sent.
+    pub(super) path: &'a str,
+    /// The query as sent, without its question mark.
+    pub(super) query: &'a str,
+    /// The headers.
+    pub(super) headers: &'a HeaderMap,
+    /// The authority of the URI, which stands for `host` where that is absent, as in HTTP/2.
+    pub(super) authority: Option<&'a str>,
     /// Lower-case header names in order.
-    pub signed_headers: &'a [&'a str],
+    pub(super) signed_headers: &'a [&'a str],
     /// The body's SHA-256 in hex.
-    pub payload_hash: &'a str,
-    /// How its path is canonicalised.
-    pub path_style: PathStyle,
+    pub(super) payload_hash: &'a str,
+    /// Whether dot segments and double slashes are removed from the path, as for every service but S3.
+    pub(super) normalise: bool,
 }
 
-impl CanonicalRequest<'_> {
-    /// The canonical request's text; `None` if a signed header is absent or not text.
-    #[must_use]
-    pub fn text(&self) -> Option<String> {
-        let Self {
-            parts,
+impl<'a> CanonicalRequest<'a> {
+    /// That of `parts`, by the rules of every service but S3.
+    pub(super) fn of(parts: &'a Parts, signed_headers: &'a [&'a str], payload_hash: &'a str) -> Self {
+        Self {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+            authority: parts.uri.authority().map(Authority::as_str),
             signed_headers,
             payload_hash,
-            path_style,
-        } = self;
-        let path = canonical_path(parts.uri.path(), *path_style);
-        let query = canonical_query(parts.uri.query().unwrap_or_default());
-        let mut text = format!("{}\n{path}\n{query}\n", parts.method);
-        for name in *signed_headers {
-            let value = canonical_header(parts, name)?;
-            writeln!(text, "{name}:{value}").ok()?;
+            normalise: true,
         }
-        write!(text, "\n{}\n{payload_hash}", signed_headers.join(";")).ok()?;
+    }
+
+    /// Its text; `None` if a signed header is absent or not text.
+    pub(super) fn text(&self) -> Option<String> {
+        let path = canonical_path(self.path, self.normalise);
+        let query = canonical_query(self.query);
+        let mut text = format!("{}\n{path}\n{query}\n", self.method);
+        for name in self.signed_headers {
+            writeln!(text, "{name}:{}", self.header(name)?).ok()?;
+        }
+        write!(text, "\n{}\n{}", self.signed_headers.join(";"), self.payload_hash).ok()?;
         Some(text)
+    }
+
+    /// All values of the header joined by commas, each trimmed and with its inner runs of white space made
+    /// one space.
+    fn header(&self, name: &str) -> Option<String> {
+        let values: Vec<String> = self
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| {
+                let value = std::str::from_utf8(value.as_bytes()).ok()?;
+                Some(value.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
+            })
+            .collect::<Option<_>>()?;
+        match self.authority {
+            _ if !values.is_empty() => Some(values.join(",")),
+            Some(authority) if name == header::HOST.as_str() => Some(authority.to_owned()),
+            _ => None,
+        }
     }
 }
 
-fn canonical_path(path: &str, style: PathStyle) -> String {
+/// The sent path percent-encoded once more: what was `%3A` is signed as `%253A`.
+fn canonical_path(path: &str, normalise: bool) -> String {
     let path = if path.is_empty() { "/" } else { path };
-    let path = if style.normalise {
+    let path = if normalise {
         normalised(path)
     } else {
         Cow::Borrowed(path)
     };
-    if style.encode_again {
-        utf8_percent_encode(&path, ENCODED_IN_PATH).to_string()
-    } else {
-        path.into_owned()
-    }
+    utf8_percent_encode(&path, ENCODED_IN_PATH).to_string()
 }
 
 /// RFC 3986 5.2.4, and empty segments dropped; a slash at the end stays.
@@ -126,39 +139,16 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// All values of the header, each trimmed and with its inner runs of white space made one space, joined by
-/// commas. `host` may stand in the URI instead, as HTTP/2 has it.
-fn canonical_header(parts: &Parts, name: &str) -> Option<String> {
-    let values = header_values(&parts.headers, name)?;
-    if !values.is_empty() {
-        return Some(values.join(","));
-    }
-    let authority = parts.uri.authority().filter(|_| name == header::HOST.as_str())?;
-    Some(authority.as_str().to_owned())
-}
-
-fn header_values(headers: &HeaderMap, name: &str) -> Option<Vec<String>> {
-    headers
-        .get_all(name)
-        .iter()
-        .map(|value| {
-            let value = std::str::from_utf8(value.as_bytes()).ok()?;
-            Some(value.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_encoded_path_is_encoded_again() {
-        let style = PathStyle::STANDARD;
-        assert_eq!(canonical_path("/tags/arn%3Aaws", style), "/tags/arn%253Aaws");
-        assert_eq!(canonical_path("", style), "/");
-        assert_eq!(canonical_path("/a/./b/../c//d/", style), "/a/c/d/");
-        assert_eq!(canonical_path("/../..", style), "/");
+        assert_eq!(canonical_path("/tags/arn%3Aaws", true), "/tags/arn%253Aaws");
+        assert_eq!(canonical_path("", true), "/");
+        assert_eq!(canonical_path("/a/./b/../c//d/", true), "/a/c/d/");
+        assert_eq!(canonical_path("/../..", true), "/");
     }
 
     #[test]

@@ -13,7 +13,6 @@ use std::fmt;
 use aws_lc_rs::{digest, hmac};
 use secrecy::{ExposeSecret, SecretString};
 
-pub use canonical::{CanonicalRequest, PathStyle};
 pub use sign::{SigningError, sign};
 pub use verify::{Expectation, MAX_SKEW_SECS, SigV4Error, SignedRequest};
 
@@ -104,6 +103,9 @@ fn parse_amz_date(text: &str) -> Option<i64> {
     let time = jiff::tz::Offset::UTC.to_timestamp(time).ok()?;
     Some(time.as_second())
 }
+
+#[cfg(test)]
+mod suite;
 
 #[cfg(test)]
 mod tests {

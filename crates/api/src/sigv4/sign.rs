@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use secrecy::ExposeSecret;
 
-use super::canonical::{CanonicalRequest, PathStyle};
+use super::canonical::CanonicalRequest;
 use super::{
     ALGORITHM, Credentials, Scope, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN, amz_date, sha256_hex, signature,
     string_to_sign,
@@ -33,24 +33,6 @@ pub fn sign(
     request: &mut Request<Bytes>,
     now_secs: i64,
 ) -> Result<(), SigningError> {
-    sign_with(
-        credentials,
-        region,
-        service,
-        request,
-        now_secs,
-        PathStyle::STANDARD,
-    )
-}
-
-fn sign_with(
-    credentials: &Credentials,
-    region: &str,
-    service: &str,
-    request: &mut Request<Bytes>,
-    now_secs: i64,
-    path_style: PathStyle,
-) -> Result<(), SigningError> {
     let amz_date = amz_date(now_secs).ok_or(SigningError::Time)?;
     let value = |text: &str| HeaderValue::from_str(text).map_err(|_| SigningError::Header);
     if !request.headers().contains_key(header::HOST) {
@@ -67,22 +49,16 @@ fn sign_with(
     }
     let payload_hash = sha256_hex(request.body());
     let (mut parts, body) = std::mem::take(request).into_parts();
-    let authorization = authorization(
-        credentials,
-        region,
-        service,
-        &parts,
-        &payload_hash,
-        &amz_date,
-        path_style,
-    );
-    if let Some(authorization) = &authorization {
-        let mut authorization = value(authorization)?;
-        authorization.set_sensitive(true);
+    let authorization = authorization(credentials, region, service, &parts, &payload_hash, &amz_date);
+    if let Some(authorization) = authorization
+        .as_deref()
+        .and_then(|text| HeaderValue::from_str(text).ok())
+    {
         parts.headers.insert(header::AUTHORIZATION, authorization);
     }
+    let signed = parts.headers.contains_key(header::AUTHORIZATION);
     *request = Request::from_parts(parts, body);
-    authorization.map(drop).ok_or(SigningError::Header)
+    if signed { Ok(()) } else { Err(SigningError::Header) }
 }
 
 fn authorization(
@@ -92,16 +68,10 @@ fn authorization(
     parts: &http::request::Parts,
     payload_hash: &str,
     amz_date: &str,
-    path_style: PathStyle,
 ) -> Option<String> {
     let mut signed_headers: Vec<&str> = parts.headers.keys().map(header::HeaderName::as_str).collect();
     signed_headers.sort_unstable();
-    let canonical = CanonicalRequest {
-        parts,
-        signed_headers: &signed_headers,
-        payload_hash,
-        path_style,
-    };
+    let canonical = CanonicalRequest::of(parts, &signed_headers, payload_hash);
     let scope = Scope {
         date: amz_date.get(..8)?,
         region,

@@ -9,7 +9,7 @@ use http::request::Parts;
 use secrecy::SecretString;
 use subtle::ConstantTimeEq;
 
-use super::canonical::{CanonicalRequest, PathStyle};
+use super::canonical::CanonicalRequest;
 use super::{
     ALGORITHM, Scope, X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN, parse_amz_date, sha256_hex,
     signature, string_to_sign,
@@ -210,12 +210,7 @@ impl SignedRequest {
             return Err(SigV4Error::Payload);
         }
         let signed_headers: Vec<&str> = self.signed_headers.iter().map(String::as_str).collect();
-        let canonical = CanonicalRequest {
-            parts,
-            signed_headers: &signed_headers,
-            payload_hash: &payload_hash,
-            path_style: PathStyle::STANDARD,
-        };
+        let canonical = CanonicalRequest::of(parts, &signed_headers, &payload_hash);
         let canonical = canonical.text().ok_or(SigV4Error::Mismatch)?;
         let scope = Scope {
             date: &self.date,

@@ -1,0 +1,7 @@
+//! Tests of the crate's public face.
+
+mod client;
+mod contract;
+mod inputs;
+mod oracle;
+mod signatures;

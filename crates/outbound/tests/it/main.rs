@@ -1,0 +1,6 @@
+//! The client against servers and name servers that misbehave.
+
+mod guard;
+mod limits;
+mod request;
+mod server;
