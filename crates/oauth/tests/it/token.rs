@@ -1,0 +1,194 @@
+use std::time::Duration;
+
+use countersign_crypto::{ExposeSecret as _, SecretString};
+use countersign_oauth::revoke::{TokenKind, revoke};
+use countersign_oauth::token::{CodeExchange, Refresh};
+use countersign_oauth::{ClientAuthentication, Outcome, TokenEndpoint, TokenError, TokenSet};
+use serde_json::json;
+use url::Url;
+use wiremock::matchers::{body_string, header, method, path};
+use wiremock::{Mock, ResponseTemplate};
+
+use crate::World;
+
+async fn exchange(world: &World, url: &Url) -> Result<TokenSet, TokenError> {
+    let authentication = ClientAuthentication::Basic("secret".into());
+    let endpoint = TokenEndpoint {
+        client: &world.client,
+        url,
+        client_id: "client",
+        authentication: &authentication,
+    };
+    let (code, verifier) = (SecretString::from("code"), SecretString::from("verifier"));
+    let exchange = CodeExchange {
+        code: &code,
+        redirect_uri: "https://account.example/cb",
+        verifier: &verifier,
+        resources: &[],
+    };
+    endpoint.exchange_code(&exchange).await
+}
+
+async fn answered(response: ResponseTemplate) -> Result<TokenSet, TokenError> {
+    let world = World::new().await;
+    Mock::given(method("POST"))
+        .and(path("/token"))
+        .respond_with(response)
+        .mount(&world.server)
+        .await;
+    exchange(&world, &world.url("/token")).await
+}
+
+#[tokio::test]
+async fn the_requests_are_what_the_rfcs_say() {
+    let world = World::new().await;
+    let tokens =
+        || ResponseTemplate::new(200).set_body_json(json!({ "access_token": "a", "token_type": "Bearer" }));
+    Mock::given(method("POST"))
+        .and(path("/token"))
+        .and(header("authorization", "Basic Y2xpZW50OnNlY3JldA=="))
+        .and(header("accept", "application/json"))
+        .and(body_string(
+            "grant_type=authorization_code&code=code&redirect_uri=https%3A%2F%2Faccount.example%2Fcb&code_verifier=verifier",
+        ))
+        .respond_with(tokens())
+        .expect(1)
+        .mount(&world.server)
+        .await;
+    exchange(&world, &world.url("/token")).await.expect("tokens");
+
+    Mock::given(method("POST"))
+        .and(path("/refresh"))
+        .and(body_string(
+            "grant_type=refresh_token&refresh_token=r&resource=https%3A%2F%2Fa.example&resource=https%3A%2F%2Fb.example&client_id=client&client_secret=secret",
+        ))
+        .respond_with(tokens())
+        .expect(1)
+        .mount(&world.server)
+        .await;
+    let authentication = ClientAuthentication::Post("secret".into());
+    let url = world.url("/refresh");
+    let endpoint = TokenEndpoint {
+        client: &world.client,
+        url: &url,
+        client_id: "client",
+        authentication: &authentication,
+    };
+    let refresh_token = SecretString::from("r");
+    let resources = ["https://a.example".to_owned(), "https://b.example".to_owned()];
+    let refresh = Refresh {
+        refresh_token: &refresh_token,
+        scopes: None,
+        resources: &resources,
+    };
+    let set = endpoint.refresh(&refresh).await.expect("tokens");
+    assert_eq!(set.access_token.expose_secret(), "a");
+    assert!(set.refresh_token.is_none(), "the caller keeps the old one");
+}
+
+#[tokio::test]
+async fn e03_wrong_content_types_do_not_matter() {
+    let set = answered(ResponseTemplate::new(200).set_body_raw(r#"{"access_token":"a"}"#, "text/html")).await;
+    assert_eq!(set.expect("tokens").access_token.expose_secret(), "a");
+    let set =
+        answered(ResponseTemplate::new(200).set_body_raw("access_token=a&scope=", "application/json")).await;
+    assert_eq!(set.expect("tokens").scope, Some(vec![]));
+}
+
+#[tokio::test]
+async fn e03_html_and_oversized_answers_fail() {
+    let html = answered(ResponseTemplate::new(200).set_body_raw("<html>ok</html>", "text/html")).await;
+    assert!(matches!(html, Err(TokenError::Malformed(_))), "{html:?}");
+    let huge = format!(r#"{{"access_token":"a","x":"{}"}}"#, "x".repeat(10_000_000));
+    let huge = answered(ResponseTemplate::new(200).set_body_string(huge))
+        .await
+        .expect_err("10 MB");
+    assert!(matches!(huge, TokenError::Broken(_)), "{huge}");
+    assert_eq!(huge.outcome(), Outcome::Unknown);
+}
+
+#[tokio::test]
+async fn e03_a_redirect_is_not_followed() {
+    let world = World::new().await;
+    for status in [301, 302, 307, 308] {
+        let at = format!("/token/{status}");
+        Mock::given(path(at.as_str()))
+            .respond_with(
+                ResponseTemplate::new(status).insert_header("location", world.url("/thief").as_str()),
+            )
+            .mount(&world.server)
+            .await;
+        assert_eq!(
+            exchange(&world, &world.url(&at)).await.err(),
+            Some(TokenError::Status(status))
+        );
+    }
+    let requests = world.server.received_requests().await.expect("recorded");
+    assert!(requests.iter().all(|request| request.url.path() != "/thief"));
+}
+
+#[tokio::test]
+async fn e03_slow_and_absent_servers_are_told_apart() {
+    let slow = ResponseTemplate::new(200)
+        .set_body_string("access_token=a")
+        .set_delay(Duration::from_secs(5));
+    let slow = answered(slow).await.expect_err("too slow");
+    assert_eq!(
+        (slow.clone(), slow.outcome()),
+        (TokenError::Timeout, Outcome::Unknown)
+    );
+
+    let world = World::new().await;
+    // The guard refuses this address; nothing is sent.
+    let refused = exchange(&world, &Url::parse("http://127.0.0.1:1/token").expect("a URL"))
+        .await
+        .expect_err("refused");
+    assert_eq!(refused.outcome(), Outcome::NotSent);
+}
+
+#[tokio::test]
+async fn errors_name_no_secret() {
+    let body = json!({ "error": "invalid_grant", "error_description": "code\r\nspent" });
+    let error = answered(ResponseTemplate::new(400).set_body_json(body))
+        .await
+        .expect_err("refused");
+    assert!(error.is_invalid_grant());
+    assert_eq!(error.outcome(), Outcome::Refused);
+    let text = format!("{error} {error:?}");
+    assert!(!text.contains("secret") && !text.contains("verifier"), "{text}");
+    assert!(text.contains("code??spent"), "{text}");
+    let set =
+        answered(ResponseTemplate::new(200).set_body_string("access_token=sesame&refresh_token=sesame"))
+            .await;
+    assert!(!format!("{:?}", set.expect("tokens")).contains("sesame"));
+}
+
+#[tokio::test]
+async fn revocation_sends_token_and_hint() {
+    let world = World::new().await;
+    Mock::given(path("/revoke"))
+        .and(body_string(
+            "token=r&token_type_hint=refresh_token&client_id=client",
+        ))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(1)
+        .mount(&world.server)
+        .await;
+    let url = world.url("/revoke");
+    let endpoint = TokenEndpoint {
+        client: &world.client,
+        url: &url,
+        client_id: "client",
+        authentication: &ClientAuthentication::None,
+    };
+    revoke(&endpoint, &"r".into(), TokenKind::Refresh)
+        .await
+        .expect("revoked");
+    let nowhere = world.url("/nowhere");
+    let endpoint = TokenEndpoint {
+        url: &nowhere,
+        ..endpoint
+    };
+    let failed = revoke(&endpoint, &"r".into(), TokenKind::Access).await;
+    assert_eq!(failed, Err(TokenError::Status(404)));
+}
