@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use countersign_outbound::HostPort;
 use url::Url;
 
 /// Lets an AI agent act for a person at other services: only with that person's proven consent, and leaving
@@ -103,14 +104,34 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "MODEL", default_value = "auto")]
     pub(crate) model: String,
     /// Log people in at this OpenID provider (its issuer URL) instead of the playground's.
-    #[arg(long, value_name = "URL", requires_all = ["idp_client_id", "idp_client_secret"])]
-    pub(crate) idp: Option<Url>,
+    #[arg(long, value_name = "URL", value_parser = issuer, requires_all = ["idp_client_id", "idp_client_secret"])]
+    pub(crate) idp: Option<String>,
     /// The client id registered at --idp.
     #[arg(long, value_name = "ID", requires = "idp")]
     pub(crate) idp_client_id: Option<String>,
     /// The client secret registered at --idp, or a reference `env:NAME` or `file:PATH` to it.
     #[arg(long, value_name = "SECRET", requires = "idp")]
     pub(crate) idp_client_secret: Option<String>,
+    /// Let the identity service reach a service of yours on this machine or network; give it once for each.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) allow_outbound: Vec<HostPort>,
+    /// Keep the identity service's data here instead of in a SQLite file under --data.
+    #[arg(long, value_name = "URL", hide = true)]
+    pub(crate) identity_database: Option<String>,
+    /// How long the playground's access tokens live, so that refresh can be seen sooner.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, hide = true)]
+    pub(crate) playground_token_lifetime: u64,
+}
+
+/// An issuer is compared as text (OpenID Connect Discovery 1.0, section 3), so it is kept as written.
+fn issuer(text: &str) -> Result<String, String> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "https" | "http") && url.query().is_none() && url.fragment().is_none() => {
+            Ok(text.to_owned())
+        }
+        Ok(_) => Err("an issuer is an https URL without query and fragment".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// A role of the binary.

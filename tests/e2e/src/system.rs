@@ -104,6 +104,12 @@ impl System {
         }
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Interrupts it as Ctrl-C does and waits for its end.
     pub fn interrupt(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();

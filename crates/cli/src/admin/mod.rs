@@ -13,7 +13,7 @@ use countersign_api::{Client, Operation};
 use serde::Serialize;
 use serde_json::Value;
 
-pub(crate) use connection::connect;
+pub(crate) use connection::{connect, is_configured};
 
 use crate::{
     args::{Command, Output},

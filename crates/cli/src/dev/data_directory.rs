@@ -72,9 +72,9 @@ impl DataDirectory {
         self.0.join("conversations")
     }
     pub(crate) fn playground(&self) -> PathBuf {
-        self.0.join("playground.json")
+        self.0.join("playground")
     }
-    pub(crate) fn secrets(&self) -> PathBuf {
+    pub(crate) fn client_secrets(&self) -> PathBuf {
         self.0.join("client-secrets")
     }
 }

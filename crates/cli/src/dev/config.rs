@@ -1,0 +1,224 @@
+//! The configuration that `dev` runs with: the same sections as a file for `serve`, on loopback, with SQLite.
+
+use anyhow::Context as _;
+use countersign_crypto::{ExposeSecret as _, SecretString};
+use countersign_gateway::config::{account_rules, app_rules};
+use countersign_outbound::HostPort;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{
+    AccessKey, DataDirectory,
+    ports::{Ports, ours, playground},
+};
+use crate::{args::DevArgs, config::secret_reference};
+
+/// The account of a development system.
+pub(super) const ACCOUNT: &str = "000000000000";
+/// Its region.
+pub(super) const REGION: &str = "us-east-1";
+/// The reference agent's workload identity.
+pub(super) const WORKLOAD: &str = "dev-agent";
+/// The provider that Ledgerline is registered as.
+pub(super) const PROVIDER: &str = "ledgerline";
+/// Each role's own audience of user tokens: a token opens one door (design D8).
+const AGENT_AUDIENCE: &str = "dev-agent";
+const BINDING_AUDIENCE: &str = "binding";
+const IDENTITY_AUDIENCE: &str = "identity";
+
+/// What people log in at: the playground's provider, or the one of `--idp`.
+pub(super) struct LoginProvider {
+    pub(super) issuer: String,
+    pub(super) client_id: String,
+    pub(super) client_secret: SecretString,
+}
+
+impl LoginProvider {
+    /// The provider that the arguments name; `playground_secret` is our client's at the playground.
+    pub(super) fn of(args: &DevArgs, ports: Ports, playground_secret: SecretString) -> anyhow::Result<Self> {
+        match (&args.idp, &args.idp_client_id, &args.idp_client_secret) {
+            (Some(issuer), Some(client_id), Some(secret)) => {
+                let secret = match secret_reference::read(secret).context("--idp-client-secret")? {
+                    Some(secret) => secret,
+                    None => secret.clone(),
+                };
+                Ok(Self {
+                    issuer: issuer.clone(),
+                    client_id: client_id.clone(),
+                    client_secret: secret.into(),
+                })
+            }
+            _ => Ok(Self {
+                issuer: playground(ports.openid_provider()),
+                client_id: "countersign".to_owned(),
+                client_secret: playground_secret,
+            }),
+        }
+    }
+}
+
+/// The identity role's section.
+pub(super) fn identity(
+    args: &DevArgs,
+    ports: Ports,
+    data: &DataDirectory,
+) -> anyhow::Result<countersign_identity::Config> {
+    let mut allow =
+        vec![format!("127.0.0.1:{}", ports.ledgerline()), format!("localhost:{}", ports.gateway_keys())];
+    allow.extend(login_provider_exception(args));
+    allow.extend(args.allow_outbound.iter().map(ToString::to_string));
+    let database = match &args.identity_database {
+        Some(url) => url.clone(),
+        None => format!("sqlite:{}", data.identity_database().display()),
+    };
+    section(json!({
+        "account": ACCOUNT,
+        "region": REGION,
+        "listen_api": format!("localhost:{}", ports.identity_api()),
+        "listen_front_channel": format!("localhost:{}", ports.front_channel()),
+        "api_hosts": hosts(ports.identity_api()),
+        "front_channel_url": ours(ports.account()),
+        "front_channel_hosts": hosts(ports.front_channel()),
+        "cookie_suffix": ports.0.to_string(),
+        "checkpoint_file": data.checkpoints(),
+        "outbound_allow": allow,
+        "database": { "url": database },
+        "gateways": [{
+            "issuer": user_token_issuer(ports),
+            "workload_audiences": { WORKLOAD: AGENT_AUDIENCE },
+            "completion_audience": BINDING_AUDIENCE,
+            "start_audience": IDENTITY_AUDIENCE,
+        }],
+    }))
+}
+
+/// The `host:port` of an `--idp` that is not on the public web: the operator named it, so it may be reached.
+pub(super) fn login_provider_exception(args: &DevArgs) -> Option<String> {
+    let url = Url::parse(args.idp.as_ref()?).ok()?;
+    HostPort::of(&url).map(|host| host.to_string())
+}
+
+/// The gateway role's section.
+pub(super) fn gateway(
+    ports: Ports,
+    data: &DataDirectory,
+    login: &LoginProvider,
+) -> anyhow::Result<countersign_gateway::Config> {
+    let mut config: countersign_gateway::Config = section(json!({
+        "account": ACCOUNT,
+        "region": REGION,
+        "cookie_suffix": ports.0.to_string(),
+        "checkpoint_file": data.checkpoints(),
+        "database": { "url": format!("sqlite:{}", data.gateway_database().display()) },
+        "authenticate_oidc": {
+            "issuer": login.issuer,
+            "client_id": login.client_id,
+            "client_secret": login.client_secret.expose_secret(),
+        },
+        "claims_header": {
+            "signer": format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:loadbalancer/app/countersign-dev/{:016x}", ports.0),
+        },
+        "user_token": { "issuer": user_token_issuer(ports) },
+        "listeners": {
+            "app": {
+                "listen": format!("localhost:{}", ports.app()),
+                "origin": ours(ports.app()),
+                "rules": [],
+            },
+            "account": {
+                "listen": format!("localhost:{}", ports.account()),
+                "origin": ours(ports.account()),
+                "rules": [],
+            },
+            "keys": { "listen": format!("localhost:{}", ports.gateway_keys()), "hosts": hosts(ports.gateway_keys()) },
+        },
+        "target_groups": {
+            "agent": { "url": ours(ports.agent()), "user_token_audience": AGENT_AUDIENCE },
+            "binding": {
+                "url": ours(ports.binding()),
+                "user_token_audience": BINDING_AUDIENCE,
+                "cookies": ["browser", "csrf"],
+            },
+            "identity": {
+                "url": ours(ports.front_channel()),
+                "user_token_audience": IDENTITY_AUDIENCE,
+                "cookies": ["browser", "csrf"],
+            },
+        },
+    }))?;
+    config.listeners.app.rules = app_rules("agent");
+    config.listeners.account.rules = account_rules("identity", "binding");
+    Ok(config)
+}
+
+/// The binding role's section.
+pub(super) fn binding(ports: Ports, key: &AccessKey) -> anyhow::Result<countersign_binding::Config> {
+    section(json!({
+        "listen": format!("localhost:{}", ports.binding()),
+        "hosts": hosts(ports.binding()),
+        "account_url": ours(ports.account()),
+        "app_url": ours(ports.app()),
+        "gateway_issuer": user_token_issuer(ports),
+        "audience": BINDING_AUDIENCE,
+        "cookie_suffix": ports.0.to_string(),
+        "identity": endpoint(ports, key),
+        "outbound_allow": [format!("localhost:{}", ports.gateway_keys())],
+    }))
+}
+
+/// The agent role's section.
+pub(super) fn agent(
+    ports: Ports,
+    data: &DataDirectory,
+    model: &str,
+    key: &AccessKey,
+) -> anyhow::Result<countersign_agent::Config> {
+    section(json!({
+        "listen": format!("localhost:{}", ports.agent()),
+        "hosts": hosts(ports.agent()),
+        "app_url": ours(ports.app()),
+        "gateway_issuer": user_token_issuer(ports),
+        "audience": AGENT_AUDIENCE,
+        "identity": endpoint(ports, key),
+        "account": ACCOUNT,
+        "workload": WORKLOAD,
+        "provider": PROVIDER,
+        "return_url": return_url(ports),
+        "front_channel_url": ours(ports.account()),
+        "ledgerline_url": playground(ports.ledgerline()),
+        "conversations": data.conversations(),
+        "model": model,
+        "outbound_allow": [format!("localhost:{}", ports.gateway_keys())],
+    }))
+}
+
+/// Where consent comes back to: the session binding page.
+pub(super) fn return_url(ports: Ports) -> String {
+    format!("{}/oauth2/session-binding", ours(ports.account()))
+}
+
+/// The `iss` of the gateway's user tokens; it stays when hosts or ports of listeners change.
+fn user_token_issuer(ports: Ports) -> String {
+    format!("{}/default", ours(ports.gateway_keys()))
+}
+
+/// The identity API and the access key of one of its principals.
+fn endpoint(ports: Ports, key: &AccessKey) -> Value {
+    json!({
+        "endpoint": ours(ports.identity_api()),
+        "region": REGION,
+        "access_key_id": key.id,
+        "secret_access_key": key.secret.expose_secret(),
+    })
+}
+
+/// The `Host` values of a port of ours.
+fn hosts(port: u16) -> Value {
+    json!([format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")])
+}
+
+/// A role's section from its members; an error names the key, as for a file.
+fn section<T: DeserializeOwned>(members: Value) -> anyhow::Result<T> {
+    serde_path_to_error::deserialize(members)
+        .map_err(|error| anyhow::anyhow!("key `{}`: {}", error.path(), error.inner()))
+}

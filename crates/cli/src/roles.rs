@@ -1,0 +1,82 @@
+//! What every way of running roles shares: sockets, serving, and the end in the right order.
+
+use std::{net::ToSocketAddrs as _, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use axum::Router;
+use countersign_outbound::{Client, HostPort, Policy};
+use countersign_web::{Drain, DrainSignal, ServeOptions, bind_localhost};
+use tokio::{net::TcpListener, task::JoinSet};
+use url::Url;
+
+/// How long answers under way may take after an interrupt.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Binds `localhost:PORT` (IPv4 and IPv6 loopback) or `ADDRESS:PORT`.
+///
+/// # Errors
+/// Names the address and what it is for.
+pub(crate) async fn bind(address: &str, purpose: &str) -> anyhow::Result<Vec<TcpListener>> {
+    let bound = async {
+        if let Some(port) = address.strip_prefix("localhost:") {
+            let port = port.parse().map_err(|_| anyhow!("`{address}` is not host:port"))?;
+            return Ok(bind_localhost(port).await?);
+        }
+        let mut listeners = vec![];
+        for address in address.to_socket_addrs().with_context(|| format!("`{address}` is not host:port"))? {
+            listeners.push(countersign_web::bind(address).await?);
+        }
+        anyhow::Ok(listeners)
+    };
+    bound.await.with_context(|| format!("cannot listen for {purpose}"))
+}
+
+/// A client that may reach exactly these places, which the operator named.
+pub(crate) fn operator_client(places: &[Url]) -> anyhow::Result<Client> {
+    let policy = Policy { allow: places.iter().filter_map(HostPort::of).collect(), ..Policy::default() };
+    Client::new(policy).context("cannot make an HTTP client")
+}
+
+/// Listeners that are being served.
+pub(crate) struct Serving {
+    tasks: JoinSet<anyhow::Result<()>>,
+    signal: DrainSignal,
+    drain: Drain,
+}
+
+impl Serving {
+    pub(crate) fn new() -> Self {
+        let (signal, drain) = Drain::new();
+        Self { tasks: JoinSet::new(), signal, drain }
+    }
+
+    /// Serves a router on its sockets until the drain.
+    pub(crate) fn add(&mut self, purpose: &'static str, listeners: Vec<TcpListener>, router: Router) {
+        let drain = self.drain.clone();
+        let options = ServeOptions { drain_timeout: DRAIN_TIMEOUT, ..ServeOptions::default() };
+        self.tasks.spawn(async move {
+            countersign_web::serve(listeners, router, drain, options)
+                .await
+                .with_context(|| format!("serving {purpose} failed"))
+        });
+    }
+
+    /// Waits for SIGINT or SIGTERM, or for a listener that fails.
+    pub(crate) async fn until_interrupted(&mut self) -> anyhow::Result<()> {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for an interrupt"),
+            _ = terminate.recv() => Ok(()),
+            Some(ended) = self.tasks.join_next() => ended?,
+        }
+    }
+
+    /// Stops accepting, lets answers under way finish, and returns when they have.
+    pub(crate) async fn drain(mut self) -> anyhow::Result<()> {
+        self.signal.drain();
+        while let Some(ended) = self.tasks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+}

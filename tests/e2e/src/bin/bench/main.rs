@@ -1,0 +1,102 @@
+//! `./bench`: interleaved rounds of each case, medians, CPU time from /proc.
+
+mod process;
+mod token;
+mod wrk;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+/// What one round of one case measured.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Answers that were not 2xx, and broken connections.
+    pub errors: u64,
+    /// Requests per second.
+    pub rps: f64,
+    /// Median latency.
+    pub p50_us: f64,
+    /// 99th percentile.
+    pub p99_us: f64,
+    /// The server's own CPU time per request.
+    pub cpu_us: f64,
+    /// Resident memory after the round.
+    pub rss_kb: u64,
+}
+
+/// The medians of one case.
+#[derive(Debug, Serialize)]
+struct Row {
+    bench: &'static str,
+    case: &'static str,
+    connections: u32,
+    errors: u64,
+    rps: f64,
+    p50_us: f64,
+    p99_us: f64,
+    cpu_us: f64,
+    rss_kb: u64,
+    rounds: usize,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().context("name a benchmark: token")?;
+    let (mut json, mut rounds) = (false, 3);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => json = true,
+            "--rounds" => rounds = arguments.next().context("--rounds takes a number")?.parse()?,
+            other => bail!("unknown option {other}"),
+        }
+    }
+    anyhow::ensure!(rounds >= 3, "at least three rounds, so that medians mean something");
+    let cases = match name.as_str() {
+        "token" => token::run(rounds).await?,
+        other => bail!("no benchmark {other}"),
+    };
+    let rows: Vec<Row> = cases.iter().map(|(case, samples)| row(case, samples)).collect();
+    print(&rows, json)
+}
+
+fn row(case: &'static str, samples: &[Sample]) -> Row {
+    let middle = |value: fn(&Sample) -> f64| {
+        let mut values: Vec<f64> = samples.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Row {
+        bench: "token",
+        case,
+        connections: wrk::CONNECTIONS,
+        errors: samples.iter().map(|sample| sample.errors).sum(),
+        rps: middle(|sample| sample.rps).round(),
+        p50_us: middle(|sample| sample.p50_us).round(),
+        p99_us: middle(|sample| sample.p99_us).round(),
+        cpu_us: (middle(|sample| sample.cpu_us) * 10.0).round() / 10.0,
+        rss_kb: samples.iter().map(|sample| sample.rss_kb).max().unwrap_or_default(),
+        rounds: samples.len(),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints its result")]
+fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {
+    if json {
+        for row in rows {
+            println!("{}", serde_json::to_string(row)?);
+        }
+        return Ok(());
+    }
+    println!("{:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}", "case", "rps", "p50 µs", "p99 µs", "CPU µs", "RSS kB", "errors");
+    for row in rows {
+        println!(
+            "{:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}",
+            row.case, row.rps, row.p50_us, row.p99_us, row.cpu_us, row.rss_kb, row.errors
+        );
+    }
+    println!("{} connections, medians of {} interleaved rounds", wrk::CONNECTIONS, rows[0].rounds);
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! `GetResourceOauth2Token` from the vault: signed, authorized, audited on disk; against a bare axum constant.
+
+use std::process::{Child, Command};
+
+use anyhow::Context as _;
+use countersign_api::{Credentials, sigv4};
+use e2e::{Person, System, oidc_provider::free_port};
+use reqwest::header::HOST;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{Sample, wrk};
+
+/// A server under load and the request it gets.
+struct Case {
+    name: &'static str,
+    pid: u32,
+    url: Url,
+    body: String,
+    credentials: Option<Credentials>,
+    samples: Vec<Sample>,
+    // Dropped with the case, the server ends.
+    _server: Server,
+}
+
+/// Either is set.
+#[derive(Default)]
+struct Server {
+    _system: Option<System>,
+    process: Option<Child>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Runs the cases in turn, `rounds` times.
+pub(crate) async fn run(rounds: usize) -> anyhow::Result<Vec<(&'static str, Vec<Sample>)>> {
+    let mut cases = vec![ceiling().await?, vault_hit("vault_hit_sqlite", &[]).await?];
+    if let Ok(url) = std::env::var("COUNTERSIGN_TEST_POSTGRES_URL") {
+        cases.push(vault_hit("vault_hit_postgres", &["--identity-database".to_owned(), url]).await?);
+    }
+    for _ in 0..rounds {
+        for case in &mut cases {
+            let headers = headers(case)?;
+            case.samples.push(wrk::run(case.pid, case.url.as_str(), &headers, &case.body)?);
+        }
+    }
+    Ok(cases.into_iter().map(|case| (case.name, case.samples)).collect())
+}
+
+/// The bare server.
+async fn ceiling() -> anyhow::Result<Case> {
+    let port = free_port();
+    let program = std::env::current_exe()?.with_file_name("ceiling");
+    let child = Command::new(program).arg(port.to_string()).spawn().context("the ceiling starts")?;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    Ok(Case {
+        name: "ceiling",
+        pid: child.id(),
+        url: Url::parse(&format!("http://127.0.0.1:{port}/identities/oauth2/token"))?,
+        body: "{}".to_owned(),
+        credentials: None,
+        samples: vec![],
+        _server: Server { process: Some(child), ..Server::default() },
+    })
+}
+
+/// A system with one grant in its vault.
+async fn vault_hit(name: &'static str, arguments: &[String]) -> anyhow::Result<Case> {
+    // A token that does not expire while it is measured: what is measured is reading, not refresh.
+    let mut arguments = arguments.to_vec();
+    arguments.extend(["--playground-token-lifetime".to_owned(), "86400".to_owned()]);
+    let system = System::start_with(e2e::system::Options { arguments, ..Default::default() });
+    let alice = Person::new(&system, "alice");
+    alice.logs_in().await;
+    let mut events = alice.asks("list my open issues", "bench").await;
+    let consent = events.until("consent").await;
+    alice.consents(&Url::parse(consent.data["url"].as_str().context("a link")?)?).await;
+    events.answer().await;
+
+    let credentials = Credentials {
+        access_key_id: system.variable("AWS_ACCESS_KEY_ID").to_owned(),
+        secret_access_key: system.variable("AWS_SECRET_ACCESS_KEY").to_owned().into(),
+        session_token: None,
+    };
+    let workload = "bench-agent";
+    let return_url = "http://localhost:9/callback";
+    let call = async |path: &str, body: Value| -> anyhow::Result<Value> {
+        let url = system.url(1, path);
+        let body = body.to_string();
+        let mut request = reqwest::Client::new().post(url.clone()).body(body.clone());
+        for (name, value) in signed(&url, &body, &credentials)? {
+            request = request.header(name, value);
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let text = response.text().await?;
+        anyhow::ensure!(status.is_success(), "{path}: {status} {text}");
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    };
+    call(
+        "/identities/CreateWorkloadIdentity",
+        json!({ "name": workload, "allowedResourceOauth2ReturnUrls": [return_url] }),
+    )
+    .await?;
+    let wat = call(
+        "/identities/GetWorkloadAccessTokenForUserId",
+        json!({ "workloadName": workload, "userId": "bench" }),
+    )
+    .await?;
+    let request = json!({
+        "workloadIdentityToken": wat["workloadAccessToken"],
+        "resourceCredentialProviderName": system.variable("COUNTERSIGN_PROVIDER"),
+        "scopes": ["issues:read"],
+        "oauth2Flow": "USER_FEDERATION",
+        "resourceOauth2ReturnUrl": return_url,
+    });
+    let pending = call("/identities/oauth2/token", request.clone()).await?;
+    let start = Url::parse(pending["authorizationUrl"].as_str().context("a URL")?)?;
+    let page = alice.browser.opens_until(&start, |url| url.path() == "/callback").await;
+    let held = if page.url.path() == "/callback" {
+        page
+    } else {
+        let browser = &alice.browser;
+        browser.submits_until(&page, &[("decision", "allow")], |url| url.path() == "/callback").await
+    };
+    let handle = held.query("session_id").context("a handle")?;
+    call(
+        "/identities/CompleteResourceTokenAuth",
+        json!({ "sessionUri": handle, "userIdentifier": { "userId": "bench" } }),
+    )
+    .await?;
+    let token = call("/identities/oauth2/token", request.clone()).await?;
+    anyhow::ensure!(token["accessToken"].is_string(), "the vault has the grant: {token}");
+    let url = system.url(1, "/identities/oauth2/token");
+    Ok(Case {
+        name,
+        pid: system.pid(),
+        url,
+        body: request.to_string(),
+        credentials: Some(credentials),
+        samples: vec![],
+        _server: Server { _system: Some(system), ..Server::default() },
+    })
+}
+
+fn headers(case: &Case) -> anyhow::Result<Vec<(String, String)>> {
+    match &case.credentials {
+        Some(credentials) => signed(&case.url, &case.body, credentials),
+        None => Ok(vec![("content-type".to_owned(), "application/json".to_owned())]),
+    }
+}
+
+/// The headers of a signed request; it can be sent for five minutes.
+fn signed(url: &Url, body: &str, credentials: &Credentials) -> anyhow::Result<Vec<(String, String)>> {
+    let host = url.authority();
+    let mut request = http::Request::post(url.as_str())
+        .header(HOST, host)
+        .header("content-type", "application/json")
+        .body(bytes::Bytes::copy_from_slice(body.as_bytes()))?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    sigv4::sign(credentials, "us-east-1", "bedrock-agentcore", &mut request, i64::try_from(now)?)?;
+    request
+        .headers()
+        .iter()
+        .map(|(name, value)| Ok((name.as_str().to_owned(), value.to_str()?.to_owned())))
+        .collect()
+}

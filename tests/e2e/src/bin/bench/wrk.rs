@@ -1,0 +1,68 @@
+//! Load by wrk: one request, signed beforehand, on 64 keep-alive connections.
+
+use std::{fmt::Write as _, process::Command};
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+use super::{Sample, process};
+
+/// Keep-alive connections.
+pub(crate) const CONNECTIONS: u32 = 64;
+/// How long one round takes.
+const SECONDS: u32 = 6;
+
+/// What the script's `done` prints.
+#[derive(Deserialize)]
+struct Summary {
+    requests: u64,
+    errors: u64,
+    duration_us: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+/// One round against the server `pid` at `url`.
+pub(crate) fn run(pid: u32, url: &str, headers: &[(String, String)], body: &str) -> anyhow::Result<Sample> {
+    let directory = tempfile::tempdir()?;
+    let script = directory.path().join("request.lua");
+    std::fs::write(&script, lua(headers, body)?)?;
+    let before = process::cpu_us(pid)?;
+    let output = Command::new("wrk")
+        .args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}s"), "-s"])
+        .arg(&script)
+        .arg(url)
+        .output()
+        .context("wrk runs")?;
+    let after = process::cpu_us(pid)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().find(|line| line.starts_with('{')).with_context(|| format!("wrk said: {text}"))?;
+    let summary: Summary = serde_json::from_str(line)?;
+    ensure!(summary.requests > 0, "no request was answered: {text}");
+    #[expect(clippy::cast_precision_loss, reason = "counts of one round are far below 2^52")]
+    Ok(Sample {
+        requests: summary.requests,
+        errors: summary.errors,
+        rps: summary.requests as f64 / (summary.duration_us / 1e6),
+        p50_us: summary.p50_us,
+        p99_us: summary.p99_us,
+        cpu_us: (after - before) as f64 / summary.requests as f64,
+        rss_kb: process::rss_kb(pid)?,
+    })
+}
+
+fn lua(headers: &[(String, String)], body: &str) -> anyhow::Result<String> {
+    let mut text = format!("wrk.method = 'POST'\nwrk.body = {}\n", serde_json::to_string(body)?);
+    for (name, value) in headers {
+        writeln!(text, "wrk.headers[{}] = {}", serde_json::to_string(name)?, serde_json::to_string(value)?)?;
+    }
+    text.push_str(
+        "done = function(summary, latency)\n\
+         local e = summary.errors\n\
+         io.write(string.format('{\"requests\":%d,\"errors\":%d,\"duration_us\":%d,\"p50_us\":%.1f,\"p99_us\":%.1f}\\n', \
+         summary.requests, e.connect + e.read + e.write + e.status + e.timeout, summary.duration, \
+         latency:percentile(50), latency:percentile(99)))\n\
+         end\n",
+    );
+    Ok(text)
+}

@@ -1,0 +1,105 @@
+//! Secrets appear in no log, page, URL or database column in clear, with tracing at its loudest.
+
+use std::path::Path;
+
+use e2e::{Person, System};
+use url::Url;
+
+/// Every file below a directory, as bytes.
+fn files(directory: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push((
+                path.display().to_string(),
+                std::fs::read(&path).expect("readable"),
+            ));
+        }
+    }
+}
+
+#[tokio::test]
+async fn d10_planted_secrets_appear_nowhere_in_clear() {
+    let mut system = System::start_with(e2e::system::Options {
+        environment: vec![("RUST_LOG".to_owned(), "trace,h2=off,hyper=off".to_owned())],
+        ..Default::default()
+    });
+    let alice = Person::new(&system, "alice");
+    alice.logs_in().await;
+    let mut events = alice.asks("list my open issues", "s").await;
+    let consent = events.until("consent").await;
+    let link = Url::parse(consent.data["url"].as_str().expect("a link")).expect("a URL");
+    let session_uri = e2e::http_browser::query(&link, "request_uri").expect("the session URI");
+    let page = alice.starts_consent(&link).await;
+    let state = page
+        .hops
+        .iter()
+        .find_map(|url| e2e::http_browser::query(url, "state"))
+        .expect("a state");
+    let held = alice.decides_at_ledgerline(&page, "alice", "allow").await;
+    let code = held
+        .hops
+        .iter()
+        .find_map(|url| e2e::http_browser::query(url, "code"))
+        .expect("a code");
+    let handle = held.query("session_id").expect("a handle");
+    alice.confirms_binding(&held.url).await;
+    events.answer().await;
+
+    // A token through the API, so that its text is known here.
+    let printed = e2e::python::run(&system, "print_token.py", &[]);
+    let mut lines = printed.lines();
+    let (wat, token) = (
+        lines.next().expect("a WAT").to_owned(),
+        lines.next().expect("a token").to_owned(),
+    );
+
+    let mut canaries = vec![
+        ("authorization code", code),
+        ("state", state),
+        ("completion handle", handle),
+        ("session URI", session_uri),
+        ("workload access token", wat),
+        ("access token", token),
+        ("password", "canary-never-typed".to_owned()),
+    ];
+    for name in [
+        "AWS_SECRET_ACCESS_KEY",
+        "COUNTERSIGN_AGENT_SECRET_ACCESS_KEY",
+        "COUNTERSIGN_BINDING_SECRET_ACCESS_KEY",
+    ] {
+        canaries.push(("secret access key", system.variable(name).to_owned()));
+    }
+    let secrets =
+        std::fs::read_to_string(system.data.join("client-secrets")).expect("dev keeps its client secrets");
+    for line in secrets.lines().filter_map(|line| line.split_once('=')) {
+        canaries.push(("client secret", line.1.trim().trim_matches('"').to_owned()));
+    }
+
+    assert_eq!(system.interrupt().code(), Some(0));
+    let mut places = vec![("the log".to_owned(), system.log_text().into_bytes())];
+    files(&system.data, &mut places);
+    // The playground stands for other people's services: its own files are theirs. Client secrets are in the one file
+    // that `dev` keeps for both sides, mode 0600.
+    places.retain(|(name, _)| !name.contains("/playground/") && !name.ends_with("client-secrets"));
+    assert!(
+        places
+            .iter()
+            .any(|(name, bytes)| name.ends_with("identity.sqlite") && !bytes.is_empty())
+    );
+    assert!(system.log_text().len() > 10_000, "tracing was loud");
+    for (what, canary) in &canaries {
+        assert!(
+            canary.len() >= 8,
+            "{what} is long enough to search for: {canary:?}"
+        );
+        for (place, bytes) in &places {
+            let at = bytes
+                .windows(canary.len())
+                .position(|window| window == canary.as_bytes());
+            assert!(at.is_none(), "a {what} is in {place} at byte {at:?}");
+        }
+    }
+}

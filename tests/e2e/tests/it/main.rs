@@ -1,0 +1,12 @@
+//! The whole system from outside. `./test flow clients browser evidence` runs these with what they need.
+
+#![expect(clippy::disallowed_methods, reason = "tests read their environment")]
+
+mod browser;
+mod canary;
+mod clients;
+mod command_line;
+mod evidence;
+mod flow;
+mod gateway_edge;
+mod refresh;
