@@ -20,7 +20,9 @@ pub mod testing;
 mod user_key;
 
 pub use clock::{Clock, SharedClock, SystemClock, Timestamp};
-pub use digest::{b64url, b64url_decode, constant_time_eq, hmac_sha256, sha256, sha256_parts, sha384, sha512};
+pub use digest::{
+    b64url, b64url_decode, constant_time_eq, hmac_sha256, sha256, sha256_parts, sha384, sha512,
+};
 pub use jose::{
     Algorithm, Jwk, JwkSet, JwtError, JwtPolicy, MAX_JWT_BYTES, SigningKey, SigningKeyError, Verified,
     peek_issuer, verify_jwt,

@@ -27,22 +27,33 @@ pub struct FileKeyProvider {
 }
 
 impl FileKeyProvider {
+    /// Reads the key file at `path`; a missing one is an error.
+    pub fn open(path: &Path, random: SharedRandom) -> Result<Self, KeyProviderError> {
+        let file = File::open(path).map_err(|source| KeyProviderError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::from_file(path, &file, random)
+    }
+
     /// Reads the key file at `path`, or creates it when there is none. Two processes that start at once get
     /// the same key: the file appears complete or not at all, and only once.
     pub fn open_or_create(path: &Path, random: SharedRandom) -> Result<Self, KeyProviderError> {
-        let io = |source| KeyProviderError::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create(path, &random).map_err(io)?;
-                File::open(path).map_err(io)?
+        if let Err(source) = File::open(path) {
+            let io = |source| KeyProviderError::Io {
+                path: path.to_owned(),
+                source,
+            };
+            match source.kind() {
+                io::ErrorKind::NotFound => create(path, &random).map_err(io)?,
+                _ => return Err(io(source)),
             }
-            Err(error) => return Err(io(error)),
-        };
-        let key = read(path, &file)?;
+        }
+        Self::open(path, random)
+    }
+
+    fn from_file(path: &Path, file: &File, random: SharedRandom) -> Result<Self, KeyProviderError> {
+        let key = read(path, file)?;
         let key_id = format!(
             "file:{}",
             b64url(&sha256_parts(&[b"countersign root key id", key.as_ref()])[..12])
