@@ -1,7 +1,7 @@
 //! OpenID Connect `UserInfo`: Core 1.0 section 5.3.
 
 use countersign_crypto::{ExposeSecret as _, SecretString, parse_strict_json};
-use countersign_outbound::{Client, Request};
+use countersign_outbound::{Client, OutboundError, Request};
 use http::StatusCode;
 use serde_json::{Map, Value};
 use url::Url;
@@ -15,6 +15,9 @@ pub enum UserinfoError {
     /// No answer. The text names host and port at most.
     #[error("{0}")]
     Unreachable(String),
+    /// No answer in time.
+    #[error("userinfo did not answer in time")]
+    Timeout,
     /// Another status than 200.
     #[error("userinfo answered with status {0}")]
     Status(u16),
@@ -40,7 +43,10 @@ pub async fn fetch(
     let response = client
         .send(request)
         .await
-        .map_err(|error| UserinfoError::Unreachable(error.to_string()))?;
+        .map_err(|error| match error {
+            OutboundError::Timeout { .. } => UserinfoError::Timeout,
+            error => UserinfoError::Unreachable(error.to_string()),
+        })?;
     if response.status != StatusCode::OK {
         return Err(UserinfoError::Status(response.status.as_u16()));
     }

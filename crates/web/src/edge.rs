@@ -41,6 +41,11 @@ impl std::fmt::Display for RequestId {
     }
 }
 
+/// A response extension: this answer is another server's, passed on, and which security headers it has is
+/// that server's choice.
+#[derive(Debug, Clone, Copy)]
+pub struct PassedOn;
+
 /// Whom the listener's error answers are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorFormat {
@@ -172,7 +177,9 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    security_headers::add_missing(response.headers_mut());
+    if response.extensions().get::<PassedOn>().is_none() {
+        security_headers::add_missing(response.headers_mut());
+    }
     tracing::info!(
         target: "countersign::access",
         listener = edge.listener,

@@ -17,6 +17,6 @@ pub mod serve;
 
 pub use bind::bind_localhost;
 pub use drain::{Drain, DrainSignal};
-pub use edge::{Edge, ErrorFormat, HostAllowList, RequestId};
+pub use edge::{Edge, ErrorFormat, HostAllowList, PassedOn, RequestId};
 pub use person::{Inbound, Person, PersonError, PersonVerifier};
 pub use serve::{Peer, ServeOptions, serve};

@@ -1,0 +1,157 @@
+//! The login at the OpenID provider: `begin` sends the browser there, `callback` takes the answer at
+//! `/oauth2/idpresponse` of the account origin.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use countersign_crypto::token;
+use countersign_oauth::authorize::Pkce;
+use countersign_oauth::callback::{AuthorizationResponse, CallbackError};
+use http::{HeaderMap, Uri};
+
+use super::transaction::{OpenId, Transaction};
+use super::{note_refusal, record, redirect, session, session_entry, unavailable};
+use crate::listener::Listener;
+use crate::origin::ReturnPath;
+use crate::provenance::Provenance;
+use crate::reason::Reason;
+use crate::refused::Refused;
+use crate::session::Login;
+
+/// Names in the audit trail.
+const ACTION: &str = "Login";
+const REFUSED: &str = "LoginRefused";
+
+/// Sends the browser to the provider.
+pub(super) async fn begin(
+    listener: &Listener,
+    headers: &HeaderMap,
+    return_path: ReturnPath,
+) -> Result<Response, Reason> {
+    let gateway = &listener.gateway;
+    let pkce = Pkce::generate(&*gateway.random);
+    let openid = OpenId {
+        nonce: token(&*gateway.random),
+        code_verifier: pkce.verifier,
+    };
+    let state = token(&*gateway.random);
+    let location = gateway
+        .provider
+        .authorization_url(&state, &openid.nonce, &pkce.challenge)
+        .await?;
+    let transaction = Transaction {
+        state,
+        return_path,
+        openid: Some(openid),
+    };
+    let crowd = listener.cookies.clear_crowd(headers);
+    Ok(redirect(
+        &location,
+        crowd.into_iter().chain([transaction.cookie(listener)]),
+    ))
+}
+
+/// `GET /oauth2/idpresponse`.
+#[tracing::instrument(name = "gateway.login", skip_all)]
+pub(crate) async fn callback(State(listener): State<Arc<Listener>>, request: Request) -> Response {
+    let provenance = Provenance::of(request.extensions(), request.headers());
+    let headers = request.headers();
+    match log_in(&listener, request.uri(), headers, &provenance).await {
+        Ok(response) => response,
+        Err(Failed { reason, state }) => {
+            note_refusal(&listener, REFUSED, reason, &provenance);
+            let refused = Refused::new(reason, headers, provenance.request_id);
+            match state {
+                // The transaction has been answered; it must not be answered again.
+                Some(state) => refused.clearing(listener.cookies.clear_transaction(&state)),
+                None => refused,
+            }
+            .into_response()
+        }
+    }
+}
+
+/// A login that failed, and its state once the transaction was found to be this browser's.
+struct Failed {
+    reason: Reason,
+    state: Option<String>,
+}
+
+impl From<Reason> for Failed {
+    fn from(reason: Reason) -> Self {
+        Self { reason, state: None }
+    }
+}
+
+async fn log_in(
+    listener: &Listener,
+    uri: &Uri,
+    headers: &HeaderMap,
+    provenance: &Provenance,
+) -> Result<Response, Failed> {
+    let answer = AuthorizationResponse::parse(uri.query().unwrap_or_default()).map_err(reason_of)?;
+    let transaction = Transaction::open(listener, headers, answer.state())?;
+    match finish(listener, &answer, &transaction, headers, provenance).await {
+        Ok(response) => Ok(response),
+        Err(reason) => Err(Failed {
+            reason,
+            state: Some(transaction.state),
+        }),
+    }
+}
+
+/// Everything after the answer has been tied to this browser. Nothing is sent to the provider before.
+async fn finish(
+    listener: &Listener,
+    answer: &AuthorizationResponse,
+    transaction: &Transaction,
+    headers: &HeaderMap,
+    provenance: &Provenance,
+) -> Result<Response, Reason> {
+    let gateway = &listener.gateway;
+    let openid = transaction.openid.as_ref().ok_or(Reason::AuthInvalidNonce)?;
+    let login = gateway.provider.log_in(answer, openid).await?;
+    // A browser has one session at a time: who was logged in before is not any more.
+    if let Some((ticket, _)) = session(listener, headers).await? {
+        gateway
+            .sessions
+            .end(ticket.sid)
+            .await
+            .map_err(|error| unavailable(&error))?;
+    }
+    let cookie = begin_session(listener, login, provenance).await?;
+    let location = listener.origin.at(transaction.return_path.as_str());
+    let over = listener.cookies.clear_transaction(&transaction.state);
+    Ok(redirect(&location, [listener.cookies.set_ticket(&cookie), over]))
+}
+
+async fn begin_session(listener: &Listener, login: Login, provenance: &Provenance) -> Result<String, Reason> {
+    let sessions = &listener.gateway.sessions;
+    let (ticket, session) = sessions.begin(login).await.map_err(|error| unavailable(&error))?;
+    let mut entry = session_entry(provenance, ACTION, listener, &session)
+        .with_detail("auth_time", session.login.auth_time.as_secs());
+    for claim in ["name", "preferred_username", "email"] {
+        if let Some(value) = session.login.claims.get(claim).and_then(|value| value.as_str()) {
+            entry = entry.with_personal(claim, value);
+        }
+    }
+    if let Err(reason) = record(listener, entry).await {
+        // Nobody holds the ticket; the record would only lie there until it expires.
+        if let Err(error) = sessions.end(ticket.sid).await {
+            tracing::warn!(%error, "an unused session stays until it expires");
+        }
+        return Err(reason);
+    }
+    Ok(sessions.seal_ticket(&ticket, &listener.origin.to_string()))
+}
+
+fn reason_of(error: CallbackError) -> Reason {
+    match error {
+        CallbackError::MissingState => Reason::AuthMissingStateParam,
+        CallbackError::Issuer => Reason::AuthInvalidIssuer,
+        CallbackError::Duplicate | CallbackError::Malformed | CallbackError::TooLong => {
+            Reason::AuthMissingCodeParam
+        }
+    }
+}

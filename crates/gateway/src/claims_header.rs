@@ -1,0 +1,154 @@
+//! The headers that tell a target who is asking: the three of an Application Load Balancer, and our own
+//! user token for targets of our roles.
+
+use std::time::Duration;
+
+use countersign_crypto::{
+    ExposeSecret, SharedClock, SharedRandom, SigningKey, alb, published_user_id, uuid_v4,
+};
+use http::{HeaderName, HeaderValue};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::config::Config;
+use crate::reason::Reason;
+use crate::session::Session;
+use crate::target_group::TargetGroup;
+
+const ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-amzn-oidc-accesstoken");
+const IDENTITY: HeaderName = HeaderName::from_static("x-amzn-oidc-identity");
+const DATA: HeaderName = HeaderName::from_static("x-amzn-oidc-data");
+/// The user token (design D8).
+const USER_TOKEN: HeaderName = HeaderName::from_static("x-countersign-user-token");
+
+/// Mints identity headers.
+pub(crate) struct ClaimsHeaders {
+    alb_key: SigningKey,
+    user_token_key: SigningKey,
+    issuer: String,
+    client: String,
+    signer: String,
+    claims_header_lifetime: Duration,
+    user_token_issuer: String,
+    user_token_lifetime: Duration,
+    clock: SharedClock,
+    random: SharedRandom,
+}
+
+/// Claims of the user token.
+#[derive(Serialize)]
+struct UserTokenClaims<'a> {
+    iss: &'a str,
+    /// One subject per person over all providers, which alone are unique per provider.
+    sub: String,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+    jti: String,
+    sid: String,
+    auth_time: i64,
+    idp_iss: &'a str,
+    idp_sub: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preferred_username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+}
+
+impl ClaimsHeaders {
+    pub(crate) fn new(
+        config: &Config,
+        alb_key: SigningKey,
+        user_token_key: SigningKey,
+        clock: SharedClock,
+        random: SharedRandom,
+    ) -> Self {
+        Self {
+            alb_key,
+            user_token_key,
+            issuer: config.authenticate_oidc.issuer.clone(),
+            client: config.authenticate_oidc.client_id.clone(),
+            signer: config.claims_header.signer.clone(),
+            claims_header_lifetime: Duration::from_secs(config.claims_header.lifetime_seconds.into()),
+            user_token_issuer: config.user_token.issuer().to_owned(),
+            user_token_lifetime: Duration::from_secs(config.user_token.lifetime_seconds.into()),
+            clock,
+            random,
+        }
+    }
+
+    /// The headers that `group` gets about the person of `session`.
+    pub(crate) fn mint(
+        &self,
+        session: &Session,
+        group: &TargetGroup,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, Reason> {
+        let mut headers = Vec::with_capacity(4);
+        if group.claims_header {
+            let login = &session.login;
+            headers.push((ACCESS_TOKEN, secret(login.access_token.expose_secret())?));
+            headers.push((IDENTITY, plain(&login.subject)?));
+            headers.push((DATA, secret(&self.alb_token(session))?));
+        }
+        if let Some(audience) = &group.user_token_audience {
+            headers.push((USER_TOKEN, secret(&self.user_token(session, audience)?)?));
+        }
+        Ok(headers)
+    }
+
+    fn alb_token(&self, session: &Session) -> String {
+        let header = alb::AlbHeader {
+            iss: self.issuer.clone(),
+            client: self.client.clone(),
+            signer: self.signer.clone(),
+            exp: self.clock.now().plus(self.claims_header_lifetime).as_secs(),
+        };
+        alb::mint(&self.alb_key, &header, &session.login.claims)
+    }
+
+    fn user_token(&self, session: &Session, audience: &str) -> Result<String, Reason> {
+        let login = &session.login;
+        let now = self.clock.now();
+        let claims = UserTokenClaims {
+            iss: &self.user_token_issuer,
+            sub: published_user_id(&login.issuer, &login.subject),
+            aud: audience,
+            iat: now.as_secs(),
+            exp: now
+                .plus(self.user_token_lifetime)
+                .min(session.expires_at)
+                .as_secs(),
+            jti: uuid_v4(&*self.random).to_string(),
+            sid: session.sid.to_string(),
+            auth_time: login.auth_time.as_secs(),
+            idp_iss: &login.issuer,
+            idp_sub: &login.subject,
+            name: text(&login.claims, "name"),
+            preferred_username: text(&login.claims, "preferred_username"),
+            email: text(&login.claims, "email"),
+        };
+        self.user_token_key
+            .sign_jwt(Map::new(), &claims)
+            .map_err(|error| {
+                tracing::error!(%error, "a user token could not be signed");
+                Reason::AuthUnhandledException
+            })
+    }
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    claims.get(name)?.as_str()
+}
+
+/// A login whose values cannot be headers is refused when it happens; this is the second line.
+fn plain(value: &str) -> Result<HeaderValue, Reason> {
+    HeaderValue::from_str(value).map_err(|_| Reason::AuthUnhandledException)
+}
+
+fn secret(value: &str) -> Result<HeaderValue, Reason> {
+    let mut value = plain(value)?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -1,0 +1,53 @@
+//! Where a request came from, for its audit record.
+
+use std::net::IpAddr;
+
+use countersign_audit::{Entry, Outcome};
+use countersign_web::{Peer, RequestId};
+use http::{Extensions, HeaderMap};
+
+/// Request id, address and trace of one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Provenance {
+    pub(crate) request_id: Option<RequestId>,
+    pub(crate) source: Option<IpAddr>,
+    trace_id: Option<String>,
+}
+
+impl Provenance {
+    pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap) -> Self {
+        Self {
+            request_id: extensions.get::<RequestId>().cloned(),
+            source: extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical()),
+            trace_id: trace_id(headers),
+        }
+    }
+
+    /// An audit entry of this request.
+    pub(crate) fn entry(&self, action: &'static str, outcome: Outcome) -> Entry {
+        let mut entry = Entry::new(action, outcome);
+        if let Some(id) = &self.request_id {
+            entry = entry.with_request_id(id.as_str());
+        }
+        if let Some(source) = self.source {
+            entry = entry.with_source(source.to_string());
+        }
+        if let Some(trace_id) = &self.trace_id {
+            entry = entry.with_trace_id(trace_id.clone());
+        }
+        entry
+    }
+
+    /// The address as the counter of repeated refusals knows it.
+    pub(crate) fn source_text(&self) -> String {
+        self.source
+            .map_or_else(|| "unknown".to_owned(), |source| source.to_string())
+    }
+}
+
+/// The trace id of a `traceparent` (W3C Trace Context section 3.2): 32 lower-case hexadecimal digits.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("traceparent")?.to_str().ok()?.split('-').nth(1)?;
+    let hex = id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    hex.then(|| id.to_owned())
+}
