@@ -1,0 +1,258 @@
+//! The offline model: a deterministic intent matcher, so that the whole pattern runs without a vendor, a key
+//! or a network. It is no language model and the page says so. It reads tool results as any model would, from
+//! the conversation.
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use serde_json::{Value, json};
+
+use super::{Delta, ModelError};
+use crate::conversation::{Entry, ToolCall};
+
+const HELP: &str = "I am the offline model: a small intent matcher, not a language model. You can say:\n\
+    • list my open issues\n\
+    • list all issues\n\
+    • show issue ALICE-1\n\
+    • create issue: Printer on fire\n\
+    • help";
+
+/// What the matcher understood.
+#[derive(Debug, PartialEq)]
+enum Intent {
+    List { state: &'static str },
+    Read { key: String },
+    CreateWithoutTitle,
+    Create { title: String },
+    Greeting,
+    Help,
+    Unknown,
+}
+
+pub(super) fn answer(entries: &[Entry]) -> BoxStream<'_, Result<Delta, ModelError>> {
+    let deltas = match entries.last() {
+        Some(Entry::Tool { .. }) => text(&results(entries)),
+        Some(Entry::User { text: message }) => respond(&intent(message), entries),
+        Some(Entry::Assistant { .. }) | None => text(HELP),
+    };
+    stream::iter(deltas.into_iter().map(Ok)).boxed()
+}
+
+fn respond(intent: &Intent, entries: &[Entry]) -> Vec<Delta> {
+    match intent {
+        Intent::List { state } => call(entries, "list_issues", json!({ "state": state })),
+        Intent::Read { key } => call(entries, "read_issue", json!({ "key": key })),
+        Intent::Create { title } => call(entries, "create_issue", json!({ "title": title })),
+        Intent::CreateWithoutTitle => text("What should the issue say? Try “create issue: Printer on fire”."),
+        Intent::Greeting => text(&format!("Hello! {HELP}")),
+        Intent::Help => text(HELP),
+        Intent::Unknown => text(&format!("I did not understand that. {HELP}")),
+    }
+}
+
+fn call(entries: &[Entry], name: &str, arguments: Value) -> Vec<Delta> {
+    // Unique in the conversation, and the same in every run.
+    vec![Delta::ToolCall(ToolCall {
+        id: format!("offline-{}", entries.len()),
+        name: name.to_owned(),
+        arguments,
+        signatures: Vec::new(),
+    })]
+}
+
+/// Word by word, as other models stream.
+fn text(text: &str) -> Vec<Delta> {
+    text.split_inclusive(char::is_whitespace)
+        .map(|word| Delta::Text(word.to_owned()))
+        .collect()
+}
+
+fn intent(message: &str) -> Intent {
+    let message = message.trim();
+    let lower = message.to_lowercase();
+    let words: Vec<&str> = lower
+        .split(|letter: char| !letter.is_alphanumeric() && letter != '-')
+        .filter(|word| !word.is_empty())
+        .collect();
+    let has = |any: &[&str]| words.iter().any(|word| any.contains(word));
+    let issues = has(&["issue", "issues", "ticket", "tickets"]);
+
+    if has(&["create", "open", "file", "add", "new"]) && has(&["issue", "ticket"]) && !has(&["list", "show", "read"])
+    {
+        return creation(message);
+    }
+    if let Some(key) = issue_key(message)
+        && (words.len() == 1 || issues || has(&["show", "read", "get", "describe", "what", "about"]))
+    {
+        return Intent::Read { key };
+    }
+    if issues && has(&["list", "show", "what", "which", "my", "all"]) {
+        let state = if has(&["all", "every"]) {
+            "all"
+        } else if has(&["closed", "done"]) {
+            "closed"
+        } else {
+            "open"
+        };
+        return Intent::List { state };
+    }
+    if has(&["help"]) || lower == "?" || lower.contains("what can you do") {
+        return Intent::Help;
+    }
+    if has(&["hello", "hi", "hey", "hallo", "morning", "evening"]) {
+        return Intent::Greeting;
+    }
+    Intent::Unknown
+}
+
+/// `create issue: TITLE`, `create an issue called TITLE`, `new ticket TITLE`.
+fn creation(message: &str) -> Intent {
+    let lower = message.to_ascii_lowercase();
+    let after = ["issue", "ticket"]
+        .iter()
+        .filter_map(|noun| lower.find(noun).map(|at| at + noun.len()))
+        .min()
+        .unwrap_or(message.len());
+    let mut title = message.get(after..).unwrap_or_default().trim_start_matches([':', '-', ' ']);
+    for lead in ["called ", "named ", "titled ", "with title ", "about ", "that says "] {
+        if title.get(..lead.len()).is_some_and(|start| start.eq_ignore_ascii_case(lead)) {
+            title = &title[lead.len()..];
+        }
+    }
+    let title = title.trim().trim_matches(['"', '“', '”', '\'']).trim();
+    if title.is_empty() {
+        Intent::CreateWithoutTitle
+    } else {
+        Intent::Create {
+            title: title.to_owned(),
+        }
+    }
+}
+
+/// The first word of the form `ALICE-1`.
+fn issue_key(message: &str) -> Option<String> {
+    message
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-')
+        .find(|word| {
+            word.split_once('-').is_some_and(|(project, number)| {
+                !project.is_empty()
+                    && project.bytes().all(|byte| byte.is_ascii_alphabetic())
+                    && !number.is_empty()
+                    && number.bytes().all(|byte| byte.is_ascii_digit())
+            })
+        })
+        .map(str::to_ascii_uppercase)
+}
+
+/// Puts the results of the latest tool calls into words.
+fn results(entries: &[Entry]) -> String {
+    let calls = entries
+        .iter()
+        .rposition(|entry| !matches!(entry, Entry::Tool { .. }))
+        .map_or(0, |at| at + 1);
+    let texts: Vec<String> = entries[calls..]
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Tool { name, content, .. } => Some(result(name, content)),
+            _ => None,
+        })
+        .collect();
+    texts.join("\n\n")
+}
+
+fn result(name: &str, content: &Value) -> String {
+    if let Some(message) = content["message"].as_str().filter(|_| content.get("error").is_some()) {
+        return message.to_owned();
+    }
+    match name {
+        "list_issues" => issue_list(content),
+        "create_issue" => format!("Created {}.", issue_line(content)),
+        _ => {
+            let description = content["description"].as_str().unwrap_or_default();
+            let state = content["state"].as_str().unwrap_or("unknown");
+            let line = format!("{} ({state})", issue_line(content));
+            if description.is_empty() {
+                line
+            } else {
+                format!("{line}\n{description}")
+            }
+        }
+    }
+}
+
+fn issue_list(content: &Value) -> String {
+    let issues = content["issues"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let state = match content["state"].as_str() {
+        Some("open") => "open ",
+        Some("closed") => "closed ",
+        _ => "",
+    };
+    let noun = if issues.len() == 1 { "issue" } else { "issues" };
+    if issues.is_empty() {
+        return format!("You have no {state}issues.");
+    }
+    let lines: Vec<String> = issues.iter().map(issue_line).collect();
+    let more = if content["more"] == Value::Bool(true) {
+        "\n…and more."
+    } else {
+        ""
+    };
+    format!("You have {} {state}{noun}:\n• {}{more}", issues.len(), lines.join("\n• "))
+}
+
+fn issue_line(issue: &Value) -> String {
+    let key = issue["key"].as_str().unwrap_or("?");
+    let title = issue["title"].as_str().unwrap_or_default();
+    format!("{key}: {title}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intents_are_recognised() {
+        let read = |key: &str| Intent::Read { key: key.to_owned() };
+        let create = |title: &str| Intent::Create {
+            title: title.to_owned(),
+        };
+        for (message, expected) in [
+            ("list my open issues", Intent::List { state: "open" }),
+            ("List my open issues.", Intent::List { state: "open" }),
+            ("what issues do I have?", Intent::List { state: "open" }),
+            ("show all issues", Intent::List { state: "all" }),
+            ("list closed tickets", Intent::List { state: "closed" }),
+            ("show issue ALICE-1", read("ALICE-1")),
+            ("read alice-2 please", read("ALICE-2")),
+            ("BOB-1", read("BOB-1")),
+            ("create issue: Printer on fire", create("Printer on fire")),
+            ("Create an issue called \"Zoë's bug\"", create("Zoë's bug")),
+            ("open a new ticket about ALICE-1 regressing", create("ALICE-1 regressing")),
+            ("create an issue", Intent::CreateWithoutTitle),
+            ("Hello", Intent::Greeting),
+            ("help", Intent::Help),
+            ("What can you do?", Intent::Help),
+            ("write me a poem", Intent::Unknown),
+            ("", Intent::Unknown),
+            ("İ issue create", Intent::CreateWithoutTitle),
+        ] {
+            assert_eq!(intent(message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn tool_results_are_put_into_words() {
+        let list = json!({"state": "open", "issues": [
+            {"key": "ALICE-1", "title": "One"}, {"key": "ALICE-2", "title": "Two"},
+        ]});
+        assert_eq!(
+            result("list_issues", &list),
+            "You have 2 open issues:\n• ALICE-1: One\n• ALICE-2: Two"
+        );
+        let refused = json!({"error": "consent_declined", "message": "You declined."});
+        assert_eq!(result("list_issues", &refused), "You declined.");
+        assert_eq!(
+            result("list_issues", &json!({"state": "open", "issues": []})),
+            "You have no open issues."
+        );
+    }
+}
