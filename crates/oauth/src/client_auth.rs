@@ -27,9 +27,8 @@ impl ClientAuthentication {
         match secret {
             Some(secret) if supports("client_secret_basic") => Some(Self::Basic(secret)),
             Some(secret) if supports("client_secret_post") => Some(Self::Post(secret)),
-            Some(_) => None,
             None if supported.is_none() || supports("none") => Some(Self::None),
-            None => None,
+            _ => None,
         }
     }
 

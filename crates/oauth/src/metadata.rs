@@ -6,6 +6,8 @@ use url::Url;
 
 use crate::document::DocumentError;
 
+const ISS: &str = "authorization_response_iss_parameter_supported";
+
 /// An authorization server's metadata, the part this client uses. Also the form of a provider that is
 /// configured by hand, where all but the first three stay empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +83,6 @@ impl ServerMetadata {
             None | Some(Value::Null) => Ok(None),
             Some(value) => strings(value).map(Some).ok_or(DocumentError::Member(name)),
         };
-        const ISS: &str = "authorization_response_iss_parameter_supported";
         Ok(Self {
             issuer: issuer.to_owned(),
             authorization_endpoint: required("authorization_endpoint")?,

@@ -40,13 +40,10 @@ pub async fn fetch(
         .accept_json()
         .bearer(access_token.expose_secret())
         .max_bytes(MAX_BYTES);
-    let response = client
-        .send(request)
-        .await
-        .map_err(|error| match error {
-            OutboundError::Timeout { .. } => UserinfoError::Timeout,
-            error => UserinfoError::Unreachable(error.to_string()),
-        })?;
+    let response = client.send(request).await.map_err(|error| match error {
+        OutboundError::Timeout { .. } => UserinfoError::Timeout,
+        error => UserinfoError::Unreachable(error.to_string()),
+    })?;
     if response.status != StatusCode::OK {
         return Err(UserinfoError::Status(response.status.as_u16()));
     }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::TcpListener;
 
-/// Listens on `port` of 127.0.0.1 and of ::1, because browsers resolve `localhost` to either. With port 0
+/// Listens on `port` of 127.0.0.1 and of `::1`, because browsers resolve `localhost` to either. With port 0
 /// both get the same free port. A machine without IPv6 gets the first alone.
 ///
 /// The error of a taken port names address and port.

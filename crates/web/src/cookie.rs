@@ -115,7 +115,7 @@ mod tests {
     fn attributes() {
         let options = CookieOptions {
             secure: true,
-            max_age: Some(Duration::from_secs(60)),
+            max_age: Some(Duration::from_mins(1)),
             ..Default::default()
         };
         let value = build("__Host-a", "v", options);

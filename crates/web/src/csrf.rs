@@ -11,7 +11,7 @@ use http::header::ORIGIN;
 pub const FIELD: &str = "csrf_token";
 
 /// How long a page may stay open before its form is sent.
-pub const LIFETIME: Duration = Duration::from_secs(60 * 60);
+pub const LIFETIME: Duration = Duration::from_hours(1);
 
 /// Why a post was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

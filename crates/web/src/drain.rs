@@ -19,7 +19,6 @@ pub struct Drain(CancellationToken);
 
 impl Drain {
     /// A signal and what it signals.
-    #[expect(clippy::new_ret_no_self, reason = "two halves of one thing, as a channel's")]
     #[must_use]
     pub fn new() -> (DrainSignal, Self) {
         let token = CancellationToken::new();

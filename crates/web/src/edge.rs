@@ -124,9 +124,9 @@ impl std::fmt::Debug for Edge {
 impl Edge {
     /// Puts the layers around `router`. An answer that sets a security header of its own keeps it.
     pub fn wrap(self, router: Router) -> Router {
-        let max_body_bytes = self.max_body_bytes;
         router
-            .layer(DefaultBodyLimit::max(max_body_bytes))
+            // Ours counts every body, axum's only those that an extractor reads.
+            .layer(DefaultBodyLimit::disable())
             .layer(middleware::from_fn_with_state(Arc::new(self), handle))
     }
 

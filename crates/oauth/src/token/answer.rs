@@ -172,7 +172,7 @@ mod tests {
             .expect("tokens");
         assert_eq!(set.access_token.expose_secret(), "a");
         assert_eq!(
-            set.refresh_token.as_ref().map(|token| token.expose_secret()),
+            set.refresh_token.as_ref().map(SecretString::expose_secret),
             Some("r")
         );
         assert_eq!((set.token_type.as_str(), set.expires_in), ("Bearer", Some(3599)));

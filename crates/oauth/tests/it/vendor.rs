@@ -8,7 +8,7 @@ use wiremock::{Mock, ResponseTemplate};
 
 use crate::World;
 
-async fn serve(world: &World, body: Value) {
+async fn serve(world: &World, body: &Value) {
     Mock::given(path("/userinfo"))
         .and(header("authorization", "Bearer access"))
         .respond_with(ResponseTemplate::new(200).set_body_json(body))
@@ -16,7 +16,7 @@ async fn serve(world: &World, body: Value) {
         .await;
 }
 
-fn claims(value: Value) -> IdTokenClaims {
+fn claims(value: &Value) -> IdTokenClaims {
     IdTokenClaims {
         issuer: "https://as.example".into(),
         subject: value["sub"].as_str().expect("a subject").into(),
@@ -42,8 +42,8 @@ async fn identity(world: &World, id_token: Option<&IdTokenClaims>) -> Option<Acc
 
 #[tokio::test]
 async fn the_account_comes_from_the_id_token_or_from_userinfo() {
-    let named = claims(json!({ "sub": "7", "preferred_username": "alice" }));
-    let silent = claims(json!({ "sub": "7" }));
+    let named = claims(&json!({ "sub": "7", "preferred_username": "alice" }));
+    let silent = claims(&json!({ "sub": "7" }));
     let account = |name: Option<&str>| {
         Some(AccountIdentity {
             id: "7".into(),
@@ -57,7 +57,7 @@ async fn the_account_comes_from_the_id_token_or_from_userinfo() {
     assert_eq!(identity(&unreachable, None).await, None);
 
     let world = World::new().await;
-    serve(&world, json!({ "sub": "7", "email": "alice@example.com" })).await;
+    serve(&world, &json!({ "sub": "7", "email": "alice@example.com" })).await;
     assert_eq!(identity(&world, None).await, account(Some("alice@example.com")));
     assert_eq!(
         identity(&world, Some(&silent)).await,
@@ -68,14 +68,14 @@ async fn the_account_comes_from_the_id_token_or_from_userinfo() {
 #[tokio::test]
 async fn userinfo_about_somebody_else_is_refused() {
     let world = World::new().await;
-    serve(&world, json!({ "sub": "8", "name": "Mallory" })).await;
+    serve(&world, &json!({ "sub": "8", "name": "Mallory" })).await;
     let access_token = SecretString::from("access");
     let url = world.url("/userinfo");
     assert_eq!(
         fetch(&world.client, &url, &access_token, Some("7")).await,
         Err(UserinfoError::Subject)
     );
-    let silent = claims(json!({ "sub": "7" }));
+    let silent = claims(&json!({ "sub": "7" }));
     let account = identity(&world, Some(&silent))
         .await
         .expect("the ID token stands");
