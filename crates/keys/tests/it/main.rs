@@ -1,0 +1,4 @@
+//! Key providers against real parts.
+
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
