@@ -158,6 +158,8 @@ async fn an_interaction_belongs_to_the_browser_that_began_it() {
     let world = provider();
     let mut victim = world.browser();
     let mut attacker = world.browser();
+    // The victim has been here before, and has a browser cookie of her own.
+    victim.get(&authorize(SCOPE, &[])).await;
     let begun = attacker.get(&authorize(SCOPE, &[])).await;
     let interaction = begun.location().split_once('=').expect("an id").1.to_owned();
     let page = victim.get(begun.location()).await;
