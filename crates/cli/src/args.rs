@@ -100,7 +100,7 @@ pub(crate) struct DevArgs {
     /// Write shell lines NAME=value for AWS SDKs to this file (mode 0600).
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// The model behind the agent: auto, offline, or vendor:name[@URL].
+    /// The model behind the agent: offline, vendor:name[@URL], or auto (what COUNTERSIGN_MODEL names, else offline).
     #[arg(long, value_name = "MODEL", default_value = "auto")]
     pub(crate) model: String,
     /// Log people in at this OpenID provider (its issuer URL) instead of the playground's.
@@ -126,7 +126,11 @@ pub(crate) struct DevArgs {
 /// An issuer is compared as text (OpenID Connect Discovery 1.0, section 3), so it is kept as written.
 fn issuer(text: &str) -> Result<String, String> {
     match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "https" | "http") && url.query().is_none() && url.fragment().is_none() => {
+        Ok(url)
+            if matches!(url.scheme(), "https" | "http")
+                && url.query().is_none()
+                && url.fragment().is_none() =>
+        {
             Ok(text.to_owned())
         }
         Ok(_) => Err("an issuer is an https URL without query and fragment".to_owned()),

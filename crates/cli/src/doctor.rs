@@ -43,29 +43,56 @@ pub(crate) async fn run(args: &DoctorArgs, output: Output) -> anyhow::Result<Exi
         Output::Text if findings.is_empty() => output::line("nothing to mend"),
         Output::Text => {
             for finding in &findings {
-                let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
+                let severity = if finding.severity == Severity::Error {
+                    "error"
+                } else {
+                    "warning"
+                };
                 output::line(format!("{severity}: {}: {}", finding.place, finding.what));
                 output::line(format!("  mend: {}", finding.mend));
             }
         }
     }
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
-    Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn add(findings: &mut Vec<Finding>, severity: Severity, place: &str, what: impl Into<String>, mend: &str) {
-    findings.push(Finding { severity, place: place.to_owned(), what: what.into(), mend: mend.to_owned() });
+    findings.push(Finding {
+        severity,
+        place: place.to_owned(),
+        what: what.into(),
+        mend: mend.to_owned(),
+    });
 }
 
 /// Key files: there, private, one for each owner of secrets.
 fn keys(config: &Config, findings: &mut Vec<Finding>) {
     let files = [
-        ("keys.identity", config.identity.is_some(), config.keys.identity.as_deref()),
-        ("keys.gateway", config.gateway.is_some(), config.keys.gateway.as_deref()),
+        (
+            "keys.identity",
+            config.identity.is_some(),
+            config.keys.identity.as_deref(),
+        ),
+        (
+            "keys.gateway",
+            config.gateway.is_some(),
+            config.keys.gateway.as_deref(),
+        ),
     ];
     for (place, needed, path) in files {
         match path {
-            None if needed => add(findings, Severity::Error, place, "is not set", "name a key file for this role"),
+            None if needed => add(
+                findings,
+                Severity::Error,
+                place,
+                "is not set",
+                "name a key file for this role",
+            ),
             Some(path) => key_file(place, path, findings),
             None => {}
         }
@@ -84,13 +111,31 @@ fn keys(config: &Config, findings: &mut Vec<Finding>) {
 fn key_file(place: &str, path: &Path, findings: &mut Vec<Finding>) {
     let Ok(metadata) = std::fs::metadata(path) else {
         let mend = "nothing to do before the first start, which makes it; else restore it from your backup";
-        return add(findings, Severity::Warning, place, format!("{} does not exist", path.display()), mend);
+        return add(
+            findings,
+            Severity::Warning,
+            place,
+            format!("{} does not exist", path.display()),
+            mend,
+        );
     };
     if metadata.permissions().mode() & 0o077 != 0 {
         let what = format!("{} can be read by others", path.display());
-        add(findings, Severity::Error, place, what, "chmod 600, and rotate the keys if others may have read it");
+        add(
+            findings,
+            Severity::Error,
+            place,
+            what,
+            "chmod 600, and rotate the keys if others may have read it",
+        );
     } else if let Err(error) = FileKeyProvider::open(path, std::sync::Arc::new(SystemRandom)) {
-        add(findings, Severity::Error, place, error.to_string(), "restore it from your backup");
+        add(
+            findings,
+            Severity::Error,
+            place,
+            error.to_string(),
+            "restore it from your backup",
+        );
     }
 }
 
@@ -100,13 +145,30 @@ fn transport(config: &Config, findings: &mut Vec<Finding>) {
     if let Some(identity) = &config.identity {
         listens.push(("identity.listen_api", &identity.listen_api));
         listens.push(("identity.listen_front_channel", &identity.listen_front_channel));
-        if identity.front_channel_url.scheme() != "https" && !is_loopback(identity.front_channel_url.host_str()) {
+        if identity.front_channel_url.scheme() != "https"
+            && !is_loopback(identity.front_channel_url.host_str())
+        {
             let mend = "put TLS in front of the account origin and write its https URL";
-            add(findings, Severity::Error, "identity.front_channel_url", "is plain http", mend);
+            add(
+                findings,
+                Severity::Error,
+                "identity.front_channel_url",
+                "is plain http",
+                mend,
+            );
         }
         if !identity.outbound_allow.is_empty() {
-            let what = format!("{} exceptions to the outbound guard", identity.outbound_allow.len());
-            add(findings, Severity::Warning, "identity.outbound_allow", what, "keep only what is needed");
+            let what = format!(
+                "{} exceptions to the outbound guard",
+                identity.outbound_allow.len()
+            );
+            add(
+                findings,
+                Severity::Warning,
+                "identity.outbound_allow",
+                what,
+                "keep only what is needed",
+            );
         }
     }
     if let Some(binding) = &config.binding {
@@ -119,7 +181,13 @@ fn transport(config: &Config, findings: &mut Vec<Finding>) {
         let host = listen.rsplit_once(':').map(|(host, _)| host);
         if !is_loopback(host) {
             let what = format!("{listen} is reachable from other machines over plain HTTP");
-            add(findings, Severity::Warning, place, what, "listen on loopback, or keep it inside a private network");
+            add(
+                findings,
+                Severity::Warning,
+                place,
+                what,
+                "listen on loopback, or keep it inside a private network",
+            );
         }
     }
 }
@@ -150,7 +218,13 @@ async fn deep(config: &Config, findings: &mut Vec<Finding>) {
             anyhow::Ok(())
         };
         if let Err(error) = reached.await {
-            add(findings, Severity::Error, place, format!("{error:#}"), "check the issuer and the network");
+            add(
+                findings,
+                Severity::Error,
+                place,
+                format!("{error:#}"),
+                "check the issuer and the network",
+            );
         }
     }
 }
@@ -165,11 +239,23 @@ async fn database(config: &DatabaseConfig, owner: &str, findings: &mut Vec<Findi
     };
     match opened.await {
         Ok(identity) if identity.dev => {
-            add(findings, Severity::Error, &place, "was made by `countersign dev`", "use a new database");
+            add(
+                findings,
+                Severity::Error,
+                &place,
+                "was made by `countersign dev`",
+                "use a new database",
+            );
         }
         Ok(_) => {}
         Err(error) => {
-            add(findings, Severity::Error, &place, format!("{error:#}"), "check the URL, then `countersign migrate`");
+            add(
+                findings,
+                Severity::Error,
+                &place,
+                format!("{error:#}"),
+                "check the URL, then `countersign migrate`",
+            );
         }
     }
 }

@@ -20,7 +20,10 @@ pub(crate) fn router(ready: Ready, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(async |State(operations): State<Operations>| operations.metrics.render()))
+        .route(
+            "/metrics",
+            get(async |State(operations): State<Operations>| operations.metrics.render()),
+        )
         .with_state(Operations { ready, metrics })
 }
 

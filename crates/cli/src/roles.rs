@@ -19,21 +19,31 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) async fn bind(address: &str, purpose: &str) -> anyhow::Result<Vec<TcpListener>> {
     let bound = async {
         if let Some(port) = address.strip_prefix("localhost:") {
-            let port = port.parse().map_err(|_| anyhow!("`{address}` is not host:port"))?;
+            let port = port
+                .parse()
+                .map_err(|_| anyhow!("`{address}` is not host:port"))?;
             return Ok(bind_localhost(port).await?);
         }
         let mut listeners = vec![];
-        for address in address.to_socket_addrs().with_context(|| format!("`{address}` is not host:port"))? {
-            listeners.push(countersign_web::bind(address).await?);
+        for address in address
+            .to_socket_addrs()
+            .with_context(|| format!("`{address}` is not host:port"))?
+        {
+            listeners.push(countersign_web::bind::bind(address).await?);
         }
         anyhow::Ok(listeners)
     };
-    bound.await.with_context(|| format!("cannot listen for {purpose}"))
+    bound
+        .await
+        .with_context(|| format!("cannot listen for {purpose}"))
 }
 
 /// A client that may reach exactly these places, which the operator named.
 pub(crate) fn operator_client(places: &[Url]) -> anyhow::Result<Client> {
-    let policy = Policy { allow: places.iter().filter_map(HostPort::of).collect(), ..Policy::default() };
+    let policy = Policy {
+        allow: places.iter().filter_map(HostPort::of).collect(),
+        ..Policy::default()
+    };
     Client::new(policy).context("cannot make an HTTP client")
 }
 
@@ -47,18 +57,30 @@ pub(crate) struct Serving {
 impl Serving {
     pub(crate) fn new() -> Self {
         let (signal, drain) = Drain::new();
-        Self { tasks: JoinSet::new(), signal, drain }
+        Self {
+            tasks: JoinSet::new(),
+            signal,
+            drain,
+        }
     }
 
     /// Serves a router on its sockets until the drain.
     pub(crate) fn add(&mut self, purpose: &'static str, listeners: Vec<TcpListener>, router: Router) {
         let drain = self.drain.clone();
-        let options = ServeOptions { drain_timeout: DRAIN_TIMEOUT, ..ServeOptions::default() };
+        let options = ServeOptions {
+            drain_timeout: DRAIN_TIMEOUT,
+            ..ServeOptions::default()
+        };
         self.tasks.spawn(async move {
             countersign_web::serve(listeners, router, drain, options)
                 .await
                 .with_context(|| format!("serving {purpose} failed"))
         });
+    }
+
+    /// For work that must end when the drain begins.
+    pub(crate) fn drained(&self) -> Drain {
+        self.drain.clone()
     }
 
     /// Waits for SIGINT or SIGTERM, or for a listener that fails.
@@ -72,7 +94,7 @@ impl Serving {
     }
 
     /// Stops accepting, lets answers under way finish, and returns when they have.
-    pub(crate) async fn drain(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn drain_and_wait(mut self) -> anyhow::Result<()> {
         self.signal.drain();
         while let Some(ended) = self.tasks.join_next().await {
             ended??;

@@ -3,7 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, bail};
-use countersign_crypto::{FileKeyProvider, KeyProvider, SharedClock, SharedRandom, SystemClock, SystemRandom};
+use countersign_crypto::{
+    FileKeyProvider, KeyProvider, SharedClock, SharedRandom, SystemClock, SystemRandom,
+};
 use countersign_db::{DatabaseConfig, Pool, database_identity};
 use tokio::sync::watch;
 
@@ -28,37 +30,55 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     serving.add("operations", sockets, operations::router(ready, metrics));
 
     let identity = if wants(Role::Identity) {
-        Some(identity(&mut config, &mut serving, &clock, &random).await.context("the identity role")?)
+        Some(
+            identity(&mut config, &mut serving, &clock, &random)
+                .await
+                .context("the identity role")?,
+        )
     } else {
         None
     };
     let gateway = if wants(Role::Gateway) {
-        Some(gateway(&mut config, &mut serving, &clock, &random).await.context("the gateway role")?)
+        Some(
+            gateway(&mut config, &mut serving, &clock, &random)
+                .await
+                .context("the gateway role")?,
+        )
     } else {
         None
     };
     if wants(Role::Binding) {
         let config = config.binding.take().context("the file has no [binding]")?;
         let sockets = roles::bind(&config.listen, "the session binding service").await?;
-        let parts = countersign_binding::Parts { clock: clock.clone(), random: random.clone() };
-        let router = countersign_binding::start(config, parts).await.context("the binding role")?;
-        serving.add("the session binding service", sockets, router);
+        let parts = countersign_binding::Parts {
+            clock: clock.clone(),
+            random: random.clone(),
+        };
+        let binding = countersign_binding::start(config, parts).context("the binding role")?;
+        serving.add("the session binding service", sockets, binding.router);
     }
     if wants(Role::Agent) {
         let config = config.agent.take().context("the file has no [agent]")?;
         let sockets = roles::bind(&config.listen, "the agent").await?;
-        let parts = countersign_agent::Parts { clock: clock.clone(), random: random.clone() };
-        let router = countersign_agent::start(config, parts).await.context("the agent role")?;
-        serving.add("the agent", sockets, router);
+        let parts = countersign_agent::Parts {
+            clock: clock.clone(),
+            random: random.clone(),
+            drain: serving.drained(),
+        };
+        let agent = countersign_agent::start(config, parts).context("the agent role")?;
+        serving.add("the agent", sockets, agent.router);
     }
 
     readiness.send_replace(true);
     output::line("ready");
     let interrupted = serving.until_interrupted().await;
     readiness.send_replace(false);
-    serving.drain().await?;
+    serving.drain_and_wait().await?;
     if let Some(identity) = identity {
-        identity.close().await.context("the identity role does not close")?;
+        identity
+            .close()
+            .await
+            .context("the identity role does not close")?;
     }
     if let Some(gateway) = gateway {
         gateway.close().await.context("the gateway role does not close")?;
@@ -73,7 +93,11 @@ async fn identity(
     random: &SharedRandom,
 ) -> anyhow::Result<countersign_identity::Identity> {
     let role = config.identity.take().context("the file has no [identity]")?;
-    let key = config.keys.identity.as_deref().context("keys.identity names the key file")?;
+    let key = config
+        .keys
+        .identity
+        .as_deref()
+        .context("keys.identity names the key file")?;
     refuse_dev_database(&role.database, "identity").await?;
     let api = roles::bind(&role.listen_api, "the identity API").await?;
     let front_channel = roles::bind(&role.listen_front_channel, "the front channel").await?;
@@ -84,7 +108,11 @@ async fn identity(
     };
     let identity = countersign_identity::Identity::start(role, parts).await?;
     serving.add("the identity API", api, identity.api_router());
-    serving.add("the front channel", front_channel, identity.front_channel_router());
+    serving.add(
+        "the front channel",
+        front_channel,
+        identity.front_channel_router(),
+    );
     Ok(identity)
 }
 
@@ -95,7 +123,11 @@ async fn gateway(
     random: &SharedRandom,
 ) -> anyhow::Result<countersign_gateway::Gateway> {
     let role = config.gateway.take().context("the file has no [gateway]")?;
-    let key = config.keys.gateway.as_deref().context("keys.gateway names the key file")?;
+    let key = config
+        .keys
+        .gateway
+        .as_deref()
+        .context("keys.gateway names the key file")?;
     refuse_dev_database(&role.database, "gateway").await?;
     let app = roles::bind(&role.listeners.app.listen, "the app origin").await?;
     let account = roles::bind(&role.listeners.account.listen, "the account origin").await?;
@@ -125,7 +157,9 @@ async fn refuse_dev_database(config: &DatabaseConfig, owner: &str) -> anyhow::Re
     {
         return Ok(());
     }
-    let pool = Pool::connect(&database.read_only()).await.with_context(|| format!("{owner}.database"))?;
+    let pool = Pool::connect(&database.read_only())
+        .await
+        .with_context(|| format!("{owner}.database"))?;
     let mark = database_identity(&pool).await;
     pool.close().await;
     // A database that was never migrated has no identity yet, and no mark.

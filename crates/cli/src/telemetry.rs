@@ -24,5 +24,7 @@ pub(crate) fn install(format: LogFormat, default_filter: Option<&str>) -> anyhow
         LogFormat::Json => registry.with(layer.json()).try_init(),
     }
     .context("cannot install logging")?;
-    PrometheusBuilder::new().install_recorder().context("cannot install metrics")
+    PrometheusBuilder::new()
+        .install_recorder()
+        .context("cannot install metrics")
 }

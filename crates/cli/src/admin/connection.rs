@@ -24,9 +24,17 @@ pub(crate) fn connect() -> anyhow::Result<Client> {
         secret_access_key: SecretString::from(variable("AWS_SECRET_ACCESS_KEY")?),
         session_token: optional("AWS_SESSION_TOKEN").map(SecretString::from),
     };
-    let region = optional("AWS_REGION").or_else(|| optional("AWS_DEFAULT_REGION")).unwrap_or_else(|| "us-east-1".into());
+    let region = optional("AWS_REGION")
+        .or_else(|| optional("AWS_DEFAULT_REGION"))
+        .unwrap_or_else(|| "us-east-1".into());
     let outbound = roles::operator_client(std::slice::from_ref(&endpoint))?;
-    Ok(Client::new(endpoint, region, credentials, outbound, Arc::new(|| SystemClock.now().as_secs())))
+    Ok(Client::new(
+        endpoint,
+        region,
+        credentials,
+        outbound,
+        Arc::new(|| SystemClock.now().as_secs()),
+    ))
 }
 
 /// Whether the environment names a server.
@@ -34,7 +42,10 @@ pub(crate) fn is_configured() -> bool {
     optional(ENDPOINT).is_some()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the AWS variables of an administration command")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the AWS variables of an administration command"
+)]
 fn optional(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -6,12 +6,23 @@ use super::Admin;
 use crate::args::GrantCommand;
 
 /// What a list of grants shows.
-const COLUMNS: &[&str] =
-    &["grantId", "workloadName", "credentialProviderName", "accountName", "scopes", "state", "lastUsedTime"];
+const COLUMNS: &[&str] = &[
+    "grantId",
+    "workloadName",
+    "credentialProviderName",
+    "accountName",
+    "scopes",
+    "state",
+    "lastUsedTime",
+];
 
 pub(super) async fn run(admin: &Admin, command: GrantCommand) -> anyhow::Result<()> {
     match command {
-        GrantCommand::List { page, workload, provider } => {
+        GrantCommand::List {
+            page,
+            workload,
+            provider,
+        } => {
             let input = api::list_grants::Input {
                 user: None,
                 workload_name: workload,
@@ -21,11 +32,15 @@ pub(super) async fn run(admin: &Admin, command: GrantCommand) -> anyhow::Result<
             };
             admin.show_list(&admin.call::<api::ListGrants>(&input).await?, "grants", COLUMNS)
         }
-        GrantCommand::Show { id } => {
-            admin.show(&admin.call::<api::GetGrant>(&api::get_grant::Input { grant_id: id }).await?)
-        }
-        GrantCommand::Revoke { id } => {
-            admin.show(&admin.call::<api::RevokeGrant>(&api::revoke_grant::Input { grant_id: id }).await?)
-        }
+        GrantCommand::Show { id } => admin.show(
+            &admin
+                .call::<api::GetGrant>(&api::get_grant::Input { grant_id: id })
+                .await?,
+        ),
+        GrantCommand::Revoke { id } => admin.show(
+            &admin
+                .call::<api::RevokeGrant>(&api::revoke_grant::Input { grant_id: id })
+                .await?,
+        ),
     }
 }

@@ -28,7 +28,10 @@ pub(crate) struct Admin {
 
 /// Runs an administration command against the server that the environment names.
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> {
-    let admin = Admin { client: connect()?, output };
+    let admin = Admin {
+        client: connect()?,
+        output,
+    };
     match command {
         Command::Workload(command) => workload::run(&admin, command).await,
         Command::Provider(command) => provider::run(&admin, command).await,
@@ -36,7 +39,9 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
         Command::AccessKey(command) => access_key::run(&admin, command).await,
         Command::Policy(command) => policy::run(&admin, command).await,
         Command::User(command) => stop::run(&admin, countersign_api::admin::SubjectKind::User, command).await,
-        Command::Account(command) => stop::run(&admin, countersign_api::admin::SubjectKind::Account, command).await,
+        Command::Account(command) => {
+            stop::run(&admin, countersign_api::admin::SubjectKind::Account, command).await
+        }
         Command::Grant(command) => grant::run(&admin, command).await,
         Command::Dev(_)
         | Command::Serve(_)
@@ -51,7 +56,10 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
 impl Admin {
     /// Calls one operation. Its error already says code, message and fields.
     async fn call<O: Operation>(&self, input: &O::Input) -> anyhow::Result<O::Output> {
-        self.client.call::<O>(input).await.map_err(|error| anyhow::anyhow!("{}: {error}", O::NAME))
+        self.client
+            .call::<O>(input)
+            .await
+            .map_err(|error| anyhow::anyhow!("{}: {error}", O::NAME))
     }
 
     /// Prints one thing: the response unchanged, or a line a member.
@@ -75,7 +83,12 @@ impl Admin {
             .as_array()
             .into_iter()
             .flatten()
-            .map(|item| columns.iter().map(|column| cell(column, &item[*column])).collect())
+            .map(|item| {
+                columns
+                    .iter()
+                    .map(|column| cell(column, &item[*column]))
+                    .collect()
+            })
             .collect();
         if rows.is_empty() {
             output::note("none");
@@ -101,7 +114,11 @@ fn lines(prefix: &str, value: &Value) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                let name = if prefix.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{prefix}.{name}")
+                };
                 lines(&name, value);
             }
         }
@@ -114,15 +131,25 @@ fn cell(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(|item| cell("", item)).collect::<Vec<_>>().join(" "),
-        Value::Number(number) if name.ends_with("Time") || name.ends_with("At") => {
-            number.as_f64().and_then(timestamp).unwrap_or_else(|| number.to_string())
-        }
+        Value::Array(items) => items
+            .iter()
+            .map(|item| cell("", item))
+            .collect::<Vec<_>>()
+            .join(" "),
+        Value::Number(number) if name.ends_with("Time") || name.ends_with("At") => number
+            .as_f64()
+            .and_then(timestamp)
+            .unwrap_or_else(|| number.to_string()),
         other => other.to_string(),
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "seconds of a date, checked by jiff")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "seconds of a date, checked by jiff"
+)]
 fn timestamp(seconds: f64) -> Option<String> {
-    jiff::Timestamp::from_second(seconds as i64).ok().map(|time| time.to_string())
+    jiff::Timestamp::from_second(seconds as i64)
+        .ok()
+        .map(|time| time.to_string())
 }

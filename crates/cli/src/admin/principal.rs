@@ -21,18 +21,37 @@ pub(super) async fn run(admin: &Admin, command: PrincipalCommand) -> anyhow::Res
                 max_results: page.max_results.map(i64::from),
             };
             let list = admin.call::<api::ListPrincipals>(&input).await?;
-            admin.show_list(&list, "principals", &["principalName", "principalArn", "createdTime"])
+            admin.show_list(
+                &list,
+                "principals",
+                &["principalName", "principalArn", "createdTime"],
+            )
         }
         PrincipalCommand::Delete { name } => {
-            admin.call::<api::DeletePrincipal>(&api::delete_principal::Input { principal_name: name }).await?;
+            admin
+                .call::<api::DeletePrincipal>(&api::delete_principal::Input { principal_name: name })
+                .await?;
             admin.done("deleted");
             Ok(())
         }
         PrincipalCommand::Stop { name, reason } => {
-            stop::run(admin, api::SubjectKind::Principal, StopCommand::Stop { subject: name, reason }).await
+            stop::run(
+                admin,
+                api::SubjectKind::Principal,
+                StopCommand::Stop {
+                    subject: name,
+                    reason,
+                },
+            )
+            .await
         }
         PrincipalCommand::Start { name } => {
-            stop::run(admin, api::SubjectKind::Principal, StopCommand::Start { subject: name }).await
+            stop::run(
+                admin,
+                api::SubjectKind::Principal,
+                StopCommand::Start { subject: name },
+            )
+            .await
         }
     }
 }

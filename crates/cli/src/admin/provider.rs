@@ -15,7 +15,11 @@ pub(super) async fn run(admin: &Admin, command: ProviderCommand) -> anyhow::Resu
     match command {
         ProviderCommand::Create(config) => {
             let input = input(&config)?;
-            admin.show(&admin.call::<control::CreateOauth2CredentialProvider>(&input).await?)
+            admin.show(
+                &admin
+                    .call::<control::CreateOauth2CredentialProvider>(&input)
+                    .await?,
+            )
         }
         ProviderCommand::Get { name } => {
             let input = control::get_oauth2_credential_provider::Input { name };
@@ -26,21 +30,41 @@ pub(super) async fn run(admin: &Admin, command: ProviderCommand) -> anyhow::Resu
                 next_token: page.next_token,
                 max_results: page.max_results.map(i64::from),
             };
-            let list = admin.call::<control::ListOauth2CredentialProviders>(&input).await?;
-            admin.show_list(&list, "credentialProviders", &["name", "credentialProviderVendor", "lastUpdatedTime"])
+            let list = admin
+                .call::<control::ListOauth2CredentialProviders>(&input)
+                .await?;
+            admin.show_list(
+                &list,
+                "credentialProviders",
+                &["name", "credentialProviderVendor", "lastUpdatedTime"],
+            )
         }
         ProviderCommand::Update(config) => {
             let input = input(&config)?;
-            admin.show(&admin.call::<control::UpdateOauth2CredentialProvider>(&input).await?)
+            admin.show(
+                &admin
+                    .call::<control::UpdateOauth2CredentialProvider>(&input)
+                    .await?,
+            )
         }
         ProviderCommand::Delete { name } => {
             let input = control::delete_oauth2_credential_provider::Input { name };
-            admin.call::<control::DeleteOauth2CredentialProvider>(&input).await?;
+            admin
+                .call::<control::DeleteOauth2CredentialProvider>(&input)
+                .await?;
             admin.done("deleted");
             Ok(())
         }
         ProviderCommand::Stop { name, reason } => {
-            stop::run(admin, SubjectKind::Provider, StopCommand::Stop { subject: name, reason }).await
+            stop::run(
+                admin,
+                SubjectKind::Provider,
+                StopCommand::Stop {
+                    subject: name,
+                    reason,
+                },
+            )
+            .await
         }
         ProviderCommand::Start { name } => {
             stop::run(admin, SubjectKind::Provider, StopCommand::Start { subject: name }).await
@@ -52,7 +76,9 @@ pub(super) async fn run(admin: &Admin, command: ProviderCommand) -> anyhow::Resu
 fn input<T: DeserializeOwned>(config: &ProviderConfig) -> anyhow::Result<T> {
     let secret = secret_reference::read(&config.client_secret)
         .context("--client-secret")?
-        .context("--client-secret: write env:NAME or file:PATH, so that the secret is not in the process list")?;
+        .context(
+            "--client-secret: write env:NAME or file:PATH, so that the secret is not in the process list",
+        )?;
     let input = json!({
         "name": config.name,
         "credentialProviderVendor": "CustomOauth2",

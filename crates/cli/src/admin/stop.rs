@@ -8,11 +8,20 @@ use crate::args::StopCommand;
 pub(super) async fn run(admin: &Admin, kind: SubjectKind, command: StopCommand) -> anyhow::Result<()> {
     match command {
         StopCommand::Stop { subject, reason } => {
-            let input = api::stop::Input { subject_kind: kind, subject, reason };
+            let input = api::stop::Input {
+                subject_kind: kind,
+                subject,
+                reason,
+            };
             admin.show(&admin.call::<api::Stop>(&input).await?)
         }
         StopCommand::Start { subject } => {
-            admin.call::<api::Start>(&api::start::Input { subject_kind: kind, subject }).await?;
+            admin
+                .call::<api::Start>(&api::start::Input {
+                    subject_kind: kind,
+                    subject,
+                })
+                .await?;
             admin.done("started");
             Ok(())
         }

@@ -35,12 +35,22 @@ pub(super) async fn run(admin: &Admin, command: WorkloadCommand) -> anyhow::Resu
             admin.show(&admin.call::<control::UpdateWorkloadIdentity>(&input).await?)
         }
         WorkloadCommand::Delete { name } => {
-            admin.call::<control::DeleteWorkloadIdentity>(&control::delete_workload_identity::Input { name }).await?;
+            admin
+                .call::<control::DeleteWorkloadIdentity>(&control::delete_workload_identity::Input { name })
+                .await?;
             admin.done("deleted");
             Ok(())
         }
         WorkloadCommand::Stop { name, reason } => {
-            stop::run(admin, SubjectKind::Workload, StopCommand::Stop { subject: name, reason }).await
+            stop::run(
+                admin,
+                SubjectKind::Workload,
+                StopCommand::Stop {
+                    subject: name,
+                    reason,
+                },
+            )
+            .await
         }
         WorkloadCommand::Start { name } => {
             stop::run(admin, SubjectKind::Workload, StopCommand::Start { subject: name }).await

@@ -33,7 +33,11 @@ const PAGE: u32 = 500;
 /// `tail` and `explain`.
 pub(crate) async fn run(command: AuditCommand, output: Output) -> anyhow::Result<()> {
     match command {
-        AuditCommand::Tail { source, lines, follow } => match open(&source).await? {
+        AuditCommand::Tail {
+            source,
+            lines,
+            follow,
+        } => match open(&source).await? {
             Some(stores) => tail(&stores, lines, follow, output).await,
             None => online::tail(lines, follow, output).await,
         },
@@ -57,14 +61,28 @@ pub(crate) async fn verify(
         }
         None => None,
     };
-    let Some(stores) = open(source).await? else { return online::verify(against.as_deref(), output).await };
+    let Some(stores) = open(source).await? else {
+        return online::verify(against.as_deref(), output).await;
+    };
     let mut reports = vec![];
     for store in &stores {
         // The file beside the database always counts; one kept elsewhere is what an intruder could not change.
-        let checkpoints = [store.checkpoints.as_deref(), against.as_deref()].into_iter().flatten().collect::<Vec<_>>().join("\n");
-        let trail =
-            Trail { pool: &store.pool, role: store.role, keys: &store.keys.signing, checkpoints: &checkpoints };
-        reports.push(verify::verify(&trail).await.with_context(|| format!("cannot verify the {} chain", store.role))?);
+        let checkpoints = [store.checkpoints.as_deref(), against.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("\n");
+        let trail = Trail {
+            pool: &store.pool,
+            role: store.role,
+            keys: &store.keys.signing,
+            checkpoints: &checkpoints,
+        };
+        reports.push(
+            verify::verify(&trail)
+                .await
+                .with_context(|| format!("cannot verify the {} chain", store.role))?,
+        );
     }
     let ok = reports.iter().all(|report| report.ok);
     match output {
@@ -81,7 +99,10 @@ fn say(report: &Report) {
         "{}: {verdict}, {} records of {} writers, {} checkpoints",
         report.role, report.records, report.writers, report.checkpoints
     ));
-    let anchors = [("in the database", &report.anchored), ("outside the database", &report.anchored_outside)];
+    let anchors = [
+        ("in the database", &report.anchored),
+        ("outside the database", &report.anchored_outside),
+    ];
     for (place, anchor) in anchors {
         output::line(match anchor {
             Some(anchor) => format!(
@@ -128,7 +149,10 @@ async fn tail(stores: &[Store], lines: u32, follow: bool, output: Output) -> any
 
 /// The newest records of one store, oldest first, and the cursor behind the newest.
 async fn last(store: &Store, lines: u32) -> anyhow::Result<(Vec<Record>, Option<String>)> {
-    let filter = Filter { newest_first: true, ..Filter::default() };
+    let filter = Filter {
+        newest_first: true,
+        ..Filter::default()
+    };
     let (mut records, mut cursor): (Vec<Record>, _) = (vec![], None::<String>);
     while records.len() < lines as usize {
         let wanted = PAGE.min(lines - u32::try_from(records.len()).unwrap_or(lines));
@@ -162,8 +186,13 @@ fn print(records: &[Record], output: Output) -> anyhow::Result<()> {
 }
 
 async fn explain(stores: &[Store], id: &str, output: Output) -> anyhow::Result<()> {
-    let sources: Vec<Source<'_>> =
-        stores.iter().map(|store| Source { pool: &store.pool, persons: Some(&store.persons) }).collect();
+    let sources: Vec<Source<'_>> = stores
+        .iter()
+        .map(|store| Source {
+            pool: &store.pool,
+            persons: Some(&store.persons),
+        })
+        .collect();
     let Some(explanation) = explain::explain(&sources, id).await? else {
         bail!("no record, request or grant has the id {id}; `countersign audit tail` shows record ids");
     };

@@ -32,7 +32,10 @@ pub(super) async fn tail(lines: u32, follow: bool, output: Output) -> anyhow::Re
     }
     records.truncate(lines as usize);
     records.reverse();
-    let mut after = records.last().and_then(|record| record["id"].as_str()).map(str::to_owned);
+    let mut after = records
+        .last()
+        .and_then(|record| record["id"].as_str())
+        .map(str::to_owned);
     print(&records, output)?;
     while follow {
         tokio::time::sleep(FOLLOW_INTERVAL).await;
@@ -78,7 +81,11 @@ pub(super) async fn verify(against: Option<&str>, output: Output) -> anyhow::Res
             output::line(format!("  {}: {}", fault.place, fault.what));
         }
     }
-    Ok(if answer.ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if answer.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 fn print(records: &[serde_json::Value], output: Output) -> anyhow::Result<()> {
@@ -102,5 +109,8 @@ fn print(records: &[serde_json::Value], output: Output) -> anyhow::Result<()> {
 }
 
 async fn call<O: countersign_api::Operation>(client: &Client, input: &O::Input) -> anyhow::Result<O::Output> {
-    client.call::<O>(input).await.map_err(|error| anyhow::anyhow!("{}: {error}", O::NAME))
+    client
+        .call::<O>(input)
+        .await
+        .map_err(|error| anyhow::anyhow!("{}: {error}", O::NAME))
 }

@@ -39,7 +39,10 @@ impl Store {
     /// Both chains of a data directory of `dev`.
     pub(super) async fn of_dev(path: &Path) -> anyhow::Result<Vec<Self>> {
         let data = DataDirectory::existing(path)?;
-        let sqlite = |path| Database::Sqlite { path, read_only: true };
+        let sqlite = |path| Database::Sqlite {
+            path,
+            read_only: true,
+        };
         open_all(vec![
             Place {
                 role: "identity",
@@ -77,7 +80,11 @@ impl Store {
                 checkpoints: gateway.checkpoint_file,
             });
         }
-        anyhow::ensure!(!places.is_empty(), "{} has neither [identity] nor [gateway]", path.display());
+        anyhow::ensure!(
+            !places.is_empty(),
+            "{} has neither [identity] nor [gateway]",
+            path.display()
+        );
         open_all(places).await
     }
 }
@@ -115,7 +122,10 @@ async fn keys(
     role: &str,
     pool: &Pool,
     provider: &dyn KeyProvider,
-) -> anyhow::Result<(countersign_crypto::JwkSet, std::sync::Arc<countersign_crypto::Keyring>)> {
+) -> anyhow::Result<(
+    countersign_crypto::JwkSet,
+    std::sync::Arc<countersign_crypto::Keyring>,
+)> {
     if role == "gateway" {
         let keys = countersign_gateway::audit_keys(pool, provider).await?;
         Ok((keys.signing, keys.persons))

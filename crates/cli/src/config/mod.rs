@@ -52,7 +52,9 @@ pub(crate) struct Operations {
 
 impl Default for Operations {
     fn default() -> Self {
-        Self { listen: "localhost:8409".to_owned() }
+        Self {
+            listen: "localhost:8409".to_owned(),
+        }
     }
 }
 
@@ -89,7 +91,9 @@ pub(crate) fn command(command: &ConfigCommand) -> anyhow::Result<()> {
             load(&file.config)?;
             output::line(format!("{}: OK", file.config.display()));
         }
-        ConfigCommand::Show(file) => output::line(toml::to_string_pretty(&overlaid(&file.config)?)?.trim_end()),
+        ConfigCommand::Show(file) => {
+            output::line(toml::to_string_pretty(&overlaid(&file.config)?)?.trim_end())
+        }
         ConfigCommand::Default => output::line(DEFAULT.trim_end()),
     }
     Ok(())

@@ -7,10 +7,14 @@ use toml::{Table, Value};
 const PREFIX: &str = "COUNTERSIGN__";
 
 /// Overlays `table` with the variables of this process.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads configuration from the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads configuration from the environment"
+)]
 pub(super) fn from_environment(table: &mut Table) -> anyhow::Result<()> {
-    let mut variables: Vec<(String, String)> =
-        std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let mut variables: Vec<(String, String)> = std::env::vars()
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .collect();
     variables.sort();
     apply(table, variables)
 }
@@ -30,7 +34,10 @@ fn apply(table: &mut Table, variables: impl IntoIterator<Item = (String, String)
 
 /// The TOML value that a variable's text stands for.
 fn scalar(text: &str) -> Value {
-    match toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut table| table.remove("value")) {
+    match toml::from_str::<Table>(&format!("value = {text}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+    {
         Some(value @ (Value::Boolean(_) | Value::Integer(_) | Value::Float(_) | Value::Array(_))) => value,
         _ => Value::String(text.to_owned()),
     }
@@ -44,7 +51,10 @@ fn set(table: &mut Table, path: &[String], value: Value) -> anyhow::Result<()> {
             table.insert(key.clone(), value);
             Ok(())
         }
-        [key, rest @ ..] => match table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new())) {
+        [key, rest @ ..] => match table
+            .entry(key.clone())
+            .or_insert_with(|| Value::Table(Table::new()))
+        {
             Value::Table(inner) => set(inner, rest, value),
             _ => bail!("`{key}` is a value, not a section"),
         },
@@ -57,7 +67,12 @@ mod tests {
 
     fn overlaid(file: &str, variables: &[(&str, &str)]) -> anyhow::Result<Table> {
         let mut table: Table = toml::from_str(file)?;
-        apply(&mut table, variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())))?;
+        apply(
+            &mut table,
+            variables
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), (*text).to_owned())),
+        )?;
         Ok(table)
     }
 
@@ -65,7 +80,10 @@ mod tests {
     fn a_variable_wins_over_the_file_and_makes_sections() {
         let table = overlaid(
             "[gateway]\nlisten = \"a\"",
-            &[("COUNTERSIGN__GATEWAY__LISTEN", "b"), ("COUNTERSIGN__AGENT__PORT", "8405")],
+            &[
+                ("COUNTERSIGN__GATEWAY__LISTEN", "b"),
+                ("COUNTERSIGN__AGENT__PORT", "8405"),
+            ],
         )
         .unwrap();
         assert_eq!(table["gateway"]["listen"].as_str(), Some("b"));

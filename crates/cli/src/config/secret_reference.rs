@@ -30,14 +30,26 @@ pub(super) fn resolve(value: &mut Value, path: &str) -> anyhow::Result<()> {
 }
 
 /// What a reference stands for; `None` if the text is not a reference. One trailing newline of a file is dropped.
-#[expect(clippy::disallowed_methods, reason = "the one place that resolves secret references")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that resolves secret references"
+)]
 pub(crate) fn read(text: &str) -> anyhow::Result<Option<String>> {
     if let Some(name) = text.strip_prefix("env:") {
-        return std::env::var(name).map(Some).with_context(|| format!("environment variable {name}"));
+        return std::env::var(name)
+            .map(Some)
+            .with_context(|| format!("environment variable {name}"));
     }
-    let Some(path) = text.strip_prefix("file:") else { return Ok(None) };
-    let size = std::fs::metadata(path).with_context(|| format!("secret file {path}"))?.len();
-    anyhow::ensure!(size <= MAX_SECRET_BYTES, "secret file {path} is larger than {MAX_SECRET_BYTES} bytes");
+    let Some(path) = text.strip_prefix("file:") else {
+        return Ok(None);
+    };
+    let size = std::fs::metadata(path)
+        .with_context(|| format!("secret file {path}"))?
+        .len();
+    anyhow::ensure!(
+        size <= MAX_SECRET_BYTES,
+        "secret file {path} is larger than {MAX_SECRET_BYTES} bytes"
+    );
     let mut secret = std::fs::read_to_string(path).with_context(|| format!("secret file {path}"))?;
     if secret.ends_with('\n') {
         secret.pop();
@@ -50,7 +62,11 @@ pub(crate) fn read(text: &str) -> anyhow::Result<Option<String>> {
 
 /// `a.b` from `a` and `b`.
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +89,9 @@ mod tests {
     fn a_missing_reference_names_the_key() {
         let mut value: Value = toml::from_str("[gateway]\nclient_secret = \"file:/nowhere/at/all\"").unwrap();
         let error = format!("{:#}", resolve(&mut value, "").unwrap_err());
-        assert!(error.contains("gateway.client_secret") && error.contains("/nowhere/at/all"), "{error}");
+        assert!(
+            error.contains("gateway.client_secret") && error.contains("/nowhere/at/all"),
+            "{error}"
+        );
     }
 }

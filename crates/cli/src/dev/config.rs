@@ -1,15 +1,20 @@
 //! The configuration that `dev` runs with: the same sections as a file for `serve`, on loopback, with SQLite.
 
 use anyhow::Context as _;
-use countersign_crypto::{ExposeSecret as _, SecretString};
+use countersign_crypto::{ExposeSecret, SecretString};
 use countersign_gateway::config::{account_rules, app_rules};
+use countersign_identity::{AccessKey, Bootstrap, BootstrapProvider};
 use countersign_outbound::HostPort;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use url::Url;
 
 use super::{
-    AccessKey, DataDirectory,
+    DataDirectory,
+    model::Model,
+    playground::CLIENT_ID,
     ports::{Ports, ours, playground},
+    secrets::Secrets,
 };
 use crate::{args::DevArgs, config::secret_reference};
 
@@ -50,7 +55,7 @@ impl LoginProvider {
             }
             _ => Ok(Self {
                 issuer: playground(ports.openid_provider()),
-                client_id: "countersign".to_owned(),
+                client_id: CLIENT_ID.to_owned(),
                 client_secret: playground_secret,
             }),
         }
@@ -63,8 +68,10 @@ pub(super) fn identity(
     ports: Ports,
     data: &DataDirectory,
 ) -> anyhow::Result<countersign_identity::Config> {
-    let mut allow =
-        vec![format!("127.0.0.1:{}", ports.ledgerline()), format!("localhost:{}", ports.gateway_keys())];
+    let mut allow = vec![
+        format!("127.0.0.1:{}", ports.ledgerline()),
+        format!("localhost:{}", ports.gateway_keys()),
+    ];
     allow.extend(login_provider_exception(args));
     allow.extend(args.allow_outbound.iter().map(ToString::to_string));
     let database = match &args.identity_database {
@@ -96,6 +103,27 @@ pub(super) fn identity(
 pub(super) fn login_provider_exception(args: &DevArgs) -> Option<String> {
     let url = Url::parse(args.idp.as_ref()?).ok()?;
     HostPort::of(&url).map(|host| host.to_string())
+}
+
+/// What the identity service must have before anything works.
+pub(super) fn bootstrap(ports: Ports, secrets: &Secrets) -> anyhow::Result<Bootstrap> {
+    let metadata = format!(
+        "{}/.well-known/oauth-authorization-server",
+        playground(ports.ledgerline())
+    );
+    Ok(Bootstrap {
+        admin: Some(secrets.admin()),
+        agent: Some(secrets.agent()),
+        binding: Some(secrets.binding()),
+        workload: WORKLOAD.to_owned(),
+        return_urls: vec![Url::parse(&return_url(ports))?],
+        provider: BootstrapProvider {
+            name: PROVIDER.to_owned(),
+            discovery_url: Url::parse(&metadata)?,
+            client_id: CLIENT_ID.to_owned(),
+            client_secret: secrets.ledgerline_client_secret.clone(),
+        },
+    })
 }
 
 /// The gateway role's section.
@@ -170,7 +198,7 @@ pub(super) fn binding(ports: Ports, key: &AccessKey) -> anyhow::Result<countersi
 pub(super) fn agent(
     ports: Ports,
     data: &DataDirectory,
-    model: &str,
+    model: &Model,
     key: &AccessKey,
 ) -> anyhow::Result<countersign_agent::Config> {
     section(json!({
@@ -187,7 +215,8 @@ pub(super) fn agent(
         "front_channel_url": ours(ports.account()),
         "ledgerline_url": playground(ports.ledgerline()),
         "conversations": data.conversations(),
-        "model": model,
+        "model": model.name,
+        "model_api_key": model.api_key.as_ref().map(ExposeSecret::expose_secret),
         "outbound_allow": [format!("localhost:{}", ports.gateway_keys())],
     }))
 }
@@ -207,14 +236,18 @@ fn endpoint(ports: Ports, key: &AccessKey) -> Value {
     json!({
         "endpoint": ours(ports.identity_api()),
         "region": REGION,
-        "access_key_id": key.id,
-        "secret_access_key": key.secret.expose_secret(),
+        "access_key_id": key.access_key_id,
+        "secret_access_key": key.secret_access_key.expose_secret(),
     })
 }
 
 /// The `Host` values of a port of ours.
 fn hosts(port: u16) -> Value {
-    json!([format!("localhost:{port}"), format!("127.0.0.1:{port}"), format!("[::1]:{port}")])
+    json!([
+        format!("localhost:{port}"),
+        format!("127.0.0.1:{port}"),
+        format!("[::1]:{port}")
+    ])
 }
 
 /// A role's section from its members; an error names the key, as for a file.

@@ -24,7 +24,9 @@ impl DataDirectory {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 bail!("--data {}: a file of that name exists", path.display())
             }
-            Err(error) => return Err(error).with_context(|| format!("cannot make --data {}", path.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot make --data {}", path.display()));
+            }
         }
         let path = path.canonicalize()?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
@@ -74,8 +76,8 @@ impl DataDirectory {
     pub(crate) fn playground(&self) -> PathBuf {
         self.0.join("playground")
     }
-    pub(crate) fn client_secrets(&self) -> PathBuf {
-        self.0.join("client-secrets")
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.0.join("secrets")
     }
 }
 

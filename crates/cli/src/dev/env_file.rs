@@ -8,12 +8,55 @@ use std::{
 };
 
 use anyhow::Context as _;
+use countersign_crypto::ExposeSecret as _;
+use countersign_identity::{AccessKey, Bootstrapped};
+
+use super::{
+    config::{PROVIDER, REGION, WORKLOAD},
+    ports::{Ports, ours},
+};
+
+/// What the file says.
+pub(super) fn variables(ports: Ports, made: &Bootstrapped) -> Vec<(&'static str, String)> {
+    let api = ours(ports.identity_api());
+    let secret = |key: &AccessKey| key.secret_access_key.expose_secret().to_owned();
+    vec![
+        ("AWS_ACCESS_KEY_ID", made.admin.access_key_id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", secret(&made.admin)),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", REGION.to_owned()),
+        ("AWS_ENDPOINT_URL_BEDROCK_AGENTCORE", api.clone()),
+        ("AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL", api.clone()),
+        ("AWS_ENDPOINT_URL_STS", api.clone()),
+        ("BEDROCK_AGENTCORE_DP_ENDPOINT", api.clone()),
+        ("BEDROCK_AGENTCORE_CP_ENDPOINT", api),
+        ("COUNTERSIGN_APP_URL", ours(ports.app())),
+        ("COUNTERSIGN_ACCOUNT_URL", ours(ports.account())),
+        ("COUNTERSIGN_WORKLOAD", WORKLOAD.to_owned()),
+        ("COUNTERSIGN_PROVIDER", PROVIDER.to_owned()),
+        (
+            "COUNTERSIGN_AGENT_ACCESS_KEY_ID",
+            made.agent.access_key_id.clone(),
+        ),
+        ("COUNTERSIGN_AGENT_SECRET_ACCESS_KEY", secret(&made.agent)),
+        (
+            "COUNTERSIGN_BINDING_ACCESS_KEY_ID",
+            made.binding.access_key_id.clone(),
+        ),
+        ("COUNTERSIGN_BINDING_SECRET_ACCESS_KEY", secret(&made.binding)),
+    ]
+}
 
 /// Writes the lines so that readers see the old file or the whole new one, never a part; mode 0600 from the start.
 pub(super) fn write(path: &Path, variables: &[(&str, String)]) -> anyhow::Result<()> {
-    let mut text = String::from("# Written by `countersign dev`: credentials of this server. set -a; . ./FILE; set +a\n");
+    let mut text = String::from(
+        "# Written by `countersign dev`: credentials of this server. set -a; . ./FILE; set +a\n",
+    );
     for (name, value) in variables {
-        anyhow::ensure!(value.bytes().all(is_plain), "{name} cannot be written as a shell line");
+        anyhow::ensure!(
+            value.bytes().all(is_plain),
+            "{name} cannot be written as a shell line"
+        );
         text.push_str(name);
         text.push('=');
         text.push_str(value);
@@ -27,7 +70,11 @@ pub(super) fn write(path: &Path, variables: &[(&str, String)]) -> anyhow::Result
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut file = fs::File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)

@@ -8,20 +8,25 @@
 mod config;
 mod data_directory;
 mod env_file;
+mod model;
 mod playground;
 mod ports;
+mod secrets;
 mod sockets;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use countersign_crypto::{FileKeyProvider, KeyProvider, SharedClock, SharedRandom, SystemClock, SystemRandom};
+use countersign_crypto::{
+    FileKeyProvider, KeyProvider, SharedClock, SharedRandom, SystemClock, SystemRandom,
+};
 use countersign_outbound::Request;
 use tokio::sync::watch;
 use url::Url;
 
 pub(crate) use data_directory::DataDirectory;
 use ports::{Ports, ours};
+use secrets::Secrets;
 use sockets::Sockets;
 
 use crate::{
@@ -48,17 +53,28 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     // Ports first: a taken one must not leave a half-made data directory behind.
     let sockets = Sockets::bind(ports).await?;
     let data = DataDirectory::open(&args.data, args.port_base)?;
-    let parts = Parts { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) };
+    let parts = Parts {
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    };
     let (readiness, ready) = watch::channel(false);
     let mut serving = Serving::new();
-    serving.add("operations", sockets.operations, operations::router(ready, metrics));
+    serving.add(
+        "operations",
+        sockets.operations,
+        operations::router(ready, metrics),
+    );
 
-    let secrets = playground::ClientSecrets::open_or_create(&data.client_secrets(), &*parts.random)?;
+    let secrets = Secrets::open_or_create(&data.secrets(), &*parts.random)?;
     let playground = playground::Playground::start(&args, ports, &data, &secrets, &parts)?;
-    serving.add("the playground's OpenID provider", sockets.openid_provider, playground.openid_provider.router());
+    serving.add(
+        "the playground's OpenID provider",
+        sockets.openid_provider,
+        playground.openid_provider.router(),
+    );
     serving.add("Ledgerline", sockets.ledgerline, playground.ledgerline.router());
 
-    let login = config::LoginProvider::of(&args, ports, secrets.openid_provider.clone())?;
+    let login = config::LoginProvider::of(&args, ports, secrets.login_client_secret.clone())?;
     let gateway = countersign_gateway::Gateway::start(
         config::gateway(ports, &data, &login)?,
         countersign_gateway::Parts {
@@ -73,6 +89,7 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     serving.add("the account origin", sockets.account, gateway.account_router());
     serving.add("the gateway's keys", sockets.gateway_keys, gateway.keys_router());
 
+    gateway.mark_dev().await?;
     let identity = countersign_identity::Identity::start(
         config::identity(&args, ports, &data)?,
         countersign_identity::Parts {
@@ -83,29 +100,39 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     )
     .await
     .context("the identity service does not start")?;
+    identity.mark_dev().await?;
     let made = identity
-        .bootstrap(config::bootstrap(ports, &secrets))
+        .bootstrap(config::bootstrap(ports, &secrets)?)
         .await
         .context("the first principals and the provider cannot be made")?;
     playground.register_callback(&made.callback_url, &secrets)?;
     serving.add("the identity API", sockets.identity_api, identity.api_router());
-    serving.add("the front channel", sockets.front_channel, identity.front_channel_router());
+    serving.add(
+        "the front channel",
+        sockets.front_channel,
+        identity.front_channel_router(),
+    );
 
     let role_parts = (parts.clock.clone(), parts.random.clone());
     let binding = countersign_binding::start(
         config::binding(ports, &made.binding)?,
-        countersign_binding::Parts { clock: role_parts.0.clone(), random: role_parts.1.clone() },
+        countersign_binding::Parts {
+            clock: role_parts.0.clone(),
+            random: role_parts.1.clone(),
+        },
     )
-    .await
     .context("the session binding service does not start")?;
-    serving.add("the session binding service", sockets.binding, binding);
+    serving.add("the session binding service", sockets.binding, binding.router);
     let agent = countersign_agent::start(
-        config::agent(ports, &data, &args.model, &made.agent)?,
-        countersign_agent::Parts { clock: role_parts.0, random: role_parts.1 },
+        config::agent(ports, &data, &model::Model::of(&args.model), &made.agent)?,
+        countersign_agent::Parts {
+            clock: role_parts.0,
+            random: role_parts.1,
+            drain: serving.drained(),
+        },
     )
-    .await
     .context("the agent does not start")?;
-    serving.add("the agent", sockets.agent, agent);
+    serving.add("the agent", sockets.agent, agent.router);
 
     if let Some(path) = &args.env_file {
         env_file::write(path, &env_file::variables(ports, &made))?;
@@ -117,24 +144,32 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     let interrupted = serving.until_interrupted().await;
     output::note("stopping");
     readiness.send_replace(false);
-    serving.drain().await?;
+    serving.drain_and_wait().await?;
     // The chains end with a checkpoint each, after the last answer.
-    identity.close().await.context("the identity service does not close")?;
+    identity
+        .close()
+        .await
+        .context("the identity service does not close")?;
     gateway.close().await.context("the gateway does not close")?;
     interrupted
 }
 
 /// A role's own key file.
 fn key_provider(path: &std::path::Path, parts: &Parts) -> anyhow::Result<Arc<dyn KeyProvider>> {
-    Ok(Arc::new(FileKeyProvider::open_or_create(path, parts.random.clone())?))
+    Ok(Arc::new(FileKeyProvider::open_or_create(
+        path,
+        parts.random.clone(),
+    )?))
 }
 
 /// `ready` is a promise: a browser's first request must work.
 async fn ask_through_the_gateway(ports: Ports) -> anyhow::Result<()> {
     let url = Url::parse(&ours(ports.app()))?;
     let client = roles::operator_client(std::slice::from_ref(&url))?;
-    let response =
-        client.send(Request::get(url.clone()).timeout(READY_LIMIT)).await.with_context(|| format!("{url} fails"))?;
+    let response = client
+        .send(Request::get(url.clone()).timeout(READY_LIMIT))
+        .await
+        .with_context(|| format!("{url} fails"))?;
     if !response.status.is_redirection() {
         bail!("{url} answered {} instead of a login", response.status);
     }
@@ -150,7 +185,10 @@ fn say_ready(ports: Ports, args: &DevArgs) {
         api = ours(ports.identity_api()),
     ));
     if args.idp.is_none() {
-        output::line(format!("        log in as alice or bob, password {}", playground::PASSWORD));
+        output::line(format!(
+            "        log in as alice or bob, password {}",
+            playground::PASSWORD
+        ));
     }
     output::line("        ask: list my open issues");
     if let Some(path) = &args.env_file {

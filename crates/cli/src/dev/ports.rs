@@ -1,7 +1,5 @@
 //! The ten ports of `dev`, and the URLs that follow from them.
 
-use url::Url;
-
 /// The first port; the others follow it (design chapter 6).
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
 pub(super) struct Ports(pub(super) u16);
@@ -47,9 +45,4 @@ pub(super) fn ours(port: u16) -> String {
 /// A URL of the playground: another host, so that browsers take it for another site.
 pub(super) fn playground(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
-}
-
-/// The same as a URL.
-pub(super) fn url(text: &str) -> anyhow::Result<Url> {
-    Ok(Url::parse(text)?)
 }

@@ -28,7 +28,8 @@ impl Sockets {
                 app: ours(ports.app(), "the app origin").await?,
                 identity_api: ours(ports.identity_api(), "the identity API").await?,
                 gateway_keys: ours(ports.gateway_keys(), "the gateway's keys").await?,
-                openid_provider: playground(ports.openid_provider(), "the playground's OpenID provider").await?,
+                openid_provider: playground(ports.openid_provider(), "the playground's OpenID provider")
+                    .await?,
                 ledgerline: playground(ports.ledgerline(), "Ledgerline").await?,
                 agent: ours(ports.agent(), "the agent").await?,
                 binding: ours(ports.binding(), "the session binding service").await?,

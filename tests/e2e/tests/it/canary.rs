@@ -81,9 +81,9 @@ async fn d10_planted_secrets_appear_nowhere_in_clear() {
     assert_eq!(system.interrupt().code(), Some(0));
     let mut places = vec![("the log".to_owned(), system.log_text().into_bytes())];
     files(&system.data, &mut places);
-    // The playground stands for other people's services: its own files are theirs. Client secrets are in the one file
-    // that `dev` keeps for both sides, mode 0600.
-    places.retain(|(name, _)| !name.contains("/playground/") && !name.ends_with("client-secrets"));
+    // The playground stands for other people's services: its own files are theirs. The secrets of both
+    // sides are in the one file that `dev` keeps, mode 0600.
+    places.retain(|(name, _)| !name.contains("/playground/") && !name.ends_with("/secrets"));
     assert!(
         places
             .iter()
