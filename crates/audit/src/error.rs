@@ -28,6 +28,9 @@ pub enum AuditError {
     /// An entry has personal details and names no person under whose key they could be sealed.
     #[error("an audit entry has personal details without a person")]
     NoPerson,
+    /// A listing was to go on from a record that does not exist.
+    #[error("the cursor is not the id of a record")]
+    Cursor,
     /// A person key does not open: another key provider, or tampering.
     #[error("person key {0} does not open")]
     PersonKey(String),

@@ -27,6 +27,6 @@ pub use checkpoint::CheckpointFile;
 pub use entry::{Entry, Outcome};
 pub use error::AuditError;
 pub use person::{PersonKeys, forget};
-pub use record::{Personal, Record, RecordId};
+pub use record::{Personal, Record, RecordId, RecordIdError};
 pub use recorder::{Recorder, RecorderConfig};
 pub use schema::MIGRATIONS;

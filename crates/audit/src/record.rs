@@ -8,6 +8,8 @@ use countersign_crypto::chain::{Canonical, link};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::Entry;
+
 /// A record's id: `<writer>-<seq>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordId {
@@ -39,12 +41,15 @@ impl FromStr for RecordId {
 
     fn from_str(text: &str) -> Result<Self, RecordIdError> {
         let (writer, seq) = text.split_once('-').ok_or(RecordIdError)?;
-        let hexadecimal = writer.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let hexadecimal = writer
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let digits = seq.bytes().all(|byte| byte.is_ascii_digit());
         match seq.parse() {
-            Ok(seq) if writer.len() == 32 && hexadecimal && digits && seq > 0 => {
-                Ok(Self { writer: writer.to_owned(), seq })
-            }
+            Ok(seq) if writer.len() == 32 && hexadecimal && digits && seq > 0 => Ok(Self {
+                writer: writer.to_owned(),
+                seq,
+            }),
             _ => Err(RecordIdError),
         }
     }
@@ -165,6 +170,115 @@ impl Record {
     }
 }
 
+/// A record without its place in a chain.
+pub(crate) fn unchained(entry: Entry, role: &str, at: Timestamp) -> Record {
+    let mut record = Record {
+        id: RecordId {
+            writer: String::new(),
+            seq: 0,
+        },
+        at,
+        role: role.to_owned(),
+        account: entry.account,
+        region: entry.region,
+        action: entry.action.to_owned(),
+        outcome: entry.outcome.as_str().to_owned(),
+        reason: entry.reason.map(str::to_owned),
+        principal: entry.principal,
+        request_id: entry.request_id,
+        trace_id: entry.trace_id,
+        source: entry.source,
+        sid: entry.sid,
+        workload: entry.workload,
+        provider: entry.provider,
+        session: entry.session,
+        grant: entry.grant,
+        person: None,
+        personal: Personal::None,
+        detail: Value::Null,
+        stored: Stored {
+            personal: None,
+            detail: Value::Object(entry.detail).to_string(),
+        },
+        previous: [0; 32],
+        hash: [0; 32],
+    };
+    for text in [
+        &mut record.principal,
+        &mut record.request_id,
+        &mut record.trace_id,
+        &mut record.source,
+        &mut record.sid,
+        &mut record.workload,
+        &mut record.provider,
+        &mut record.session,
+        &mut record.grant,
+    ]
+    .into_iter()
+    .flatten()
+    {
+        tidy(text);
+    }
+    record
+}
+
+/// Cuts at 2048 bytes. PostgreSQL has no NUL in text: one in a header must not fail a whole batch.
+fn tidy(text: &mut String) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+    text.truncate(text.floor_char_boundary(2048));
+}
+
+/// One line: time, action, outcome, then what is known, and the id.
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.at, self.action, self.outcome)?;
+        if let Some(reason) = &self.reason {
+            write!(f, " ({reason})")?;
+        }
+        for (name, value) in [
+            ("workload", &self.workload),
+            ("provider", &self.provider),
+            ("principal", &self.principal),
+            ("source", &self.source),
+            ("sid", &self.sid),
+            ("session", &self.session),
+            ("grant", &self.grant),
+            ("request", &self.request_id),
+        ] {
+            if let Some(value) = value {
+                write!(f, " {name}={}", printable(value))?;
+            }
+        }
+        if let Some(person) = &self.person {
+            write!(f, " person={}", person.get(..12).unwrap_or(person))?;
+        }
+        match &self.personal {
+            Personal::Opened(values) => {
+                for (name, value) in values {
+                    write!(f, " {name}={}", printable(&value.to_string()))?;
+                }
+            }
+            Personal::Forgotten => f.write_str(" (forgotten)")?,
+            Personal::None | Personal::Sealed => {}
+        }
+        if let Value::Object(detail) = &self.detail {
+            for (name, value) in detail {
+                write!(f, " {name}={}", printable(&value.to_string()))?;
+            }
+        }
+        write!(f, " [{}]", self.id)
+    }
+}
+
+/// Without control characters: a recorded value must not move the reader's cursor.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
 fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(at)
 }
@@ -179,9 +293,18 @@ mod tests {
 
     #[test]
     fn record_ids_have_one_spelling() {
-        let id = RecordId { writer: "0".repeat(32), seq: 12 };
+        let id = RecordId {
+            writer: "0".repeat(32),
+            seq: 12,
+        };
         assert_eq!(id.to_string().parse::<RecordId>().expect("own spelling"), id);
-        for bad in ["", "-1", "0-1", &format!("{}-0", "0".repeat(32)), &format!("{}-+1", "a".repeat(32))] {
+        for bad in [
+            "",
+            "-1",
+            "0-1",
+            &format!("{}-0", "0".repeat(32)),
+            &format!("{}-+1", "a".repeat(32)),
+        ] {
             assert!(bad.parse::<RecordId>().is_err(), "{bad}");
         }
     }

@@ -1,18 +1,35 @@
 //! The handle through which everything else records.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
-use countersign_crypto::{Keyring, SharedClock, SharedRandom, SigningKey};
-use countersign_db::{ChangeFeed, Pool};
+use countersign_crypto::{Keyring, SharedClock, SharedRandom, SigningKey, uuid_v7};
+use countersign_db::{Change, ChangeFeed, Pool, database_identity};
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::{AuditError, Entry, RecordId};
+use crate::checkpointer::{Checkpointer, Last};
+use crate::person::{self, PersonKeys};
+use crate::record::{Personal, Record, unchained};
+use crate::refusals::Refusals;
+use crate::writer::{Chain, Message, Writer};
+use crate::{AuditError, CheckpointFile, Entry, Outcome, RecordId};
+
+/// Records that may wait; then callers wait for room.
+const QUEUE: usize = 1024;
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+const SUMMARIES_EVERY: Duration = Duration::from_secs(15);
+/// Bytes of an entry's personal or plain details as JSON.
+const MAX_DETAILS: usize = 32 * 1024;
 
 /// What a recorder needs.
 pub struct RecorderConfig {
     /// The database, migrated with [`crate::MIGRATIONS`].
     pub pool: Pool,
-    /// By which a forgotten person's key leaves the caches of every replica.
+    /// By which a forgotten person's key leaves the memory of every replica.
     pub changes: ChangeFeed,
     /// The clock.
     pub clock: SharedClock,
@@ -32,34 +49,299 @@ pub struct RecorderConfig {
     pub region: String,
 }
 
-/// Records entries; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Recorder {}
+/// Records entries; cheap to clone. Dropping all clones without [`Recorder::close`] is what a crash does:
+/// no last checkpoint, and nothing lost that was acknowledged.
+#[derive(Clone)]
+pub struct Recorder(Arc<Shared>);
+
+struct Shared {
+    queue: mpsc::Sender<Message>,
+    checkpoints: mpsc::Sender<Demand>,
+    persons: PersonKeys,
+    refusals: Mutex<Refusals>,
+    changes: ChangeFeed,
+    clock: SharedClock,
+    random: SharedRandom,
+    role: &'static str,
+    account: String,
+    region: String,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder")
+            .field("role", &self.0.role)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A checkpoint wanted now; the last one when `last`.
+struct Demand {
+    last: bool,
+    done: oneshot::Sender<Result<(), AuditError>>,
+}
 
 impl Recorder {
     /// Begins a chain of its own: writes the record `OpenAuditWriter`, which names the heads of all others.
     pub async fn start(config: RecorderConfig) -> Result<Self, AuditError> {
-        todo!()
+        let RecorderConfig {
+            pool,
+            changes,
+            clock,
+            random,
+            ..
+        } = config;
+        let persons = PersonKeys::new(&pool, config.persons);
+        persons.prepare(&*random, clock.now()).await?;
+        let file = match config.checkpoint_file {
+            Some(path) => Some(CheckpointFile::open(path).await?),
+            None => None,
+        };
+        let chain = Arc::new(Chain::new(uuid_v7(&*clock, &*random).simple().to_string()));
+        let checkpointer = Checkpointer {
+            database: database_identity(&pool).await?,
+            last: Last::load(&pool).await?,
+            pool: pool.clone(),
+            clock: Arc::clone(&clock),
+            key: config.signing_key,
+            file,
+            role: config.role,
+            own: Arc::clone(&chain),
+            trees: std::collections::HashMap::new(),
+        };
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let (checkpoints, demands) = mpsc::channel(4);
+        let shared = Arc::new(Shared {
+            queue,
+            checkpoints,
+            persons,
+            refusals: Mutex::default(),
+            changes,
+            clock,
+            random,
+            role: config.role,
+            account: config.account,
+            region: config.region,
+        });
+        let mut writer = Writer {
+            pool: pool.clone(),
+            chain,
+            unsure: false,
+        };
+        writer
+            .append(&mut [shared.opening(&checkpointer, &pool).await?])
+            .await?;
+        tokio::spawn(writer.run(receiver));
+        tokio::spawn(keep_checkpoints(checkpointer, demands));
+        let forgotten = shared.changes.subscribe();
+        tokio::spawn(drop_forgotten_keys(Arc::downgrade(&shared), forgotten));
+        tokio::spawn(write_summaries(Arc::downgrade(&shared)));
+        Ok(Self(shared))
     }
 
     /// Records, and resolves when the record is on disk. On an error release nothing.
+    #[tracing::instrument(name = "audit.record", skip_all, fields(audit.action = entry.action))]
     pub async fn record(&self, entry: Entry) -> Result<RecordId, AuditError> {
-        todo!()
+        let record = self.0.prepare(entry).await?;
+        let (waiter, answer) = oneshot::channel();
+        let message = Message::Record(Box::new(record), Some(waiter));
+        match tokio::time::timeout(QUEUE_TIMEOUT, self.0.queue.send(message)).await {
+            Err(_) => return Err(AuditError::Busy),
+            Ok(Err(_)) => return Err(AuditError::Closed),
+            Ok(Ok(())) => {}
+        }
+        answer.await.map_err(|_| AuditError::Closed)?
     }
 
     /// Counts a refusal of somebody unknown. The first ten of a source, reason and minute become records,
-    /// the rest one summary. Never waits. A person named by the entry is ignored.
+    /// the rest one summary. Never waits. Whom the entry names is not recorded: nothing proves it.
     pub fn record_unauthenticated_refusal(&self, source: &str, entry: Entry) {
-        todo!()
+        let now = self.0.clock.now();
+        let (record, summaries) = self.0.refusals().count(source, &entry, now);
+        for summary in summaries {
+            self.0.offer(summary);
+        }
+        if record {
+            let reason = entry.reason;
+            let mut entry = entry.with_source(source);
+            entry.person = None;
+            entry.personal.clear();
+            if !self.0.offer(entry) {
+                self.0.refusals().count_dropped(source, reason);
+            }
+        }
     }
 
     /// Writes a checkpoint now, if there are records that none covers.
     pub async fn checkpoint(&self) -> Result<(), AuditError> {
-        todo!()
+        self.0.demand_checkpoint(false).await
     }
 
     /// Writes what is queued and a last checkpoint. Entries that arrive later get [`AuditError::Closed`].
     pub async fn close(self) -> Result<(), AuditError> {
-        todo!()
+        let summaries = self.0.refusals().end();
+        for summary in summaries {
+            self.0.offer(summary);
+        }
+        let (done, written) = oneshot::channel();
+        self.0
+            .queue
+            .send(Message::Close(done))
+            .await
+            .map_err(|_| AuditError::Closed)?;
+        written.await.map_err(|_| AuditError::Closed)?;
+        self.0.demand_checkpoint(true).await
+    }
+}
+
+impl Shared {
+    /// Fills in what the recorder knows, seals what is personal.
+    async fn prepare(&self, mut entry: Entry) -> Result<Record, AuditError> {
+        let now = self.clock.now();
+        if entry.account.is_empty() {
+            entry.account.clone_from(&self.account);
+        }
+        if entry.region.is_empty() {
+            entry.region.clone_from(&self.region);
+        }
+        let person = entry.person;
+        let mut personal = std::mem::take(&mut entry.personal);
+        if person.is_none() && !personal.is_empty() {
+            return Err(AuditError::NoPerson);
+        }
+        // An address that belongs to a person's request is the person's.
+        if person.is_some()
+            && let Some(source) = entry.source.take()
+        {
+            personal.insert("source".to_owned(), source.into());
+        }
+        let mut record = unchained(entry, self.role, now);
+        if record.stored.detail.len() > MAX_DETAILS {
+            return Err(AuditError::TooLarge);
+        }
+        if let Some(person) = person {
+            let fresh = self.changes.fresh();
+            let key = self.persons.key_for(&person, fresh, &*self.random, now).await?;
+            if !personal.is_empty() {
+                let sealed = key.seal(&*self.random, &record.account, &personal);
+                if sealed.len() > MAX_DETAILS {
+                    return Err(AuditError::TooLarge);
+                }
+                record.stored.personal = Some(sealed);
+                record.personal = Personal::Sealed;
+            }
+            record.person = Some(key.pseudonym.clone());
+        }
+        Ok(record)
+    }
+
+    /// The first record of the chain.
+    async fn opening(&self, checkpointer: &Checkpointer, pool: &Pool) -> Result<Record, AuditError> {
+        let mut entry = Entry::new("OpenAuditWriter", Outcome::Done)
+            .with_account(&*self.account, &*self.region)
+            .with_detail("database", &*checkpointer.database.id)
+            .with_detail("restoreEpoch", checkpointer.database.restore_epoch);
+        if let Value::Object(predecessors) = checkpointer.last.predecessors(pool).await? {
+            entry.detail.extend(predecessors);
+        }
+        Ok(unchained(entry, self.role, self.clock.now()))
+    }
+
+    /// Queues an entry without a person, without waiting. `false`: there was no room.
+    fn offer(&self, mut entry: Entry) -> bool {
+        if entry.account.is_empty() {
+            entry.account.clone_from(&self.account);
+        }
+        if entry.region.is_empty() {
+            entry.region.clone_from(&self.region);
+        }
+        let mut record = unchained(entry, self.role, self.clock.now());
+        if record.stored.detail.len() > MAX_DETAILS {
+            record.stored.detail = r#"{"omitted":"details over 32 KiB"}"#.to_owned();
+        }
+        self.queue
+            .try_send(Message::Record(Box::new(record), None))
+            .is_ok()
+    }
+
+    async fn demand_checkpoint(&self, last: bool) -> Result<(), AuditError> {
+        let (done, answer) = oneshot::channel();
+        self.checkpoints
+            .send(Demand { last, done })
+            .await
+            .map_err(|_| AuditError::Closed)?;
+        answer.await.map_err(|_| AuditError::Closed)?
+    }
+
+    fn refusals(&self) -> std::sync::MutexGuard<'_, Refusals> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A checkpoint ten seconds after the first record that none covers, and on demand.
+async fn keep_checkpoints(mut checkpointer: Checkpointer, mut demands: mpsc::Receiver<Demand>) {
+    let chain = Arc::clone(&checkpointer.own);
+    let mut due: Option<tokio::time::Instant> = None;
+    loop {
+        let timer = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = chain.grown.notified(), if due.is_none() => {
+                due = Some(tokio::time::Instant::now() + CHECKPOINT_EVERY);
+            }
+            () = timer => {
+                due = None;
+                if let Err(error) = checkpointer.checkpoint().await {
+                    tracing::error!(%error, "no audit checkpoint could be written; trying again in 10 s");
+                    due = Some(tokio::time::Instant::now() + CHECKPOINT_EVERY);
+                }
+            }
+            demand = demands.recv() => {
+                let Some(Demand { last, done }) = demand else { return };
+                due = None;
+                // Whoever asked may have gone.
+                let _ = done.send(checkpointer.checkpoint().await);
+                if last {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn drop_forgotten_keys(shared: Weak<Shared>, mut changes: broadcast::Receiver<Change>) {
+    loop {
+        let change = tokio::select! {
+            change = changes.recv() => change,
+            () = tokio::time::sleep(SUMMARIES_EVERY) => {
+                if shared.strong_count() == 0 {
+                    return;
+                }
+                continue;
+            }
+        };
+        let Some(shared) = shared.upgrade() else { return };
+        match change {
+            Ok(change) if change.is_everything() => shared.persons.drop_cached(None),
+            Ok(change) if change.kind == person::CHANGE => shared.persons.drop_cached(Some(&change.key)),
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => shared.persons.drop_cached(None),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn write_summaries(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(SUMMARIES_EVERY).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let summaries = shared.refusals().end_minute(shared.clock.now());
+        for summary in summaries {
+            shared.offer(summary);
+        }
     }
 }

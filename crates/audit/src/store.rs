@@ -1,0 +1,505 @@
+//! The only SQL of the audit trail.
+
+use countersign_crypto::Timestamp;
+use countersign_db::{DbError, Engine, Pool, Row, Transaction, Value, params};
+
+use crate::AuditError;
+use crate::record::{Personal, Record, RecordId, Stored};
+use crate::tail::Filter;
+
+/// The columns of `audit_record`, in order. There are no others: verification checks it.
+pub(crate) const RECORD_COLUMNS: [&str; 23] = [
+    "writer",
+    "seq",
+    "recorded_at",
+    "role",
+    "account",
+    "region",
+    "action",
+    "outcome",
+    "reason",
+    "principal",
+    "request_id",
+    "trace_id",
+    "source",
+    "sid",
+    "workload",
+    "provider",
+    "session_id",
+    "grant_id",
+    "person",
+    "personal",
+    "detail",
+    "previous",
+    "hash",
+];
+
+/// The columns of `audit_checkpoint`, in order.
+pub(crate) const CHECKPOINT_COLUMNS: [&str; 3] = ["number", "statement", "signature"];
+
+/// Writes a batch with one multi-row INSERT and commits it.
+pub(crate) async fn insert(pool: &Pool, records: &[Record]) -> Result<(), DbError> {
+    let mut tx = pool.begin().await?;
+    let mut params = Vec::with_capacity(records.len() * RECORD_COLUMNS.len());
+    for record in records {
+        push_columns(&mut params, record);
+    }
+    tx.execute_text(insert_sql(pool.engine(), records.len()), params)
+        .await?;
+    tx.commit().await
+}
+
+fn insert_sql(engine: Engine, rows: usize) -> String {
+    let mut sql = String::with_capacity(256 + rows * RECORD_COLUMNS.len() * 6);
+    sql.push_str("INSERT INTO audit_record (");
+    sql.push_str(&RECORD_COLUMNS.join(", "));
+    sql.push_str(") VALUES ");
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..RECORD_COLUMNS.len() {
+            if column > 0 {
+                sql.push(',');
+            }
+            match engine {
+                // Numbered parameters cost SQLite time in the square of their number.
+                Engine::Sqlite => sql.push('?'),
+                Engine::Postgres => {
+                    sql.push('$');
+                    sql.push_str(&(row * RECORD_COLUMNS.len() + column + 1).to_string());
+                }
+            }
+        }
+        sql.push(')');
+    }
+    sql
+}
+
+fn push_columns(params: &mut Vec<Value>, record: &Record) {
+    params.extend(params![
+        &record.id.writer,
+        record.id.seq,
+        record.at.as_micros(),
+        &record.role,
+        &record.account,
+        &record.region,
+        &record.action,
+        &record.outcome,
+        record.reason.as_deref(),
+        record.principal.as_deref(),
+        record.request_id.as_deref(),
+        record.trace_id.as_deref(),
+        record.source.as_deref(),
+        record.sid.as_deref(),
+        record.workload.as_deref(),
+        record.provider.as_deref(),
+        record.session.as_deref(),
+        record.grant.as_deref(),
+        record.person.as_deref(),
+        record.stored.personal.as_deref(),
+        &record.stored.detail,
+        record.previous,
+        record.hash,
+    ]);
+}
+
+/// A record from its row.
+pub(crate) fn record(row: &Row) -> Result<Record, AuditError> {
+    let id = record_id(row)?;
+    let place = |error: DbError| AuditError::Inconsistent {
+        place: format!("audit_record {id}"),
+        what: error.to_string(),
+    };
+    let parse = || -> Result<Record, DbError> {
+        let personal = row.opt_bytes("personal")?;
+        let detail = row.text("detail")?;
+        Ok(Record {
+            id: id.clone(),
+            at: Timestamp::from_micros(row.int("recorded_at")?),
+            role: row.text("role")?,
+            account: row.text("account")?,
+            region: row.text("region")?,
+            action: row.text("action")?,
+            outcome: row.text("outcome")?,
+            reason: row.opt_text("reason")?,
+            principal: row.opt_text("principal")?,
+            request_id: row.opt_text("request_id")?,
+            trace_id: row.opt_text("trace_id")?,
+            source: row.opt_text("source")?,
+            sid: row.opt_text("sid")?,
+            workload: row.opt_text("workload")?,
+            provider: row.opt_text("provider")?,
+            session: row.opt_text("session_id")?,
+            grant: row.opt_text("grant_id")?,
+            person: row.opt_text("person")?,
+            personal: if personal.is_some() {
+                Personal::Sealed
+            } else {
+                Personal::None
+            },
+            // Text that is no JSON was not written by us; it is shown as it stands, and fails verification.
+            detail: serde_json::from_str(&detail).unwrap_or_else(|_| detail.clone().into()),
+            stored: Stored { personal, detail },
+            previous: hash(row, "previous")?,
+            hash: hash(row, "hash")?,
+        })
+    };
+    parse().map_err(place)
+}
+
+pub(crate) fn record_id(row: &Row) -> Result<RecordId, AuditError> {
+    Ok(RecordId {
+        writer: row.text("writer")?,
+        seq: row.int("seq")?,
+    })
+}
+
+pub(crate) fn hash(row: &Row, column: &'static str) -> Result<[u8; 32], DbError> {
+    let bytes = row.bytes(column)?;
+    <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| DbError::Column {
+        column,
+        reason: format!("{} bytes instead of 32", bytes.len()),
+    })
+}
+
+fn records(rows: &[Row]) -> Result<Vec<Record>, AuditError> {
+    rows.iter().map(record).collect()
+}
+
+/// A writer and its last record's number and hash.
+pub(crate) struct Tip {
+    pub(crate) writer: String,
+    pub(crate) seq: i64,
+    pub(crate) hash: [u8; 32],
+}
+
+/// The last record of each writer: one index probe a writer, however many records there are.
+pub(crate) async fn tips(pool: &Pool) -> Result<Vec<Tip>, AuditError> {
+    let rows = pool
+        .fetch_all(
+            "SELECT t.writer, t.seq, r.hash FROM ( \
+                 WITH RECURSIVE w(writer) AS ( \
+                     SELECT min(writer) FROM audit_record \
+                     UNION ALL \
+                     SELECT (SELECT min(writer) FROM audit_record WHERE writer > w.writer) \
+                     FROM w WHERE w.writer IS NOT NULL \
+                 ) \
+                 SELECT w.writer, (SELECT max(seq) FROM audit_record WHERE writer = w.writer) AS seq \
+                 FROM w WHERE w.writer IS NOT NULL \
+             ) t JOIN audit_record r ON r.writer = t.writer AND r.seq = t.seq",
+            params![],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Tip {
+                writer: row.text("writer")?,
+                seq: row.int("seq")?,
+                hash: hash(row, "hash")?,
+            })
+        })
+        .collect()
+}
+
+/// Up to `limit` record hashes of a writer, after number `after`.
+pub(crate) async fn hashes(
+    pool: &Pool,
+    writer: &str,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, [u8; 32])>, AuditError> {
+    let rows = pool
+        .fetch_all(
+            "SELECT seq, hash FROM audit_record WHERE writer = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+            params![writer, after, limit],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| Ok((row.int("seq")?, hash(row, "hash")?)))
+        .collect()
+}
+
+/// A stored checkpoint, unparsed.
+pub(crate) struct CheckpointRow {
+    pub(crate) number: i64,
+    pub(crate) statement: String,
+    pub(crate) signature: String,
+}
+
+pub(crate) fn checkpoint(row: &Row) -> Result<CheckpointRow, DbError> {
+    Ok(CheckpointRow {
+        number: row.int("number")?,
+        statement: row.text("statement")?,
+        signature: row.text("signature")?,
+    })
+}
+
+pub(crate) async fn last_checkpoint_number(pool: &Pool) -> Result<i64, DbError> {
+    let row = pool
+        .fetch_optional(
+            "SELECT number FROM audit_checkpoint ORDER BY number DESC LIMIT 1",
+            params![],
+        )
+        .await?;
+    row.map_or(Ok(0), |row| row.int("number"))
+}
+
+pub(crate) async fn checkpoints_after(pool: &Pool, after: i64) -> Result<Vec<CheckpointRow>, DbError> {
+    let rows = pool
+        .fetch_all(
+            "SELECT number, statement, signature FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 500",
+            params![after],
+        )
+        .await?;
+    rows.iter().map(checkpoint).collect()
+}
+
+/// [`DbError::Constraint`]: another replica has taken the number.
+pub(crate) async fn insert_checkpoint(
+    pool: &Pool,
+    number: i64,
+    statement: &str,
+    signature: &str,
+) -> Result<(), DbError> {
+    pool.execute(
+        "INSERT INTO audit_checkpoint (number, statement, signature) VALUES ($1, $2, $3)",
+        params![number, statement, signature],
+    )
+    .await?;
+    Ok(())
+}
+
+/// A page of records in chain order, for verification: nothing is left out and nothing is parsed.
+pub(crate) async fn scan(tx: &mut Transaction, after: &RecordId) -> Result<Vec<Row>, DbError> {
+    tx.fetch_all(
+        "SELECT * FROM audit_record WHERE (writer, seq) > ($1, $2) ORDER BY writer, seq LIMIT 1000",
+        params![&after.writer, after.seq],
+    )
+    .await
+}
+
+/// The first record of every chain.
+pub(crate) async fn first_records(tx: &mut Transaction, after: &str) -> Result<Vec<Row>, DbError> {
+    tx.fetch_all(
+        "SELECT * FROM audit_record WHERE seq = 1 AND writer > $1 ORDER BY writer LIMIT 1000",
+        params![after],
+    )
+    .await
+}
+
+/// A page of checkpoints, for verification.
+pub(crate) async fn scan_checkpoints(tx: &mut Transaction, after: i64) -> Result<Vec<Row>, DbError> {
+    tx.fetch_all(
+        "SELECT * FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 1000",
+        params![after],
+    )
+    .await
+}
+
+/// What `SQLite` itself finds wrong with a table's pages and indexes; empty on PostgreSQL.
+pub(crate) async fn page_faults(tx: &mut Transaction) -> Result<Vec<(&'static str, String)>, DbError> {
+    let mut faults = Vec::new();
+    if tx.engine() == Engine::Postgres {
+        return Ok(faults);
+    }
+    for (table, sql) in [
+        ("audit_record", "PRAGMA integrity_check(audit_record)"),
+        ("audit_checkpoint", "PRAGMA integrity_check(audit_checkpoint)"),
+    ] {
+        for row in tx.fetch_all(sql, params![]).await? {
+            let found = row.text("integrity_check")?;
+            if found != "ok" {
+                faults.push((table, found));
+            }
+        }
+    }
+    Ok(faults)
+}
+
+/// One record.
+pub(crate) async fn by_id(pool: &Pool, id: &RecordId) -> Result<Option<Record>, AuditError> {
+    let row = pool
+        .fetch_optional(
+            "SELECT * FROM audit_record WHERE writer = $1 AND seq = $2",
+            params![&id.writer, id.seq],
+        )
+        .await?;
+    row.as_ref().map(record).transpose()
+}
+
+pub(crate) async fn by_request(pool: &Pool, request_id: &str) -> Result<Vec<Record>, AuditError> {
+    let sql = "SELECT * FROM audit_record WHERE request_id = $1 ORDER BY recorded_at, writer, seq LIMIT 200";
+    records(&pool.fetch_all(sql, params![request_id]).await?)
+}
+
+pub(crate) async fn by_grant(pool: &Pool, grant: &str) -> Result<Vec<Record>, AuditError> {
+    let sql = "SELECT * FROM audit_record WHERE grant_id = $1 ORDER BY recorded_at, writer, seq LIMIT 200";
+    records(&pool.fetch_all(sql, params![grant]).await?)
+}
+
+pub(crate) async fn by_session(pool: &Pool, session: &str) -> Result<Vec<Record>, AuditError> {
+    let sql = "SELECT * FROM audit_record WHERE session_id = $1 ORDER BY recorded_at, writer, seq LIMIT 200";
+    records(&pool.fetch_all(sql, params![session]).await?)
+}
+
+/// The login that began a session of the gateway.
+pub(crate) async fn login(pool: &Pool, sid: &str) -> Result<Option<Record>, AuditError> {
+    let sql = "SELECT * FROM audit_record WHERE sid = $1 AND action = 'Login' AND outcome = 'done' \
+               ORDER BY recorded_at, writer, seq LIMIT 1";
+    pool.fetch_optional(sql, params![sid])
+        .await?
+        .as_ref()
+        .map(record)
+        .transpose()
+}
+
+/// The workload access token that a request of `workload` under `sid` must have used: the last one before.
+pub(crate) async fn workload_access_token(
+    pool: &Pool,
+    sid: &str,
+    workload: &str,
+    before: Timestamp,
+) -> Result<Option<Record>, AuditError> {
+    let sql = "SELECT * FROM audit_record WHERE sid = $1 AND workload = $2 AND recorded_at <= $3 \
+               AND outcome = 'done' AND action LIKE 'GetWorkloadAccessToken%' \
+               ORDER BY recorded_at DESC, writer DESC, seq DESC LIMIT 1";
+    let params = params![sid, workload, before.as_micros()];
+    pool.fetch_optional(sql, params)
+        .await?
+        .as_ref()
+        .map(record)
+        .transpose()
+}
+
+macro_rules! list_sql {
+    ($beyond:literal, $order:literal) => {
+        concat!(
+            "SELECT * FROM audit_record WHERE recorded_at >= $1 AND recorded_at < $2 ",
+            "AND (recorded_at, writer, seq) ",
+            $beyond,
+            " ($3, $4, $5) ",
+            "AND ($6 IS NULL OR action = $6) AND ($7 IS NULL OR outcome = $7) ",
+            "AND ($8 IS NULL OR reason = $8) AND ($9 IS NULL OR principal = $9) ",
+            "AND ($10 IS NULL OR request_id = $10) AND ($11 IS NULL OR sid = $11) ",
+            "AND ($12 IS NULL OR workload = $12) AND ($13 IS NULL OR provider = $13) ",
+            "AND ($14 IS NULL OR session_id = $14) AND ($15 IS NULL OR grant_id = $15) ",
+            "AND ($16 IS NULL OR person = $16) ORDER BY ",
+            $order,
+            " LIMIT $17"
+        )
+    };
+}
+
+/// A page of records in the order of their times, beyond `after` = (time, writer, number).
+pub(crate) async fn list(
+    pool: &Pool,
+    filter: &Filter,
+    after: Option<(i64, RecordId)>,
+    limit: i64,
+) -> Result<Vec<Record>, AuditError> {
+    let (mut since, mut until) = (filter.since.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX));
+    let (at, id) = after.unwrap_or_else(|| {
+        let writer = if filter.newest_first { "\u{7f}" } else { "" };
+        let at = if filter.newest_first { i64::MAX } else { i64::MIN };
+        (
+            at,
+            RecordId {
+                writer: writer.to_owned(),
+                seq: 0,
+            },
+        )
+    });
+    // Lets the index on the time do what the row comparison cannot.
+    if filter.newest_first {
+        until = until.min(at.saturating_add(1));
+    } else {
+        since = since.max(at);
+    }
+    let sql = if filter.newest_first {
+        list_sql!("<", "recorded_at DESC, writer DESC, seq DESC")
+    } else {
+        list_sql!(">", "recorded_at, writer, seq")
+    };
+    let params = params![
+        since,
+        until,
+        at,
+        id.writer,
+        id.seq,
+        filter.action.as_deref(),
+        filter.outcome.as_deref(),
+        filter.reason.as_deref(),
+        filter.principal.as_deref(),
+        filter.request_id.as_deref(),
+        filter.sid.as_deref(),
+        filter.workload.as_deref(),
+        filter.provider.as_deref(),
+        filter.session.as_deref(),
+        filter.grant.as_deref(),
+        filter.person.as_deref(),
+        limit,
+    ];
+    records(&pool.fetch_all(sql, params).await?)
+}
+
+/// A person key as it is stored.
+pub(crate) struct PersonKeyRow {
+    pub(crate) id: String,
+    pub(crate) pseudonym: Option<String>,
+    pub(crate) sealed: Vec<u8>,
+}
+
+fn person_key(row: &Row) -> Result<PersonKeyRow, DbError> {
+    Ok(PersonKeyRow {
+        id: row.text("id")?,
+        pseudonym: row.opt_text("pseudonym")?,
+        sealed: row.bytes("sealed")?,
+    })
+}
+
+pub(crate) async fn person_key_by_id(pool: &Pool, id: &str) -> Result<Option<PersonKeyRow>, DbError> {
+    let sql = "SELECT id, pseudonym, sealed FROM person_key WHERE id = $1";
+    pool.fetch_optional(sql, params![id])
+        .await?
+        .as_ref()
+        .map(person_key)
+        .transpose()
+}
+
+pub(crate) async fn person_key_by_pseudonym(
+    pool: &Pool,
+    pseudonym: &str,
+) -> Result<Option<PersonKeyRow>, DbError> {
+    let sql = "SELECT id, pseudonym, sealed FROM person_key WHERE pseudonym = $1";
+    pool.fetch_optional(sql, params![pseudonym])
+        .await?
+        .as_ref()
+        .map(person_key)
+        .transpose()
+}
+
+/// Leaves an existing key in place: of two replicas that make one, the first wins.
+pub(crate) async fn insert_person_key(pool: &Pool, row: PersonKeyRow, now: Timestamp) -> Result<(), DbError> {
+    pool.execute(
+        "INSERT INTO person_key (id, pseudonym, sealed, created_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (id) DO NOTHING",
+        params![row.id, row.pseudonym, row.sealed, now.as_micros()],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn delete_person_key(tx: &mut Transaction, id: &str) -> Result<bool, DbError> {
+    Ok(tx
+        .execute("DELETE FROM person_key WHERE id = $1", params![id])
+        .await?
+        > 0)
+}
+
+/// Folds the write-ahead log into the file and empties it, so that a deleted key does not linger there.
+pub(crate) async fn empty_write_ahead_log(pool: &Pool) -> Result<(), DbError> {
+    if pool.engine() == Engine::Sqlite {
+        pool.fetch_all("PRAGMA wal_checkpoint(TRUNCATE)", params![])
+            .await?;
+    }
+    Ok(())
+}

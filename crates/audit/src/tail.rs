@@ -2,7 +2,7 @@
 
 use countersign_db::Pool;
 
-use crate::{AuditError, Record};
+use crate::{AuditError, Record, RecordId, store};
 
 /// Which records; a member that is `None` matches all.
 #[derive(Debug, Clone, Default)]
@@ -46,8 +46,19 @@ pub struct Page {
     pub cursor: Option<String>,
 }
 
-/// At most `limit` (1 to 1000) records after the cursor. With oldest first, the cursor of the last page
-/// fetches what is recorded later.
+/// At most `limit` (1 to 1000) records beyond the one with id `after`, in the order of their times. With
+/// oldest first, the last record's id fetches what comes later. Records of another replica that commit
+/// within the same instant may come in late; whoever must have all of them reads by writer and number.
 pub async fn list(pool: &Pool, filter: &Filter, after: Option<&str>, limit: u32) -> Result<Page, AuditError> {
-    todo!()
+    let after = match after {
+        None => None,
+        Some(text) => {
+            let id: RecordId = text.parse().map_err(|_| AuditError::Cursor)?;
+            let record = store::by_id(pool, &id).await?.ok_or(AuditError::Cursor)?;
+            Some((record.at.as_micros(), id))
+        }
+    };
+    let records = store::list(pool, filter, after, i64::from(limit.clamp(1, 1000))).await?;
+    let cursor = records.last().map(|record| record.id.to_string());
+    Ok(Page { records, cursor })
 }

@@ -54,7 +54,9 @@ impl Sqlite {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // Commit returns only after fsync: the audit record is on disk before a token leaves.
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            // Deleted secrets and person keys are overwritten, not left in free pages.
+            .pragma("secure_delete", "ON");
         let writer = pool(WRITERS).connect_with(options.clone()).await?;
         let readers = pool(READERS)
             .connect_with(options.pragma("query_only", "ON"))

@@ -1,9 +1,12 @@
 //! A transaction of either engine.
 
-use sqlx::{SqlSafeStr, SqlStr};
+use sqlx::SqlSafeStr;
 
 use crate::pool::{Pool, assembled, postgres_query, sqlite_query};
 use crate::{Engine, Result, Row, Value, row};
+
+/// Parameters of the longest assembled statement that stays prepared.
+const KEPT: usize = 1024;
 
 /// A transaction. [`Transaction::commit`] keeps its work, dropping it rolls back.
 #[derive(Debug)]
@@ -44,16 +47,7 @@ impl Transaction {
 
     /// Runs a statement; answers the number of rows it changed.
     pub async fn execute(&mut self, sql: &'static str, params: Vec<Value>) -> Result<u64> {
-        self.run(sql.into_sql_str(), params).await
-    }
-
-    /// As [`Transaction::execute`], for SQL put together at run time from constants (multi-row inserts).
-    /// Never pass text that came from outside.
-    pub async fn execute_text(&mut self, sql: String, params: Vec<Value>) -> Result<u64> {
-        self.run(assembled(sql), params).await
-    }
-
-    async fn run(&mut self, sql: SqlStr, params: Vec<Value>) -> Result<u64> {
+        let sql = sql.into_sql_str();
         match &mut self.inner {
             Inner::Sqlite(tx) => Ok(sqlite_query(sql, params)
                 .execute(&mut **tx)
@@ -63,6 +57,24 @@ impl Transaction {
                 .execute(&mut **tx)
                 .await?
                 .rows_affected()),
+        }
+    }
+
+    /// As [`Transaction::execute`], for SQL put together at run time from constants (multi-row inserts).
+    /// Never pass text that came from outside. Up to 1024 parameters the prepared statement is kept for
+    /// the next time; beyond, its memory would cost more than preparing it again.
+    pub async fn execute_text(&mut self, sql: String, params: Vec<Value>) -> Result<u64> {
+        let keep = params.len() <= KEPT;
+        let sql = assembled(sql);
+        match &mut self.inner {
+            Inner::Sqlite(tx) => {
+                let query = sqlite_query(sql, params).persistent(keep);
+                Ok(query.execute(&mut **tx).await?.rows_affected())
+            }
+            Inner::Postgres(tx) => {
+                let query = postgres_query(sql, params).persistent(keep);
+                Ok(query.execute(&mut **tx).await?.rows_affected())
+            }
         }
     }
 

@@ -1,10 +1,14 @@
 //! Recomputing everything: chains, trees, checkpoints, signatures.
 
+mod checkpoints;
+mod outside;
+mod records;
+
 use countersign_crypto::JwkSet;
-use countersign_db::Pool;
+use countersign_db::{Pool, database_identity};
 use serde::Serialize;
 
-use crate::AuditError;
+use crate::{AuditError, store};
 
 /// What is verified, and against what.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +71,85 @@ pub struct Report {
     pub more_faults: u64,
 }
 
-/// Verifies one database.
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let word = if self.ok { "OK" } else { "NOT OK" };
+        writeln!(
+            f,
+            "{}: {word}: {} records of {} writers, {} checkpoints (database {})",
+            self.role, self.records, self.writers, self.checkpoints, self.database
+        )?;
+        for (anchor, by) in [
+            (&self.anchored, "in the database"),
+            (&self.anchored_outside, "outside the database"),
+        ] {
+            match anchor {
+                Some(Anchor {
+                    checkpoint,
+                    at,
+                    records_after,
+                }) => writeln!(
+                    f,
+                    "  anchored by checkpoint {checkpoint} of {at} {by}; {records_after} records after it"
+                )?,
+                None => writeln!(f, "  not anchored by any checkpoint {by}")?,
+            }
+        }
+        for fault in &self.faults {
+            writeln!(f, "  {}: {}", fault.place, fault.what)?;
+        }
+        if self.more_faults > 0 {
+            writeln!(f, "  and {} more faults", self.more_faults)?;
+        }
+        Ok(())
+    }
+}
+
+/// Verifies one database, in one snapshot of it.
+#[tracing::instrument(name = "audit.verify", skip_all, fields(audit.role = trail.role))]
 pub async fn verify(trail: &Trail<'_>) -> Result<Report, AuditError> {
-    todo!()
+    let database = database_identity(trail.pool).await?;
+    let mut faults = Faults::default();
+    let mut tx = trail.pool.snapshot().await?;
+    for (table, found) in store::page_faults(&mut tx).await? {
+        faults.add(table, found);
+    }
+    let outside = outside::read(trail, &database, &mut faults);
+    let history = checkpoints::replay(&mut tx, trail, &database, &outside, &mut faults).await?;
+    let claims = records::opening_claims(&mut tx, &history, &mut faults).await?;
+    let scanned = records::scan(&mut tx, trail, &history, claims, &mut faults).await?;
+    Ok(Report {
+        ok: faults.list.is_empty(),
+        role: trail.role.to_owned(),
+        database: database.id,
+        writers: scanned.writers,
+        records: scanned.records,
+        checkpoints: history.count,
+        anchored: history.last.as_ref().map(|last| last.anchor(&scanned)),
+        anchored_outside: history.outside.as_ref().map(|outside| outside.anchor(&scanned)),
+        faults: faults.list,
+        more_faults: faults.more,
+    })
+}
+
+/// Most faults that a report lists.
+const LISTED: usize = 100;
+
+#[derive(Default)]
+struct Faults {
+    list: Vec<Fault>,
+    more: u64,
+}
+
+impl Faults {
+    fn add(&mut self, place: impl Into<String>, what: impl Into<String>) {
+        if self.list.len() < LISTED {
+            self.list.push(Fault {
+                place: place.into(),
+                what: what.into(),
+            });
+        } else {
+            self.more += 1;
+        }
+    }
 }

@@ -1,0 +1,248 @@
+//! The checkpoints in the database, replayed from the first.
+
+use std::collections::{BTreeMap, HashMap};
+
+use countersign_crypto::Timestamp;
+use countersign_db::{DatabaseIdentity, Transaction};
+
+use super::outside::Outside;
+use super::records::Scanned;
+use super::{Anchor, Faults, Trail};
+use crate::AuditError;
+use crate::checkpoint::{Checkpoint, Head, Statement};
+use crate::checkpointer::root_of_heads;
+use crate::store::{self, CHECKPOINT_COLUMNS};
+
+/// What a record must be for some statement to be true.
+pub(super) struct Expectation {
+    /// Who says so.
+    pub(super) by: String,
+    /// The record's hash, hexadecimal.
+    pub(super) hash: String,
+    /// The root of the chain's tree at that record, hexadecimal, where it is known.
+    pub(super) root: Option<String>,
+}
+
+/// Expectations by writer and number.
+pub(super) type Expectations = HashMap<String, BTreeMap<i64, Vec<Expectation>>>;
+
+/// What the checkpoints say.
+#[derive(Default)]
+pub(super) struct History {
+    pub(super) count: u64,
+    pub(super) expectations: Expectations,
+    /// Hashes by number.
+    pub(super) hashes: BTreeMap<i64, String>,
+    /// As of the newest in the database.
+    pub(super) last: Option<Anchored>,
+    /// As of the newest that is also outside.
+    pub(super) outside: Option<Anchored>,
+}
+
+/// A checkpoint and the heads it vouches for.
+pub(super) struct Anchored {
+    number: i64,
+    at: i64,
+    heads: BTreeMap<String, i64>,
+}
+
+impl Anchored {
+    pub(super) fn anchor(&self, scanned: &Scanned) -> Anchor {
+        let after = scanned.counts.iter().map(|(writer, (last, count))| {
+            let head = self.heads.get(writer).copied().unwrap_or(0);
+            count.saturating_sub(u64::try_from(head.min(*last)).unwrap_or(0))
+        });
+        Anchor {
+            checkpoint: self.number,
+            at: Timestamp::from_micros(self.at).to_rfc3339(),
+            records_after: after.sum(),
+        }
+    }
+}
+
+struct Replay<'a> {
+    trail: &'a Trail<'a>,
+    database: &'a DatabaseIdentity,
+    history: History,
+    heads: BTreeMap<String, Head>,
+    previous: String,
+    epoch: i64,
+    newest: Option<Statement>,
+}
+
+/// Checks each checkpoint against the one before, the signing keys and the lines outside.
+pub(super) async fn replay(
+    tx: &mut Transaction,
+    trail: &Trail<'_>,
+    database: &DatabaseIdentity,
+    outside: &Outside,
+    faults: &mut Faults,
+) -> Result<History, AuditError> {
+    let mut replay = Replay {
+        trail,
+        database,
+        history: History::default(),
+        heads: BTreeMap::new(),
+        previous: "0".repeat(64),
+        epoch: 0,
+        newest: None,
+    };
+    let newest_outside = outside.last_key_value().map(|(number, _)| *number);
+    let mut after = i64::MIN;
+    let mut expected = 1;
+    loop {
+        let rows = store::scan_checkpoints(tx, after).await?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            let number = row.int("number")?;
+            after = number;
+            let place = format!("audit_checkpoint {number}");
+            if row.columns() != CHECKPOINT_COLUMNS {
+                faults.add("audit_checkpoint", "has other columns than the product's");
+            }
+            if number > expected {
+                let missing = format!("audit_checkpoint {expected}");
+                faults.add(missing, format!("is missing, up to the one before {number}"));
+                replay.previous.clear();
+            }
+            expected = number.saturating_add(1);
+            replay.history.count += 1;
+            match store::checkpoint(row) {
+                Ok(row) => {
+                    let checkpoint = Checkpoint {
+                        statement: row.statement,
+                        signature: row.signature,
+                    };
+                    replay.check(number, &checkpoint, &place, faults);
+                    replay.compare(outside, number, &checkpoint, &place, faults);
+                }
+                Err(error) => {
+                    faults.add(place, error.to_string());
+                    replay.previous.clear();
+                }
+            }
+            if newest_outside == Some(number) {
+                replay.history.outside = replay.anchored();
+            }
+        }
+    }
+    for (number, (line, _)) in outside {
+        if !replay.history.hashes.contains_key(number) {
+            faults.add(
+                format!("audit_checkpoint {number}"),
+                format!("is in the checkpoint file (line {line}) and not in the database: the database was rolled back to an older copy, or truncated"),
+            );
+        }
+    }
+    replay.history.last = replay.anchored();
+    if let Some(newest) = replay.newest.take() {
+        replay.compare_root(&newest, &format!("audit_checkpoint {}", newest.number), faults);
+    }
+    Ok(replay.history)
+}
+
+impl Replay<'_> {
+    /// By the newest checkpoint so far that verified.
+    fn anchored(&self) -> Option<Anchored> {
+        let heads = self
+            .heads
+            .iter()
+            .map(|(writer, head)| (writer.clone(), head.seq))
+            .collect();
+        self.newest.as_ref().map(|newest| Anchored {
+            number: newest.number,
+            at: newest.at,
+            heads,
+        })
+    }
+
+    fn check(&mut self, number: i64, checkpoint: &Checkpoint, place: &str, faults: &mut Faults) {
+        let hash = checkpoint.hash();
+        let previous = std::mem::replace(&mut self.previous, hash.clone());
+        self.history.hashes.insert(number, hash);
+        let statement = match checkpoint.verify(self.trail.keys) {
+            Ok(statement) => statement,
+            Err(error) => {
+                faults.add(place, error.to_string());
+                return;
+            }
+        };
+        for (wrong, what) in [
+            (
+                statement.number != number,
+                "holds the statement of another number",
+            ),
+            (
+                statement.database != self.database.id,
+                "belongs to another database",
+            ),
+            (statement.role != self.trail.role, "belongs to another role"),
+            (
+                !previous.is_empty() && statement.previous != previous,
+                "does not follow the checkpoint before it",
+            ),
+            (
+                statement.restore_epoch < self.epoch || statement.restore_epoch > self.database.restore_epoch,
+                "is of another restore epoch",
+            ),
+        ] {
+            if wrong {
+                faults.add(place, what);
+            }
+        }
+        self.epoch = statement.restore_epoch;
+        self.take(&statement, place, faults);
+        self.newest = Some(statement);
+    }
+
+    fn take(&mut self, statement: &Statement, place: &str, faults: &mut Faults) {
+        for head in &statement.heads {
+            let known = self.heads.insert(head.writer.clone(), head.clone());
+            if known.as_ref().is_some_and(|known| known.seq > head.seq) {
+                faults.add(place, format!("sets the head of writer {} back", head.writer));
+            }
+            if known.is_some_and(|known| known == *head) {
+                continue;
+            }
+            let expectation = Expectation {
+                by: place.replace("audit_checkpoint", "checkpoint"),
+                hash: head.hash.clone(),
+                root: Some(head.root.clone()),
+            };
+            let writer = self.history.expectations.entry(head.writer.clone()).or_default();
+            writer.entry(head.seq).or_default().push(expectation);
+        }
+        // The tree over all heads costs time in their number: looked at where all are listed, and in the end.
+        if statement.complete {
+            self.compare_root(statement, place, faults);
+        }
+    }
+
+    fn compare_root(&self, statement: &Statement, place: &str, faults: &mut Faults) {
+        if root_of_heads(&self.heads) != (statement.writers, statement.root.clone()) {
+            faults.add(place, "has a tree of heads other than the heads give");
+        }
+    }
+
+    fn compare(
+        &self,
+        outside: &Outside,
+        number: i64,
+        checkpoint: &Checkpoint,
+        place: &str,
+        faults: &mut Faults,
+    ) {
+        if let Some((line, other)) = outside.get(&number)
+            && other != checkpoint
+        {
+            faults.add(
+                place,
+                format!(
+                    "differs from line {line} of the checkpoint file: the history was rolled back and forked"
+                ),
+            );
+        }
+    }
+}

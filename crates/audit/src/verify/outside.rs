@@ -1,0 +1,72 @@
+//! Checkpoints kept outside the database.
+
+use std::collections::BTreeMap;
+
+use countersign_db::DatabaseIdentity;
+
+use super::{Faults, Trail};
+use crate::checkpoint::Checkpoint;
+
+/// The lines about this database, by checkpoint number, with the number of the line.
+pub(super) type Outside = BTreeMap<i64, (usize, Checkpoint)>;
+
+/// Reads the lines; those of the other role's database are that one's affair.
+pub(super) fn read(trail: &Trail<'_>, database: &DatabaseIdentity, faults: &mut Faults) -> Outside {
+    let mut outside = Outside::new();
+    let lines: Vec<&str> = trail.checkpoints.split_inclusive('\n').collect();
+    for (index, line) in lines.iter().enumerate() {
+        let place = format!("checkpoint file line {}", index + 1);
+        let text = line.trim_end_matches(['\n', '\r']);
+        if text.is_empty() {
+            continue;
+        }
+        let checkpoint = match Checkpoint::parse(text) {
+            Ok(checkpoint) => checkpoint,
+            // The last line without its newline was cut by a crash, before it was acknowledged.
+            Err(_) if index + 1 == lines.len() && !line.ends_with('\n') && index > 0 => continue,
+            Err(error) => {
+                faults.add(place, error.to_string());
+                continue;
+            }
+        };
+        // Another database's keys are not at hand: whose it is, is read before the signature is looked at.
+        let statement = match checkpoint.read() {
+            Ok(statement) if statement.role != trail.role && statement.database != database.id => continue,
+            Ok(statement) => statement,
+            Err(error) => {
+                faults.add(place, error.to_string());
+                continue;
+            }
+        };
+        if statement.database != database.id {
+            let other = &statement.database;
+            faults.add(
+                place,
+                format!(
+                    "is about database {other}, and this is {}: the {} database was exchanged",
+                    database.id, trail.role
+                ),
+            );
+            continue;
+        }
+        if let Err(error) = checkpoint.verify(trail.keys) {
+            faults.add(place, error.to_string());
+            continue;
+        }
+        match outside.get(&statement.number) {
+            Some((earlier, other)) if *other != checkpoint => {
+                let number = statement.number;
+                faults.add(
+                    place,
+                    format!(
+                        "is a second checkpoint {number}, and differs from line {earlier}: the history forked"
+                    ),
+                );
+            }
+            _ => {
+                outside.insert(statement.number, (index + 1, checkpoint));
+            }
+        }
+    }
+    outside
+}
