@@ -1,0 +1,34 @@
+//! `CreateAccessKey`: the secret is shown this once.
+
+use countersign_api::admin::CreateAccessKey;
+use countersign_api::admin::create_access_key::{Input, Output};
+use countersign_api::{ApiError, ErrorCode, Sensitive};
+
+use super::{authorized_principal, shown};
+use crate::authn;
+use crate::operation::{Call, Handle, OperationError};
+use crate::store::access_key;
+
+/// Most access keys of a principal: one in use, and room to roll it over.
+const MAX_KEYS: usize = 5;
+
+impl Handle for CreateAccessKey {
+    async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
+        let principal = authorized_principal(call, &input.principal_name).await?;
+        if access_key::list(&call.state.pool, &principal.id).await?.len() >= MAX_KEYS {
+            let message = format!("A principal has at most {MAX_KEYS} access keys");
+            let error = ApiError::new(ErrorCode::ResourceLimitExceeded, message);
+            return Err(OperationError::refused("too_many_access_keys", error));
+        }
+        let keyring = &call.state.keys(call.account())?.credential;
+        let (row, secret) = authn::generate_access_key(keyring, &*call.state.random, &principal, call.now);
+        call.entry.detail.insert("accessKeyId".to_owned(), row.id.clone().into());
+        let mut tx = call.state.pool.begin().await?;
+        access_key::insert(&mut tx, &row).await?;
+        call.state.commit(tx, &[(access_key::CHANGE, &row.id)]).await?;
+        Ok(Output {
+            access_key: shown::access_key(&row, &principal),
+            secret_access_key: Sensitive::from(secret),
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! `ExplainAuditRecord`: login → consent → grant → use, as far as this role recorded it. The login itself is in the
+//! gateway's trail, which joins on `sid`.
+
+use countersign_api::admin::ExplainAuditRecord;
+use countersign_api::admin::explain_audit_record::{Input, Output};
+use countersign_audit::explain::{Source, explain};
+
+use super::authorize_audit;
+use crate::operation::{Call, Handle, OperationError};
+
+impl Handle for ExplainAuditRecord {
+    async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
+        authorize_audit(call)?;
+        call.entry.detail.insert("explained".to_owned(), input.id.clone().into());
+        // Without person keys: over the network persons stay pseudonyms.
+        let source = Source { pool: &call.state.pool, persons: None };
+        let failed = |error: &dyn std::fmt::Display| OperationError::internal("audit_not_read", error);
+        let found = explain(&[source], &input.id).await.map_err(|error| failed(&error))?;
+        let explanation = found.ok_or_else(|| OperationError::not_found("Audit record", &input.id))?;
+        let explanation = serde_json::to_value(&explanation).map_err(|error| failed(&error))?;
+        Ok(Output { explanation })
+    }
+}

@@ -1,0 +1,36 @@
+//! `ListGrants`, newest first; those that have ended too.
+
+use countersign_api::admin::ListGrants;
+use countersign_api::admin::list_grants::{Input, Output};
+use countersign_api::{Arn, Operation as _};
+
+use super::{shown, stop_subject};
+use crate::next_token;
+use crate::operation::{Call, Handle, OperationError};
+use crate::stops::Subject;
+use crate::store::grant::{self, GrantFilter};
+
+impl Handle for ListGrants {
+    async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
+        call.authorize(&[Arn::grant(call.region(), call.account(), "*")])?;
+        let mut filter = GrantFilter {
+            workload_name: input.workload_name,
+            provider_name: input.credential_provider_name,
+            ..GrantFilter::default()
+        };
+        match input.user.as_deref().map(stop_subject::user) {
+            Some(Subject::User(key)) => filter.user_key = Some(key),
+            Some(Subject::Person(published)) => {
+                filter.user_key = Some(countersign_crypto::UserKey::id(&published));
+                filter.person = Some(published);
+            }
+            _ => {}
+        }
+        let (limit, fetch) = next_token::limits(input.max_results, 100);
+        let after = next_token::open(call, Self::NAME, input.next_token.as_deref())?;
+        let rows = grant::list(&call.state.pool, call.account(), &filter, &after, fetch).await?;
+        let (rows, next_token) = next_token::page(call, Self::NAME, rows, limit, |row| row.id.clone());
+        let grants = rows.iter().map(|row| shown::grant(call, row)).collect::<Result<_, _>>()?;
+        Ok(Output { grants, next_token })
+    }
+}

@@ -1,0 +1,74 @@
+//! Stored things as the extension shows them.
+
+use countersign_api::admin::{AccessKey, Grant, GrantState, Principal, Stopped};
+use countersign_api::data::Oauth2Flow;
+use countersign_api::{Arn, EpochSeconds};
+use countersign_crypto::Timestamp;
+
+use crate::operation::{Call, OperationError};
+use crate::stops::stored_kind;
+use crate::store::access_key::AccessKeyRow;
+use crate::store::grant::{self, GrantRow};
+use crate::store::principal::PrincipalRow;
+use crate::store::stop::StopRow;
+use crate::vault::open_identity;
+
+/// A time on the wire.
+pub(super) fn time(at: Timestamp) -> EpochSeconds {
+    EpochSeconds::from_micros(at.as_micros())
+}
+
+pub(super) fn principal(row: &PrincipalRow) -> Principal {
+    Principal {
+        principal_name: row.name.clone(),
+        principal_arn: Arn::principal(&row.account, &row.name).to_string(),
+        created_time: time(row.created_at),
+    }
+}
+
+pub(super) fn access_key(row: &AccessKeyRow, principal: &PrincipalRow) -> AccessKey {
+    AccessKey {
+        access_key_id: row.id.clone(),
+        principal_name: principal.name.clone(),
+        created_time: time(row.created_at),
+    }
+}
+
+/// `None` for a kind that this program does not know: a newer one wrote it.
+pub(super) fn stop(row: StopRow) -> Option<Stopped> {
+    Some(Stopped {
+        subject_kind: stored_kind(&row.kind)?,
+        subject: row.subject,
+        reason: row.reason,
+        stopped_time: time(row.stopped_at),
+    })
+}
+
+pub(super) fn grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError> {
+    let keyring = call.state.vault_keyring(&row.account)?;
+    let identity =
+        open_identity(keyring, row).map_err(|error| OperationError::internal("sealed_value_does_not_open", error))?;
+    let (account_id, account_name) = identity.map_or((None, None), |identity| (Some(identity.id), identity.name));
+    Ok(Grant {
+        grant_arn: Arn::grant(call.region(), &row.account, &row.id).to_string(),
+        grant_id: row.id.clone(),
+        workload_name: row.workload_name.clone(),
+        credential_provider_name: row.provider_name.clone(),
+        oauth2_flow: Oauth2Flow::UserFederation,
+        user_key: row.user_key.to_hex(),
+        scopes: row.scopes.clone(),
+        state: match row.state {
+            // What a refresh is doing is nobody's business outside: the grant gives tokens.
+            grant::GrantState::Active | grant::GrantState::Refreshing | grant::GrantState::Unknown => GrantState::Active,
+            grant::GrantState::NeedsConsent => GrantState::NeedsConsent,
+            grant::GrantState::Revoked | grant::GrantState::Replaced => GrantState::Revoked,
+        },
+        account_id,
+        account_name,
+        refreshable: row.refresh_token.is_some(),
+        created_time: time(row.created_at),
+        last_updated_time: time(row.updated_at),
+        last_used_time: None,
+        access_token_expires_at: row.access_expires_at.map(time),
+    })
+}

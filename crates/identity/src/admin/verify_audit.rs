@@ -1,0 +1,37 @@
+//! `VerifyAudit`: checks this role's trail. An operator who trusts the server least runs `countersign audit verify`
+//! on a copy instead.
+
+use countersign_api::admin::VerifyAudit;
+use countersign_api::admin::verify_audit::{Fault, Input, Output};
+use countersign_audit::verify::{Trail, verify};
+
+use super::authorize_audit;
+use crate::operation::{Call, Handle, OperationError};
+use crate::store;
+
+impl Handle for VerifyAudit {
+    async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
+        authorize_audit(call)?;
+        let checkpoints = input.against.unwrap_or_default().join("\n");
+        let trail = Trail {
+            pool: &call.state.pool,
+            role: store::OWNER,
+            keys: &call.state.installation.audit_public,
+            checkpoints: &checkpoints,
+        };
+        let report = verify(&trail).await.map_err(|error| OperationError::internal("audit_not_read", error))?;
+        call.entry.detail.insert("ok".to_owned(), report.ok.into());
+        let anchor = report.anchored_outside.as_ref().or(report.anchored.as_ref());
+        let anchored_to = anchor.map(|anchor| {
+            let (number, at, after) = (anchor.checkpoint, &anchor.at, anchor.records_after);
+            format!("checkpoint {number} of {at}; {after} records after it")
+        });
+        let fault = |fault: countersign_audit::verify::Fault| Fault { place: fault.place, what: fault.what };
+        Ok(Output {
+            ok: report.ok,
+            records: report.records,
+            anchored_to,
+            faults: report.faults.into_iter().map(fault).collect(),
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! The `[identity]` table of a configuration file. Unknown keys are refused.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+
+use countersign_db::DatabaseConfig;
+use countersign_outbound::HostPort;
+use serde::Deserialize;
+use url::Url;
+
+/// The configuration of the identity role.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the signed API listens, `host:port`; bound by the executable.
+    #[serde(default = "listen_api")]
+    pub listen_api: String,
+    /// Where the front channel listens, `host:port`; bound by the executable.
+    #[serde(default = "listen_front_channel")]
+    pub listen_front_channel: String,
+    /// The hosts (`host` or `host:port`) under which callers address the API (design D25).
+    pub api_hosts: Vec<String>,
+    /// The URL of the front channel as browsers see it: scheme and authority of the account origin, no path.
+    /// `authorizationUrl` and `callbackUrl` begin with it.
+    pub front_channel_url: Url,
+    /// Hosts under which the front channel is addressed besides the one of `front_channel_url`.
+    #[serde(default)]
+    pub front_channel_hosts: Vec<String>,
+    /// The region of every ARN and of every signature.
+    #[serde(default = "region")]
+    pub region: String,
+    /// The account, 12 digits. It owns the keys of the installation as a whole.
+    pub account: String,
+    /// Who may open an authorization session that is bound to no recognisable person (design D11).
+    #[serde(default)]
+    pub start_login: StartLogin,
+    /// What happens when the same person completes in another browser session (design D9).
+    #[serde(default)]
+    pub sid: SidRule,
+    /// What happens when a person connects another account of theirs at the service (design D12).
+    #[serde(default)]
+    pub account_change: AccountChange,
+    /// Further accounts, each apart from the others.
+    #[serde(default)]
+    pub other_accounts: Vec<AccountConfig>,
+    /// Where everything is kept.
+    pub database: DatabaseConfig,
+    /// The gateways whose user tokens are believed.
+    #[serde(default)]
+    pub gateways: Vec<GatewayConfig>,
+    /// Issuers other than gateways whose JWTs prove a person to the API.
+    #[serde(default)]
+    pub jwt_issuers: Vec<JwtIssuerConfig>,
+    /// Told apart in cookie names on hosts where ports share cookies: the port base in development, else
+    /// empty.
+    #[serde(default)]
+    pub cookie_suffix: String,
+    /// Hosts and ports that may be reached by `http` or at internal addresses (design D19).
+    #[serde(default)]
+    pub outbound_allow: Vec<HostPort>,
+    /// Checkpoints of the audit trail are appended to this file too (design D16).
+    #[serde(default)]
+    pub checkpoint_file: Option<PathBuf>,
+}
+
+/// A further account.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountConfig {
+    /// 12 digits.
+    pub id: String,
+    /// As [`Config::start_login`].
+    #[serde(default)]
+    pub start_login: StartLogin,
+    /// As [`Config::sid`].
+    #[serde(default)]
+    pub sid: SidRule,
+    /// As [`Config::account_change`].
+    #[serde(default)]
+    pub account_change: AccountChange,
+}
+
+/// Whose authorization requests the start page opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartLogin {
+    /// Requests of recognisable people after their login, all others at once: what plain AgentCore clients
+    /// need.
+    #[default]
+    Recognised,
+    /// Only requests of recognisable people, after their login.
+    Required,
+}
+
+/// Whether completion needs the browser session of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SidRule {
+    /// It does: the page offers to start again.
+    #[default]
+    Require,
+    /// It does not; the difference is audited.
+    Warn,
+}
+
+/// What becomes of the connection to another account at the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountChange {
+    /// The new one takes its place; audited and shown.
+    #[default]
+    Replace,
+    /// The person is asked a second time.
+    Confirm,
+    /// The old one stays.
+    Refuse,
+}
+
+/// A gateway of ours whose `x-countersign-user-token` is believed, each audience at its own door (design D8).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// Where its keys are; by discovery from the issuer if absent.
+    #[serde(default)]
+    pub jwks_uri: Option<Url>,
+    /// For each workload identity the audience that `GetWorkloadAccessTokenForJWT` accepts.
+    #[serde(default)]
+    pub workload_audiences: BTreeMap<String, String>,
+    /// The audience that `CompleteResourceTokenAuth` accepts.
+    pub completion_audience: String,
+    /// The audience that the start page and `/connections` accept.
+    pub start_audience: String,
+}
+
+/// An issuer whose JWTs prove a person to `GetWorkloadAccessTokenForJWT` and `CompleteResourceTokenAuth`, as plain
+/// AgentCore clients have it: one token for both doors.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtIssuerConfig {
+    /// The `iss` of its tokens; keys by discovery.
+    pub issuer: String,
+    /// The audiences accepted.
+    pub audiences: Vec<String>,
+}
+
+/// A configuration that cannot be used as written.
+#[derive(Debug, thiserror::Error)]
+#[error("identity.{key}: {rule}")]
+pub struct ConfigError {
+    /// The key.
+    pub key: &'static str,
+    /// What it has to be.
+    pub rule: &'static str,
+}
+
+impl Config {
+    /// Every account with its settings, the installation's own first.
+    pub(crate) fn accounts(&self) -> Vec<AccountConfig> {
+        let own = AccountConfig {
+            id: self.account.clone(),
+            start_login: self.start_login,
+            sid: self.sid,
+            account_change: self.account_change,
+        };
+        std::iter::once(own).chain(self.other_accounts.iter().cloned()).collect()
+    }
+
+    /// Checks what types cannot say.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let require = |holds, key, rule| if holds { Ok(()) } else { Err(ConfigError { key, rule }) };
+        let accounts = self.accounts();
+        let digits = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit());
+        require(accounts.iter().all(|account| digits(&account.id)), "account", "an account id has 12 digits")?;
+        let distinct: HashSet<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
+        require(distinct.len() == accounts.len(), "other_accounts", "an account is listed once")?;
+        let region = !self.region.is_empty()
+            && self.region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        require(region, "region", "lower-case letters, digits and hyphens")?;
+        let url = &self.front_channel_url;
+        let origin = matches!(url.scheme(), "https" | "http")
+            && url.host_str().is_some()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty();
+        require(origin, "front_channel_url", "an http or https URL without path, query or user")?;
+        let suffix = self.cookie_suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        require(suffix, "cookie_suffix", "letters and digits")?;
+        require(!self.api_hosts.is_empty(), "api_hosts", "at least the host that callers use")?;
+        let mut issuers = HashSet::new();
+        let foreign = self.jwt_issuers.iter().map(|foreign| &foreign.issuer);
+        let listed_once = self.gateways.iter().map(|gateway| &gateway.issuer).chain(foreign).all(|issuer| issuers.insert(issuer));
+        require(listed_once, "gateways", "an issuer is listed once")?;
+        for gateway in &self.gateways {
+            let doors = gateway.workload_audiences.values().chain([&gateway.completion_audience, &gateway.start_audience]);
+            let doors: Vec<&String> = doors.collect();
+            let agents: HashSet<&String> = gateway.workload_audiences.values().collect();
+            require(
+                gateway.completion_audience != gateway.start_audience
+                    && !agents.contains(&gateway.completion_audience)
+                    && !agents.contains(&gateway.start_audience)
+                    && doors.iter().all(|audience| !audience.is_empty()),
+                "gateways",
+                "completion_audience, start_audience and every workload's audience differ (a token opens one door)",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn listen_api() -> String {
+    "localhost:8401".to_owned()
+}
+
+fn listen_front_channel() -> String {
+    "localhost:8408".to_owned()
+}
+
+fn region() -> String {
+    "us-east-1".to_owned()
+}

@@ -1,0 +1,35 @@
+//! The identity service: control and data plane, front channel, token vault and policy.
+//!
+//! It answers signed calls (`api_router`) in the form of Amazon Bedrock AgentCore Identity, leads browsers to
+//! authorization servers and back (`front_channel_router`), keeps what people consented to in a vault, and
+//! records who did what. It believes nothing about a person that a configured gateway has not signed, releases
+//! nothing before the record of it is on disk, and exchanges no code before the person it belongs to has been seen.
+
+mod admin;
+mod authn;
+mod bootstrap;
+mod cache;
+mod config;
+mod control;
+mod data;
+mod front_channel;
+mod keys;
+mod next_token;
+mod operation;
+mod policy;
+mod server;
+mod session;
+mod start;
+mod state;
+mod stops;
+mod store;
+mod user_artifact;
+mod vault;
+mod wat;
+
+pub use bootstrap::{AccessKey, Bootstrap, BootstrapError, BootstrapProvider, Bootstrapped};
+pub use config::{
+    AccountChange, AccountConfig, Config, ConfigError, GatewayConfig, JwtIssuerConfig, SidRule, StartLogin,
+};
+pub use keys::{AuditKeys, KeysError, audit_keys};
+pub use start::{Identity, Parts, StartError, migrate};

@@ -1,0 +1,301 @@
+//! The one path that every operation of the API takes.
+//!
+//! Signature, input, then the operation itself, which authorizes against the ARNs it finds out; then the audit
+//! record; then the answer. Nothing leaves before its record is on disk (design D15), and stops are read again in
+//! that last step. Errors become answers here and nowhere else: what the caller did wrong is said, what went wrong
+//! with us is logged once and not said.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use countersign_api::operation::{Operation, parse, success};
+use countersign_api::{ApiError, Arn, ErrorCode};
+use countersign_audit::{Entry, Outcome};
+use countersign_crypto::Timestamp;
+use countersign_db::DbError;
+use countersign_web::{Peer, RequestId};
+use tracing::Instrument as _;
+
+use crate::authn::{self, Unauthenticated};
+use crate::state::{State, UnknownAccount};
+use crate::store::principal::PrincipalRow;
+use crate::stops::Subject;
+
+/// Largest request body, bytes.
+pub(crate) const MAX_BODY: usize = 1 << 20;
+/// For the body to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// For the operation; `CompleteResourceTokenAuth` may wait 20 s of it for another caller's exchange.
+const OPERATION_TIME: Duration = Duration::from_secs(30);
+
+/// What an operation does, once somebody known has asked for it in valid form.
+pub(crate) trait Handle: Operation {
+    /// Does it. The first step is [`Call::authorize`]; what the audit record should say goes into
+    /// [`Call::entry`] as soon as it is known.
+    fn handle(
+        call: &mut Call,
+        input: Self::Input,
+    ) -> impl Future<Output = Result<Self::Output, OperationError>> + Send;
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) principal: Arc<PrincipalRow>,
+    /// Its ARN.
+    pub(crate) arn: Arn,
+    /// The principal's account, the only one it ever acts in.
+    pub(crate) account: String,
+    pub(crate) request_id: String,
+    /// Network address.
+    pub(crate) source: Option<String>,
+}
+
+/// One call of an operation.
+pub(crate) struct Call {
+    pub(crate) state: State,
+    pub(crate) caller: Caller,
+    /// When it was authenticated.
+    pub(crate) now: Timestamp,
+    /// What will be recorded.
+    pub(crate) entry: Entry,
+    action: &'static str,
+    authorized: bool,
+    subjects: Vec<Subject>,
+}
+
+/// Why an operation did not do what was asked.
+#[derive(Debug)]
+pub(crate) enum OperationError {
+    /// The caller may not, or asked for what cannot be. Told as it is.
+    Refused {
+        error: ApiError,
+        /// The audit reason.
+        reason: &'static str,
+    },
+    /// Something went wrong that is not the caller's doing. `cause` is for our log alone.
+    Failed {
+        error: ApiError,
+        /// The audit reason.
+        reason: &'static str,
+        cause: String,
+    },
+}
+
+impl OperationError {
+    /// A refusal.
+    pub(crate) const fn refused(reason: &'static str, error: ApiError) -> Self {
+        Self::Refused { error, reason }
+    }
+
+    /// A failure of ours: `InternalServerException`.
+    pub(crate) fn internal(reason: &'static str, cause: impl Display) -> Self {
+        Self::Failed { error: ApiError::internal(), reason, cause: cause.to_string() }
+    }
+
+    /// Something we depend on is away: `ServiceUnavailableException`.
+    pub(crate) fn unavailable(reason: &'static str, cause: impl Display) -> Self {
+        Self::Failed { error: ApiError::unavailable(), reason, cause: cause.to_string() }
+    }
+
+    /// No such resource.
+    pub(crate) fn not_found(what: &'static str, name: &str) -> Self {
+        Self::refused("not_found", ApiError::not_found(format!("{what} {name} does not exist")))
+    }
+}
+
+impl From<DbError> for OperationError {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Unavailable(_) | DbError::Conflict(_) => Self::unavailable("store_unavailable", error),
+            _ => Self::internal("store_failed", error),
+        }
+    }
+}
+
+impl From<UnknownAccount> for OperationError {
+    fn from(error: UnknownAccount) -> Self {
+        Self::internal("account_not_configured", error)
+    }
+}
+
+impl Call {
+    /// The caller's account.
+    pub(crate) fn account(&self) -> &str {
+        &self.caller.account
+    }
+
+    /// The region of every ARN.
+    pub(crate) fn region(&self) -> &str {
+        &self.state.config.region
+    }
+
+    /// Whether the policy allows this operation on every one of `resources`. Without it nothing is answered.
+    pub(crate) fn authorize(&mut self, resources: &[Arn]) -> Result<(), OperationError> {
+        let allowed = self
+            .caller
+            .principal
+            .policy
+            .as_ref()
+            .is_some_and(|stored| stored.policy.allows(self.action, resources));
+        if !allowed {
+            let message = format!("User: {} is not authorized to perform: {}", self.caller.arn, self.action);
+            return Err(OperationError::refused("not_authorized", ApiError::access_denied(message)));
+        }
+        self.authorized = true;
+        Ok(())
+    }
+
+    /// Refuses when one of `subjects` is stopped, now and again just before the answer leaves.
+    pub(crate) async fn check_stops(&mut self, subjects: impl IntoIterator<Item = Subject>) -> Result<(), OperationError> {
+        self.subjects.extend(subjects);
+        self.stopped().await
+    }
+
+    async fn stopped(&self) -> Result<(), OperationError> {
+        match self.state.stops.first_stopped(self.account(), &self.subjects).await? {
+            None => Ok(()),
+            Some(subject) => {
+                Err(OperationError::refused(subject.reason(), ApiError::access_denied("Access has been stopped.")))
+            }
+        }
+    }
+}
+
+/// The handler of an operation's route.
+pub(crate) async fn serve<O: Handle>(state: State, request: Request) -> Response {
+    let span = tracing::info_span!("identity.operation", operation = O::NAME, request.id = tracing::field::Empty);
+    // A task of its own: a caller that hangs up ends neither the operation nor its audit record.
+    let answer = tokio::spawn(answer::<O>(state, request).instrument(span)).await;
+    answer.unwrap_or_else(|error| {
+        tracing::error!(operation = O::NAME, %error, "an operation panicked");
+        respond(ApiError::internal().to_http())
+    })
+}
+
+async fn answer<O: Handle>(state: State, request: Request) -> Response {
+    let started = state.clock.now();
+    let (parts, body) = request.into_parts();
+    let request_id = parts.extensions.get::<RequestId>().map_or_else(String::new, ToString::to_string);
+    tracing::Span::current().record("request.id", request_id.as_str());
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string());
+
+    let authenticated = match read_body(body).await {
+        Ok(body) => authn::authenticate(&state, &parts, &body, O::SERVICE).await.map(|principal| (principal, body)),
+        Err(error) => Err(error),
+    };
+    let (principal, body) = match authenticated {
+        Ok(authenticated) => authenticated,
+        Err(refusal) => return refuse_stranger::<O>(&state, refusal, &request_id, peer),
+    };
+    let arn = Arn::principal(&principal.account, &principal.name);
+    let caller = Caller { arn, account: principal.account.clone(), principal, request_id, source: peer };
+    let entry = Entry {
+        principal: Some(caller.arn.to_string()),
+        request_id: Some(caller.request_id.clone()),
+        source: caller.source.clone(),
+        ..Entry::new(O::NAME, Outcome::Done).with_account(&*caller.account, &*state.config.region)
+    };
+    let subjects = standing_subjects::<O>(&caller);
+    let mut call = Call { state, caller, now: started, entry, action: O::ACTION, authorized: false, subjects };
+    let result = run::<O>(&mut call, &body).await;
+    finish::<O>(call, result).await
+}
+
+/// Whose stops hold for every call. An account's stop leaves our own extension working, or nobody could lift it.
+fn standing_subjects<O: Operation>(caller: &Caller) -> Vec<Subject> {
+    let mut subjects = vec![Subject::Principal(caller.principal.name.clone())];
+    if O::SERVICE == "bedrock-agentcore" {
+        subjects.push(Subject::Account);
+    }
+    subjects
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Unauthenticated> {
+    match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(Unauthenticated::refused(
+            "body_too_large",
+            ApiError::new(ErrorCode::RequestEntityTooLarge, "The request body is larger than 1 MiB or broke off."),
+        )),
+        Err(_) => Err(Unauthenticated::refused(
+            "body_too_slow",
+            ApiError::new(ErrorCode::IncompleteSignature, "The request body did not arrive in time."),
+        )),
+    }
+}
+
+async fn run<O: Handle>(call: &mut Call, body: &[u8]) -> Result<http::Response<Bytes>, OperationError> {
+    call.stopped().await?;
+    let input = parse::<O>(body).map_err(|error| OperationError::refused("invalid_input", error))?;
+    let output = match tokio::time::timeout(OPERATION_TIME, O::handle(call, input)).await {
+        Ok(output) => output?,
+        Err(_) => return Err(OperationError::unavailable("timed_out", "the operation took longer than 30 s")),
+    };
+    if !call.authorized {
+        return Err(OperationError::internal("not_authorized", "an operation ended without asking the policy"));
+    }
+    call.stopped().await?;
+    success::<O>(&output).map_err(|error| OperationError::internal("answer_not_json", error))
+}
+
+/// Records how it ended, then answers.
+async fn finish<O: Handle>(mut call: Call, result: Result<http::Response<Bytes>, OperationError>) -> Response {
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(OperationError::Refused { error, reason }) => {
+            (call.entry.outcome, call.entry.reason) = (Outcome::Refused, Some(reason));
+            error.to_http()
+        }
+        Err(OperationError::Failed { error, reason, cause }) => {
+            tracing::error!(reason, cause, "an operation failed");
+            (call.entry.outcome, call.entry.reason) = (Outcome::Failed, Some(reason));
+            error.to_http()
+        }
+    };
+    measure::<O>(&call);
+    match call.state.recorder.record(call.entry).await {
+        Ok(_) => respond(answer),
+        Err(error) => {
+            tracing::error!(%error, "an operation could not be recorded; its answer is withheld");
+            respond(ApiError::unavailable().to_http())
+        }
+    }
+}
+
+fn measure<O: Operation>(call: &Call) {
+    let seconds = call.state.clock.now().since(call.now).as_secs_f64();
+    let outcome = call.entry.outcome.as_str();
+    metrics::counter!("countersign_identity_operations_total", "operation" => O::NAME, "outcome" => outcome).increment(1);
+    metrics::histogram!("countersign_identity_operation_seconds", "operation" => O::NAME).record(seconds);
+}
+
+fn refuse_stranger<O: Operation>(
+    state: &State,
+    refusal: Unauthenticated,
+    request_id: &str,
+    peer: Option<String>,
+) -> Response {
+    match refusal {
+        Unauthenticated::Refused { error, reason } => {
+            let mut entry = Entry::new(O::NAME, Outcome::Refused).with_reason(reason).with_request_id(request_id);
+            entry.source.clone_from(&peer);
+            state.recorder.record_unauthenticated_refusal(peer.as_deref().unwrap_or("unknown"), entry);
+            respond(error.to_http())
+        }
+        Unauthenticated::Failed(error) => {
+            tracing::error!(%error, "a caller could not be looked up");
+            respond(ApiError::unavailable().to_http())
+        }
+    }
+}
+
+/// The answer as axum sends it.
+pub(crate) fn respond(response: http::Response<Bytes>) -> Response {
+    response.map(Body::from)
+}

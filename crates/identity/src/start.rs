@@ -1,0 +1,205 @@
+//! Bringing the role up and down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use countersign_audit::{AuditError, Recorder, RecorderConfig};
+use countersign_crypto::{KeyProvider, SharedClock, SharedRandom};
+use countersign_db::{Change, ChangeFeed, DatabaseConfig, DbError, Pool};
+use countersign_oauth::{Discovery, JwksCache};
+use countersign_outbound as outbound;
+use countersign_web::{Inbound, PersonVerifier};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+
+use crate::cache::Cache;
+use crate::config::{Config, ConfigError};
+use crate::keys::{KeyLoader, KeysError};
+use crate::server;
+use crate::state::{Shared, State};
+use crate::stops::Stops;
+use crate::store::{self, account};
+
+/// What the role is given by the process it runs in.
+#[derive(Clone)]
+pub struct Parts {
+    /// Tells the time.
+    pub clock: SharedClock,
+    /// Draws randomness.
+    pub random: SharedRandom,
+    /// Wraps the keys that are in the database.
+    pub key_provider: Arc<dyn KeyProvider>,
+}
+
+/// Why the role did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be opened or migrated.
+    #[error("identity database: {0}")]
+    Database(#[from] DbError),
+    /// Keys cannot be loaded or made.
+    #[error("identity keys: {0}")]
+    Keys(#[from] KeysError),
+    /// The audit trail cannot be continued.
+    #[error("identity audit trail: {0}")]
+    Audit(#[from] AuditError),
+    /// The HTTP client cannot be made.
+    #[error("outbound client: {0}")]
+    Outbound(String),
+}
+
+/// The running role. Dropping it stops its background work; [`Self::close`] also finishes the audit trail.
+pub struct Identity {
+    pub(crate) state: State,
+    tasks: JoinSet<()>,
+}
+
+/// Brings the database to this program's schema.
+pub async fn migrate(config: &DatabaseConfig, now_micros: i64) -> Result<(), DbError> {
+    let pool = Pool::connect(&config.database(store::OWNER)?).await?;
+    let outcome = migrate_pool(&pool, now_micros).await;
+    pool.close().await;
+    outcome
+}
+
+async fn migrate_pool(pool: &Pool, now_micros: i64) -> Result<(), DbError> {
+    countersign_db::migrate(pool, store::OWNER, store::MIGRATIONS, now_micros).await?;
+    countersign_db::migrate(pool, "audit", countersign_audit::MIGRATIONS, now_micros).await
+}
+
+impl Identity {
+    /// Opens and migrates the database, loads or makes the keys, begins an audit chain and follows changes.
+    pub async fn start(config: Config, parts: Parts) -> Result<Self, StartError> {
+        config.check()?;
+        let pool = Pool::connect(&config.database.database(store::OWNER)?).await?;
+        let now = parts.clock.now();
+        migrate_pool(&pool, now.as_micros()).await?;
+        let accounts = config.accounts();
+        for configured in &accounts {
+            account::ensure(&pool, &configured.id, now).await?;
+        }
+        let loader = KeyLoader {
+            pool: &pool,
+            provider: &*parts.key_provider,
+            random: &*parts.random,
+            clock: &*parts.clock,
+            region: &config.region,
+        };
+        let (installation, signing_key) = loader.installation(&config.account).await?;
+        let keys = loader.accounts(accounts.iter().map(|account| account.id.as_str())).await?;
+
+        let feed = ChangeFeed::start(pool.clone()).await?;
+        // Before the first look-up is cached, so that no change between the two is missed.
+        let changes = feed.subscribe();
+        let recorder = Recorder::start(RecorderConfig {
+            pool: pool.clone(),
+            changes: feed.clone(),
+            clock: Arc::clone(&parts.clock),
+            random: Arc::clone(&parts.random),
+            signing_key,
+            persons: Arc::clone(&installation.person),
+            checkpoint_file: config.checkpoint_file.clone(),
+            role: store::OWNER,
+            account: config.account.clone(),
+            region: config.region.clone(),
+        })
+        .await?;
+        let policy = outbound::Policy { allow: config.outbound_allow.clone(), ..outbound::Policy::default() };
+        let client = outbound::Client::new(policy).map_err(|error| StartError::Outbound(error.to_string()))?;
+        let state = State::from(Shared {
+            cache: Cache::new(pool.clone(), feed.clone()),
+            stops: Stops::load(pool.clone(), feed.clone()).await?,
+            discovery: Discovery::new(client.clone(), Arc::clone(&parts.clock)),
+            jwks: JwksCache::new(client.clone(), Arc::clone(&parts.clock)),
+            persons: Arc::new(PersonVerifier::new(inbound(&config), &client, &parts.clock)),
+            outbound: client,
+            clock: parts.clock,
+            random: parts.random,
+            config,
+            pool,
+            feed,
+            installation,
+            accounts: keys,
+            recorder,
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follow(state.clone(), changes));
+        tasks.spawn(crate::session::housekeeping(state.clone()));
+        Ok(Self { state, tasks })
+    }
+
+    /// The signed API.
+    #[must_use]
+    pub fn api_router(&self) -> Router {
+        server::api_router(&self.state)
+    }
+
+    /// What browsers see: authorization start, callback, connections.
+    #[must_use]
+    pub fn front_channel_router(&self) -> Router {
+        server::front_channel_router(&self.state)
+    }
+
+    /// Whether the database answers.
+    pub async fn ready(&self) -> bool {
+        self.state.feed.fresh()
+    }
+
+    /// Marks the database as one that production refuses (design D25).
+    pub async fn mark_dev(&self) -> Result<(), DbError> {
+        countersign_db::set_dev_mark(&self.state.pool).await
+    }
+
+    /// Ends background work, writes what is queued and the last checkpoint, closes the database.
+    pub async fn close(mut self) -> Result<(), AuditError> {
+        self.tasks.shutdown().await;
+        let closed = self.state.recorder.clone().close().await;
+        self.state.pool.close().await;
+        closed
+    }
+}
+
+/// The start page's and `/connections`' own audience is what the front channel accepts; the API's doors name
+/// theirs at each call.
+fn inbound(config: &Config) -> Vec<Inbound> {
+    let gateways = config.gateways.iter();
+    gateways
+        .map(|gateway| Inbound::UserToken {
+            issuer: gateway.issuer.clone(),
+            audience: gateway.start_audience.clone(),
+            jwks_uri: gateway.jwks_uri.clone(),
+        })
+        .collect()
+}
+
+/// Keeps caches and stops as the database has them.
+async fn follow(state: State, mut changes: Receiver<Change>) {
+    loop {
+        match changes.recv().await {
+            Ok(change) => {
+                state.cache.apply(&change);
+                if change.is_everything() || change.kind == store::stop::CHANGE {
+                    reload_stops(&state).await;
+                }
+            }
+            Err(RecvError::Lagged(_)) => {
+                state.cache.clear();
+                reload_stops(&state).await;
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Until it succeeds: an overlooked stop would let a stopped subject go on.
+async fn reload_stops(state: &State) {
+    while let Err(error) = state.stops.reload().await {
+        tracing::error!(%error, "stops could not be read");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,132 @@
+//! What every operation and page of the identity role shares.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use countersign_audit::Recorder;
+use countersign_crypto::{Keyring, SharedClock, SharedRandom};
+use countersign_db::{ChangeFeed, DbError, Pool, Transaction, record_change};
+use countersign_oauth::{Discovery, JwksCache};
+use countersign_outbound as outbound;
+use countersign_web::PersonVerifier;
+use url::Url;
+
+use crate::cache::Cache;
+use crate::config::{AccountChange, Config, SidRule, StartLogin};
+use crate::keys::{AccountKeys, InstallationKeys};
+use crate::stops::Stops;
+
+/// The shared state; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct State(Arc<Shared>);
+
+/// The parts of [`State`].
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) pool: Pool,
+    pub(crate) feed: ChangeFeed,
+    pub(crate) cache: Cache,
+    pub(crate) stops: Stops,
+    pub(crate) installation: InstallationKeys,
+    pub(crate) accounts: HashMap<String, AccountKeys>,
+    pub(crate) recorder: Recorder,
+    pub(crate) clock: SharedClock,
+    pub(crate) random: SharedRandom,
+    pub(crate) outbound: outbound::Client,
+    pub(crate) discovery: Discovery,
+    pub(crate) jwks: JwksCache,
+    /// Verifies user tokens of the configured gateways; each door names its own audience.
+    pub(crate) persons: Arc<PersonVerifier>,
+}
+
+/// The settings of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AccountSettings {
+    pub(crate) start_login: StartLogin,
+    pub(crate) sid: SidRule,
+    pub(crate) account_change: AccountChange,
+}
+
+/// The account is not configured any more.
+#[derive(Debug, thiserror::Error)]
+#[error("account {0} is not configured")]
+pub(crate) struct UnknownAccount(String);
+
+impl Deref for State {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl From<Shared> for State {
+    fn from(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl axum::extract::FromRef<State> for Arc<PersonVerifier> {
+    fn from_ref(state: &State) -> Self {
+        Self::clone(&state.persons)
+    }
+}
+
+impl Shared {
+    /// The keys of an account.
+    pub(crate) fn keys(&self, account: &str) -> Result<&AccountKeys, UnknownAccount> {
+        self.accounts.get(account).ok_or_else(|| UnknownAccount(account.to_owned()))
+    }
+
+    /// Seals and opens tokens, client secrets and sessions of an account.
+    pub(crate) fn vault_keyring(&self, account: &str) -> Result<&Keyring, UnknownAccount> {
+        self.keys(account).map(|keys| &keys.vault)
+    }
+
+    /// The settings of an account; the strictest for one that is not configured any more.
+    pub(crate) fn settings(&self, account: &str) -> AccountSettings {
+        let configured = self.config.accounts().into_iter().find(|configured| configured.id == account);
+        configured.map_or(
+            AccountSettings {
+                start_login: StartLogin::Required,
+                sid: SidRule::Require,
+                account_change: AccountChange::Refuse,
+            },
+            |account| AccountSettings {
+                start_login: account.start_login,
+                sid: account.sid,
+                account_change: account.account_change,
+            },
+        )
+    }
+
+    /// A URL of the front channel; `path` begins with a slash.
+    pub(crate) fn front_channel(&self, path: &str) -> Url {
+        let mut url = self.config.front_channel_url.clone();
+        url.set_path(path);
+        url
+    }
+
+    /// The redirect URI of the provider with this callback id.
+    pub(crate) fn callback_url(&self, callback_id: &str) -> Url {
+        self.front_channel(&format!("/identities/oauth2/callback/{callback_id}"))
+    }
+
+    /// Records `changes` (kind and key), commits, and drops what this replica had cached of them.
+    pub(crate) async fn commit(&self, mut tx: Transaction, changes: &[(&'static str, &str)]) -> Result<(), DbError> {
+        let now = self.clock.now().as_micros();
+        for (kind, key) in changes {
+            record_change(&mut tx, kind, key, now).await?;
+        }
+        tx.commit().await?;
+        for (kind, key) in changes {
+            self.cache.forget(kind, key);
+        }
+        if changes.iter().any(|(kind, _)| *kind == crate::store::stop::CHANGE) {
+            self.stops.reload().await?;
+        }
+        Ok(())
+    }
+}
+

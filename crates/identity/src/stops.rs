@@ -1,0 +1,127 @@
+//! Stops (design D23): a user, workload, provider, principal or account that may do nothing until it is
+//! started again.
+//!
+//! All stops are few and kept in memory, reloaded when the change feed says so. When the feed is not fresh the
+//! database is asked each time, and when that cannot answer neither can we: a stop is never overlooked.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use countersign_api::admin::SubjectKind;
+use countersign_crypto::UserKey;
+use countersign_db::{ChangeFeed, DbError, Pool};
+
+use crate::store::stop;
+
+/// What can be stopped. Workloads, providers and principals by name: one made again under the same name is
+/// still stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// A person, by user key.
+    User(UserKey),
+    /// A person, by published user id, whatever proved them.
+    Person(String),
+    /// A workload identity.
+    Workload(String),
+    /// A credential provider.
+    Provider(String),
+    /// A caller of the API.
+    Principal(String),
+    /// The whole account.
+    Account,
+}
+
+impl Subject {
+    /// What kind it is, on the wire.
+    pub(crate) const fn kind(&self) -> SubjectKind {
+        match self {
+            Self::User(_) | Self::Person(_) => SubjectKind::User,
+            Self::Workload(_) => SubjectKind::Workload,
+            Self::Provider(_) => SubjectKind::Provider,
+            Self::Principal(_) => SubjectKind::Principal,
+            Self::Account => SubjectKind::Account,
+        }
+    }
+
+    /// The audit reason of a refusal.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::User(_) | Self::Person(_) => "user_stopped",
+            Self::Workload(_) => "workload_stopped",
+            Self::Provider(_) => "provider_stopped",
+            Self::Principal(_) => "principal_stopped",
+            Self::Account => "account_stopped",
+        }
+    }
+
+    /// The stored kind and subject; `account` is the account it belongs to.
+    pub(crate) fn stored(&self, account: &str) -> (&'static str, String) {
+        match self {
+            Self::User(key) => ("user", key.to_hex()),
+            Self::Person(published) => ("user", published.clone()),
+            Self::Workload(name) => ("workload", name.clone()),
+            Self::Provider(name) => ("provider", name.clone()),
+            Self::Principal(name) => ("principal", name.clone()),
+            Self::Account => ("account", account.to_owned()),
+        }
+    }
+}
+
+/// The kind of a stored stop, on the wire.
+pub(crate) fn stored_kind(kind: &str) -> Option<SubjectKind> {
+    Some(match kind {
+        "user" => SubjectKind::User,
+        "workload" => SubjectKind::Workload,
+        "provider" => SubjectKind::Provider,
+        "principal" => SubjectKind::Principal,
+        "account" => SubjectKind::Account,
+        _ => return None,
+    })
+}
+
+/// The stops in force.
+#[derive(Debug)]
+pub(crate) struct Stops {
+    pool: Pool,
+    feed: ChangeFeed,
+    in_force: ArcSwap<HashSet<Key>>,
+}
+
+/// Account, kind, subject.
+type Key = (String, String, String);
+
+impl Stops {
+    /// Reads them for the first time. The caller follows the feed and calls [`Self::reload`].
+    pub(crate) async fn load(pool: Pool, feed: ChangeFeed) -> Result<Self, DbError> {
+        let in_force = ArcSwap::from_pointee(read(&pool).await?);
+        Ok(Self { pool, feed, in_force })
+    }
+
+    /// Reads them again.
+    pub(crate) async fn reload(&self) -> Result<(), DbError> {
+        self.in_force.store(Arc::new(read(&self.pool).await?));
+        Ok(())
+    }
+
+    /// The first of `subjects` that is stopped.
+    pub(crate) async fn first_stopped<'a>(
+        &self,
+        account: &str,
+        subjects: &'a [Subject],
+    ) -> Result<Option<&'a Subject>, DbError> {
+        let in_force = if self.feed.fresh() { self.in_force.load_full() } else { Arc::new(read(&self.pool).await?) };
+        if in_force.is_empty() {
+            return Ok(None);
+        }
+        Ok(subjects.iter().find(|subject| {
+            let (kind, name) = subject.stored(account);
+            in_force.contains(&(account.to_owned(), kind.to_owned(), name))
+        }))
+    }
+}
+
+async fn read(pool: &Pool) -> Result<HashSet<Key>, DbError> {
+    let rows = stop::list_all(pool).await?;
+    Ok(rows.into_iter().map(|row| (row.account, row.kind, row.subject)).collect())
+}

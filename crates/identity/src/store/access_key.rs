@@ -1,0 +1,70 @@
+//! Access keys of principals. The secret is sealed under the account's credential keyring.
+
+use countersign_crypto::Timestamp;
+use countersign_db::{DbError, Pool, Row, Transaction, params};
+
+/// The kind of its rows in the change feed; the key is the access key id.
+pub(crate) const CHANGE: &str = "access_key";
+
+/// A stored access key.
+#[derive(Debug, Clone)]
+pub(crate) struct AccessKeyRow {
+    pub(crate) id: String,
+    pub(crate) account: String,
+    pub(crate) principal_id: String,
+    /// Sealed.
+    pub(crate) secret: Vec<u8>,
+    pub(crate) created_at: Timestamp,
+}
+
+/// By id, whatever the account: a caller names nothing else.
+pub(crate) async fn find(pool: &Pool, id: &str) -> Result<Option<AccessKeyRow>, DbError> {
+    pool.fetch_optional("SELECT * FROM access_key WHERE id = $1", params![id])
+        .await?
+        .map(|row| read(&row))
+        .transpose()
+}
+
+/// Those of a principal, oldest first.
+pub(crate) async fn list(pool: &Pool, principal_id: &str) -> Result<Vec<AccessKeyRow>, DbError> {
+    let rows = pool
+        .fetch_all(
+            "SELECT * FROM access_key WHERE principal_id = $1 ORDER BY created_at, id",
+            params![principal_id],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Stores a key. An id that exists is a [`DbError::Constraint`].
+pub(crate) async fn insert(tx: &mut Transaction, new: &AccessKeyRow) -> Result<(), DbError> {
+    tx.execute(
+        "INSERT INTO access_key (id, account, principal_id, secret, created_at) VALUES ($1, $2, $3, $4, $5)",
+        params![
+            new.id.as_str(),
+            new.account.as_str(),
+            new.principal_id.as_str(),
+            new.secret.as_slice(),
+            new.created_at.as_micros(),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+/// Removes a key of the account; `false` when it has none of this id.
+pub(crate) async fn delete(tx: &mut Transaction, account: &str, id: &str) -> Result<bool, DbError> {
+    let deleted =
+        tx.execute("DELETE FROM access_key WHERE account = $1 AND id = $2", params![account, id]).await?;
+    Ok(deleted == 1)
+}
+
+fn read(row: &Row) -> Result<AccessKeyRow, DbError> {
+    Ok(AccessKeyRow {
+        id: row.text("id")?,
+        account: row.text("account")?,
+        principal_id: row.text("principal_id")?,
+        secret: row.bytes("secret")?,
+        created_at: Timestamp::from_micros(row.int("created_at")?),
+    })
+}

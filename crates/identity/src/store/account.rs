@@ -1,0 +1,15 @@
+//! Accounts. Their settings are the operator's and stand in the configuration; a row is what the other tables
+//! refer to.
+
+use countersign_crypto::Timestamp;
+use countersign_db::{DbError, Pool, params};
+
+/// Makes the account unless it exists.
+pub(crate) async fn ensure(pool: &Pool, id: &str, now: Timestamp) -> Result<(), DbError> {
+    pool.execute(
+        "INSERT INTO account (id, created_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
+        params![id, now.as_micros()],
+    )
+    .await
+    .map(drop)
+}

@@ -1,0 +1,66 @@
+//! Wrapped keys of every purpose (design D24, D27).
+
+use std::str::FromStr as _;
+
+use countersign_crypto::{KeyPurpose, KeyRow, KeyState, Timestamp};
+use countersign_db::{DbError, Pool, Row, params};
+
+const TABLE: &str = "key_version";
+
+/// All keys of an account and purpose that are not retired, newest first.
+pub(crate) async fn list(pool: &Pool, account: &str, purpose: KeyPurpose) -> Result<Vec<KeyRow>, DbError> {
+    let rows = pool
+        .fetch_all(
+            "SELECT * FROM key_version WHERE account = $1 AND purpose = $2 AND state <> 'retired' \
+             ORDER BY version DESC",
+            params![account, purpose.as_str()],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// All keys of a purpose, retired ones too, whatever the account: what was once signed stays verifiable.
+pub(crate) async fn list_by_purpose(pool: &Pool, purpose: KeyPurpose) -> Result<Vec<KeyRow>, DbError> {
+    let rows = pool
+        .fetch_all("SELECT * FROM key_version WHERE purpose = $1 ORDER BY version DESC", params![purpose.as_str()])
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Stores a key; `false` when another replica was first with this version.
+pub(crate) async fn insert(pool: &Pool, key: &KeyRow) -> Result<bool, DbError> {
+    let inserted = pool
+        .execute(
+            "INSERT INTO key_version (id, account, purpose, version, state, resource, wrapped, provider_key_id, \
+             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+            params![
+                key.id.as_str(),
+                key.account.as_str(),
+                key.purpose.as_str(),
+                key.version,
+                key.state.as_str(),
+                key.resource.as_str(),
+                key.wrapped.as_slice(),
+                key.provider_key_id.as_str(),
+                key.created_at.as_micros(),
+            ],
+        )
+        .await?;
+    Ok(inserted == 1)
+}
+
+fn read(row: &Row) -> Result<KeyRow, DbError> {
+    let id = row.text("id")?;
+    let inconsistent = |column| DbError::Inconsistent { table: TABLE, column, id: id.clone() };
+    Ok(KeyRow {
+        account: row.text("account")?,
+        resource: row.text("resource")?,
+        purpose: KeyPurpose::from_str(&row.text("purpose")?).map_err(|_| inconsistent("purpose"))?,
+        version: row.int("version")?,
+        state: KeyState::from_str(&row.text("state")?).map_err(|_| inconsistent("state"))?,
+        wrapped: row.bytes("wrapped")?,
+        provider_key_id: row.text("provider_key_id")?,
+        created_at: Timestamp::from_micros(row.int("created_at")?),
+        id,
+    })
+}

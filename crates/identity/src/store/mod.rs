@@ -1,0 +1,56 @@
+//! The only SQL of the identity role, one file an aggregate.
+//!
+//! Verbs: `find` gives an `Option`, `list` a page in the order of its key, `insert`, `update`, `delete` run in
+//! the caller's transaction, so that a change and its entry in the change feed commit together. Every row key
+//! carries the account (design D5); no function here looks across accounts but the two that find a caller or a
+//! callback by an identifier of ours.
+
+pub(crate) mod access_key;
+pub(crate) mod account;
+pub(crate) mod authorization_session;
+pub(crate) mod grant;
+pub(crate) mod key;
+pub(crate) mod oauth2_provider;
+pub(crate) mod principal;
+pub(crate) mod stop;
+#[cfg(test)]
+mod tests;
+pub(crate) mod workload_identity;
+
+use countersign_crypto::UserKey;
+use countersign_db::Migration;
+
+macro_rules! migration {
+    ($version:literal, $name:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!("../../migrations/sqlite/000", $version, "_", $name, ".sql")),
+            postgres: include_str!(concat!("../../migrations/postgres/000", $version, "_", $name, ".sql")),
+        }
+    };
+}
+
+/// The schema of the identity role. The audit tables are their own owner's.
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    migration!(1, "accounts_principals_and_registrations"),
+    migration!(2, "authorization_session_and_grant"),
+];
+
+/// The owner's name in the migration table, and the default schema in PostgreSQL.
+pub(crate) const OWNER: &str = "identity";
+
+/// A stored SHA-256.
+fn hash32(bytes: Vec<u8>) -> Option<[u8; 32]> {
+    bytes.try_into().ok()
+}
+
+/// A stored user key.
+fn user_key(bytes: Vec<u8>) -> Option<UserKey> {
+    hash32(bytes).map(UserKey::from_bytes)
+}
+
+/// A list of texts, stored as a JSON array.
+fn json_list(text: &str) -> Option<Vec<String>> {
+    serde_json::from_str(text).ok()
+}

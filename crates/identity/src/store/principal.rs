@@ -1,0 +1,123 @@
+//! Principals: who calls the API, and what their policy lets them do.
+
+use countersign_crypto::Timestamp;
+use countersign_db::{DbError, Pool, Row, Transaction, params};
+
+use crate::policy::Policy;
+
+const TABLE: &str = "principal";
+/// The kind of its rows in the change feed; the key is the internal id.
+pub(crate) const CHANGE: &str = "principal";
+
+/// A stored principal.
+#[derive(Debug, Clone)]
+pub(crate) struct PrincipalRow {
+    pub(crate) id: String,
+    pub(crate) account: String,
+    pub(crate) name: String,
+    /// `None`: may do nothing.
+    pub(crate) policy: Option<StoredPolicy>,
+    pub(crate) created_at: Timestamp,
+}
+
+/// A principal's policy.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredPolicy {
+    /// The document as it was given.
+    pub(crate) document: serde_json::Value,
+    /// What it means.
+    pub(crate) policy: Policy,
+    /// Whether it may join what design D6 keeps apart.
+    pub(crate) break_glass: bool,
+    pub(crate) updated_at: Timestamp,
+}
+
+pub(crate) async fn find(pool: &Pool, account: &str, name: &str) -> Result<Option<PrincipalRow>, DbError> {
+    pool.fetch_optional("SELECT * FROM principal WHERE account = $1 AND name = $2", params![account, name])
+        .await?
+        .map(|row| read(&row))
+        .transpose()
+}
+
+/// By internal id, whatever the account: for the caller that an access key leads to.
+pub(crate) async fn find_by_id(pool: &Pool, id: &str) -> Result<Option<PrincipalRow>, DbError> {
+    pool.fetch_optional("SELECT * FROM principal WHERE id = $1", params![id])
+        .await?
+        .map(|row| read(&row))
+        .transpose()
+}
+
+/// Up to `limit` principals with names after `after`.
+pub(crate) async fn list(
+    pool: &Pool,
+    account: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<PrincipalRow>, DbError> {
+    let rows = pool
+        .fetch_all(
+            "SELECT * FROM principal WHERE account = $1 AND name > $2 ORDER BY name LIMIT $3",
+            params![account, after, limit],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Stores a principal without a policy; `false` when the name is taken.
+pub(crate) async fn insert(tx: &mut Transaction, new: &PrincipalRow) -> Result<bool, DbError> {
+    let inserted = tx
+        .execute(
+            "INSERT INTO principal (id, account, name, break_glass, created_at) VALUES ($1, $2, $3, 0, $4) \
+             ON CONFLICT (account, name) DO NOTHING",
+            params![new.id.as_str(), new.account.as_str(), new.name.as_str(), new.created_at.as_micros()],
+        )
+        .await?;
+    Ok(inserted == 1)
+}
+
+/// Replaces the policy, or with `None` removes it; `false` when there is no such principal.
+pub(crate) async fn put_policy(
+    tx: &mut Transaction,
+    id: &str,
+    document: Option<&serde_json::Value>,
+    break_glass: bool,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let updated = tx
+        .execute(
+            "UPDATE principal SET policy = $2, break_glass = $3, policy_updated_at = $4 WHERE id = $1",
+            params![id, document.map(ToString::to_string), break_glass, now.as_micros()],
+        )
+        .await?;
+    Ok(updated == 1)
+}
+
+/// Removes the principal and its access keys.
+pub(crate) async fn delete(tx: &mut Transaction, id: &str) -> Result<(), DbError> {
+    tx.execute("DELETE FROM access_key WHERE principal_id = $1", params![id]).await?;
+    tx.execute("DELETE FROM principal WHERE id = $1", params![id]).await.map(drop)
+}
+
+fn read(row: &Row) -> Result<PrincipalRow, DbError> {
+    let id = row.text("id")?;
+    let inconsistent = |column| DbError::Inconsistent { table: TABLE, column, id: id.clone() };
+    let policy = match (row.opt_text("policy")?, row.opt_int("policy_updated_at")?) {
+        (Some(text), Some(updated_at)) => {
+            let document: serde_json::Value = serde_json::from_str(&text).map_err(|_| inconsistent("policy"))?;
+            Some(StoredPolicy {
+                policy: Policy::parse(&document).map_err(|_| inconsistent("policy"))?,
+                document,
+                break_glass: row.int("break_glass")? == 1,
+                updated_at: Timestamp::from_micros(updated_at),
+            })
+        }
+        _ => None,
+    };
+    Ok(PrincipalRow {
+        account: row.text("account")?,
+        name: row.text("name")?,
+        policy,
+        created_at: Timestamp::from_micros(row.int("created_at")?),
+        id,
+    })
+}
