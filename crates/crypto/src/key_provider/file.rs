@@ -221,6 +221,15 @@ mod tests {
     }
 
     #[test]
+    fn opening_never_creates() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("identity.key");
+        let missing = FileKeyProvider::open(&path, random());
+        assert!(matches!(missing, Err(KeyProviderError::Io { .. })));
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn readable_by_others_is_refused() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let path = directory.path().join("identity.key");
