@@ -55,36 +55,63 @@ pub(crate) async fn authenticate(
     body: &[u8],
     service: &str,
 ) -> Result<Arc<PrincipalRow>, Unauthenticated> {
-    let refused = |error: countersign_api::sigv4::SigV4Error| Unauthenticated::refused(error.reason(), error.into());
+    let refused =
+        |error: countersign_api::sigv4::SigV4Error| Unauthenticated::refused(error.reason(), error.into());
     let signed = SignedRequest::parse(parts).map_err(refused)?;
     let now_secs = state.clock.now().as_secs();
-    signed.check(&Expectation { region: &state.config.region, service, now_secs }).map_err(refused)?;
+    signed
+        .check(&Expectation {
+            region: &state.config.region,
+            service,
+            now_secs,
+        })
+        .map_err(refused)?;
     let unknown = || {
         let message = "The security token included in the request is invalid.";
-        Unauthenticated::refused("unknown_access_key", ApiError::new(ErrorCode::UnrecognizedClient, message))
+        Unauthenticated::refused(
+            "unknown_access_key",
+            ApiError::new(ErrorCode::UnrecognizedClient, message),
+        )
     };
     // Long-lived keys come without a session token; temporary credentials are not issued here yet.
     if signed.session_token.is_some() || !is_access_key_id(&signed.access_key_id) {
         return Err(unknown());
     }
-    let credential = find(state, &signed.access_key_id).await.map_err(Unauthenticated::Failed)?.ok_or_else(unknown)?;
+    let credential = find(state, &signed.access_key_id)
+        .await
+        .map_err(Unauthenticated::Failed)?
+        .ok_or_else(unknown)?;
     signed.verify(parts, body, &credential.secret).map_err(refused)?;
     Ok(Arc::clone(&credential.principal))
 }
 
 /// AWS's form, checked before any look-up: 16 to 128 upper-case letters and digits.
 pub(crate) fn is_access_key_id(id: &str) -> bool {
-    (16..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    (16..=128).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 async fn find(state: &State, id: &str) -> Result<Option<Arc<Credential>>, AccessKeyError> {
     let load = async {
-        let Some(key) = access_key::find(&state.pool, id).await? else { return Ok(None) };
-        let Some(principal) = principal::find_by_id(&state.pool, &key.principal_id).await? else { return Ok(None) };
+        let Some(key) = access_key::find(&state.pool, id).await? else {
+            return Ok(None);
+        };
+        let Some(principal) = principal::find_by_id(&state.pool, &key.principal_id).await? else {
+            return Ok(None);
+        };
         let keyring = &state.keys(&key.account)?.credential;
-        let secret = open_secret(keyring, &key.account, id, &key.secret)
-            .map_err(|cause| AccessKeyError::Sealed { id: id.to_owned(), cause })?;
-        Ok(Some(Credential { access_key_id: key.id, secret, principal: Arc::new(principal) }))
+        let secret =
+            open_secret(keyring, &key.account, id, &key.secret).map_err(|cause| AccessKeyError::Sealed {
+                id: id.to_owned(),
+                cause,
+            })?;
+        Ok(Some(Credential {
+            access_key_id: key.id,
+            secret,
+            principal: Arc::new(principal),
+        }))
     };
     state.cache.credential(id, load).await
 }
@@ -99,8 +126,13 @@ pub(crate) fn generate_access_key(
     const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let characters = random_bytes::<16>(random).map(|byte| char::from(BASE32[usize::from(byte % 32)]));
     let id: String = "AKIA".chars().chain(characters).collect();
-    let secret = base64::engine::general_purpose::STANDARD.encode(random_bytes::<30>(random)).into();
-    (seal_access_key(keyring, random, principal, &id, &secret, now), secret)
+    let secret = base64::engine::general_purpose::STANDARD
+        .encode(random_bytes::<30>(random))
+        .into();
+    (
+        seal_access_key(keyring, random, principal, &id, &secret, now),
+        secret,
+    )
 }
 
 /// The row of a key with this id and secret.
@@ -117,7 +149,9 @@ pub(crate) fn seal_access_key(
         id: id.to_owned(),
         account: principal.account.clone(),
         principal_id: principal.id.clone(),
-        secret: keyring.seal(random, &aad, secret.expose_secret().as_bytes()).into_bytes(),
+        secret: keyring
+            .seal(random, &aad, secret.expose_secret().as_bytes())
+            .into_bytes(),
         created_at: now,
     }
 }

@@ -149,7 +149,9 @@ async fn ensure_principal(
 ) -> Result<AccessKey, BootstrapError> {
     let compiled = Policy::parse(policy).map_err(|error| BootstrapError::Policy(error.to_string()))?;
     if compiled.joins_asking_and_completing() && !break_glass {
-        return Err(BootstrapError::Policy(format!("{name} would both ask for tokens and complete sessions")));
+        return Err(BootstrapError::Policy(format!(
+            "{name} would both ask for tokens and complete sessions"
+        )));
     }
     let account = &state.config.account;
     let now = state.clock.now();
@@ -179,8 +181,14 @@ async fn ensure_principal(
         }
         Some(key) => {
             let secret = key.secret_access_key;
-            let row =
-                authn::seal_access_key(keyring, &*state.random, &principal, &key.access_key_id, &secret, now);
+            let row = authn::seal_access_key(
+                keyring,
+                &*state.random,
+                &principal,
+                &key.access_key_id,
+                &secret,
+                now,
+            );
             (row, secret)
         }
         None => authn::generate_access_key(keyring, &*state.random, &principal, now),
@@ -189,14 +197,22 @@ async fn ensure_principal(
     for old in &older {
         access_key::delete(&mut tx, account, &old.id).await?;
     }
-    access_key::insert(&mut tx, &row).await.map_err(|error| match error {
-        DbError::Constraint(_) => BootstrapError::AccessKey(row.id.clone()),
-        other => other.into(),
-    })?;
-    let mut changes = vec![(principal::CHANGE, principal.id.as_str()), (access_key::CHANGE, row.id.as_str())];
+    access_key::insert(&mut tx, &row)
+        .await
+        .map_err(|error| match error {
+            DbError::Constraint(_) => BootstrapError::AccessKey(row.id.clone()),
+            other => other.into(),
+        })?;
+    let mut changes = vec![
+        (principal::CHANGE, principal.id.as_str()),
+        (access_key::CHANGE, row.id.as_str()),
+    ];
     changes.extend(older.iter().map(|old| (access_key::CHANGE, old.id.as_str())));
     state.commit(tx, &changes).await?;
-    Ok(AccessKey { access_key_id: row.id.clone(), secret_access_key: secret })
+    Ok(AccessKey {
+        access_key_id: row.id.clone(),
+        secret_access_key: secret,
+    })
 }
 
 async fn ensure_workload(state: &State, name: &str, return_urls: &[Url]) -> Result<(), BootstrapError> {
@@ -219,15 +235,22 @@ async fn ensure_workload(state: &State, name: &str, return_urls: &[Url]) -> Resu
         return Ok(());
     }
     let present = workload_identity::find(&state.pool, account, name).await?;
-    let Some(present) = present.filter(|present| !urls.iter().all(|url| present.allowed_return_urls.contains(url)))
+    let Some(present) =
+        present.filter(|present| !urls.iter().all(|url| present.allowed_return_urls.contains(url)))
     else {
         return Ok(());
     };
     // A developer's own additions stay.
     let mut wanted = present.allowed_return_urls;
-    wanted.extend(urls.into_iter().filter(|url| !wanted.contains(url)).collect::<Vec<_>>());
+    wanted.extend(
+        urls.into_iter()
+            .filter(|url| !wanted.contains(url))
+            .collect::<Vec<_>>(),
+    );
     workload_identity::update_return_urls(&mut tx, account, name, &wanted, now).await?;
-    state.commit(tx, &[(workload_identity::CHANGE, &present.id)]).await?;
+    state
+        .commit(tx, &[(workload_identity::CHANGE, &present.id)])
+        .await?;
     Ok(())
 }
 
@@ -243,7 +266,9 @@ async fn ensure_provider(state: &State, wanted: &BootstrapProvider) -> Result<Ur
         ProviderRow::seal_client_secret(keyring, &*state.random, account, id, &wanted.client_secret)
     };
     if let Some(present) = oauth2_provider::find(&state.pool, account, &wanted.name).await? {
-        let secret_holds = present.open_client_secret(keyring).is_ok_and(|secret| same(&secret, &wanted.client_secret));
+        let secret_holds = present
+            .open_client_secret(keyring)
+            .is_ok_and(|secret| same(&secret, &wanted.client_secret));
         if present.config != config || present.client_id != wanted.client_id || !secret_holds {
             let mut tx = state.pool.begin().await?;
             let update = ProviderUpdate {
@@ -254,7 +279,9 @@ async fn ensure_provider(state: &State, wanted: &BootstrapProvider) -> Result<Ur
                 client_secret: seal(&present.id),
             };
             oauth2_provider::update(&mut tx, account, update, now).await?;
-            state.commit(tx, &[(oauth2_provider::CHANGE, &present.id)]).await?;
+            state
+                .commit(tx, &[(oauth2_provider::CHANGE, &present.id)])
+                .await?;
         }
         return Ok(state.callback_url(&present.callback_id));
     }

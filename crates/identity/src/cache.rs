@@ -11,10 +11,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use countersign_crypto::SecretString;
 use countersign_db::{Change, ChangeFeed, DbError, Pool};
 
+use crate::store::access_key;
 use crate::store::oauth2_provider::{self, ProviderRow};
 use crate::store::principal::{self, PrincipalRow};
 use crate::store::workload_identity::{self, WorkloadIdentityRow};
-use crate::store::access_key;
 
 /// Entries of one kind; more than this and all are dropped, which costs one look-up each.
 const MAX_ENTRIES: usize = 20_000;
@@ -58,7 +58,9 @@ impl Cache {
         access_key_id: &str,
         load: impl Future<Output = Result<Option<Credential>, E>>,
     ) -> Result<Option<Arc<Credential>>, E> {
-        self.credentials.get(access_key_id.to_owned(), self.feed.fresh(), load).await
+        self.credentials
+            .get(access_key_id.to_owned(), self.feed.fresh(), load)
+            .await
     }
 
     /// A workload identity by name.
@@ -68,7 +70,9 @@ impl Cache {
         name: &str,
     ) -> Result<Option<Arc<WorkloadIdentityRow>>, DbError> {
         let load = workload_identity::find(&self.pool, account, name);
-        self.workloads.get((account.to_owned(), name.to_owned()), self.feed.fresh(), load).await
+        self.workloads
+            .get((account.to_owned(), name.to_owned()), self.feed.fresh(), load)
+            .await
     }
 
     /// A workload identity by internal id.
@@ -78,19 +82,33 @@ impl Cache {
         id: &str,
     ) -> Result<Option<Arc<WorkloadIdentityRow>>, DbError> {
         let load = workload_identity::find_by_id(&self.pool, account, id);
-        self.workloads_by_id.get((account.to_owned(), id.to_owned()), self.feed.fresh(), load).await
+        self.workloads_by_id
+            .get((account.to_owned(), id.to_owned()), self.feed.fresh(), load)
+            .await
     }
 
     /// A provider by name.
-    pub(crate) async fn provider(&self, account: &str, name: &str) -> Result<Option<Arc<ProviderRow>>, DbError> {
+    pub(crate) async fn provider(
+        &self,
+        account: &str,
+        name: &str,
+    ) -> Result<Option<Arc<ProviderRow>>, DbError> {
         let load = oauth2_provider::find(&self.pool, account, name);
-        self.providers.get((account.to_owned(), name.to_owned()), self.feed.fresh(), load).await
+        self.providers
+            .get((account.to_owned(), name.to_owned()), self.feed.fresh(), load)
+            .await
     }
 
     /// A provider by internal id.
-    pub(crate) async fn provider_by_id(&self, account: &str, id: &str) -> Result<Option<Arc<ProviderRow>>, DbError> {
+    pub(crate) async fn provider_by_id(
+        &self,
+        account: &str,
+        id: &str,
+    ) -> Result<Option<Arc<ProviderRow>>, DbError> {
         let load = oauth2_provider::find_by_id(&self.pool, account, id);
-        self.providers_by_id.get((account.to_owned(), id.to_owned()), self.feed.fresh(), load).await
+        self.providers_by_id
+            .get((account.to_owned(), id.to_owned()), self.feed.fresh(), load)
+            .await
     }
 
     /// Drops what `change` names.
@@ -105,8 +123,12 @@ impl Cache {
     /// Drops what changed: at once on the replica that changed it, by the feed on the others.
     pub(crate) fn forget(&self, kind: &str, key: &str) {
         match kind {
-            access_key::CHANGE => self.credentials.forget(|credential| credential.access_key_id == key),
-            principal::CHANGE => self.credentials.forget(|credential| credential.principal.id == key),
+            access_key::CHANGE => self
+                .credentials
+                .forget(|credential| credential.access_key_id == key),
+            principal::CHANGE => self
+                .credentials
+                .forget(|credential| credential.principal.id == key),
             workload_identity::CHANGE => {
                 self.workloads.forget(|workload| workload.id == key);
                 self.workloads_by_id.forget(|workload| workload.id == key);
@@ -142,7 +164,10 @@ struct Entries<K, V> {
 
 impl<K, V> Default for Followed<K, V> {
     fn default() -> Self {
-        Self(RwLock::new(Entries { generation: 0, values: HashMap::new() }))
+        Self(RwLock::new(Entries {
+            generation: 0,
+            values: HashMap::new(),
+        }))
     }
 }
 
@@ -160,7 +185,9 @@ impl<K: Eq + Hash, V> Followed<K, V> {
             }
             entries.generation
         };
-        let Some(value) = load.await?.map(Arc::new) else { return Ok(None) };
+        let Some(value) = load.await?.map(Arc::new) else {
+            return Ok(None);
+        };
         let mut entries = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if entries.generation == generation {
             if entries.values.len() >= MAX_ENTRIES {
@@ -189,7 +216,10 @@ mod tests {
             followed.forget(|_| true);
             Ok::<_, ()>(Some("old"))
         };
-        assert_eq!(followed.get(1, true, read_then_changed).await, Ok(Some(Arc::new("old"))));
+        assert_eq!(
+            followed.get(1, true, read_then_changed).await,
+            Ok(Some(Arc::new("old")))
+        );
         let again = followed.get(1, true, async { Ok::<_, ()>(Some("new")) }).await;
         assert_eq!(again, Ok(Some(Arc::new("new"))));
         let kept = followed.get(1, true, async { Ok::<_, ()>(Some("newer")) }).await;
@@ -200,7 +230,13 @@ mod tests {
     async fn a_stale_feed_reads_through_and_absence_is_not_kept() {
         let followed = Followed::<u8, u8>::default();
         assert_eq!(followed.get(1, true, async { Ok::<_, ()>(None) }).await, Ok(None));
-        assert_eq!(followed.get(1, true, async { Ok::<_, ()>(Some(1)) }).await, Ok(Some(Arc::new(1))));
-        assert_eq!(followed.get(1, false, async { Ok::<_, ()>(Some(2)) }).await, Ok(Some(Arc::new(2))));
+        assert_eq!(
+            followed.get(1, true, async { Ok::<_, ()>(Some(1)) }).await,
+            Ok(Some(Arc::new(1)))
+        );
+        assert_eq!(
+            followed.get(1, false, async { Ok::<_, ()>(Some(2)) }).await,
+            Ok(Some(Arc::new(2)))
+        );
     }
 }

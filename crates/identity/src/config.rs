@@ -164,19 +164,46 @@ impl Config {
             sid: self.sid,
             account_change: self.account_change,
         };
-        std::iter::once(own).chain(self.other_accounts.iter().cloned()).collect()
+        std::iter::once(own)
+            .chain(self.other_accounts.iter().cloned())
+            .collect()
     }
 
     /// Checks what types cannot say.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let require = |holds, key, rule| if holds { Ok(()) } else { Err(ConfigError { key, rule }) };
+        let require = |holds, key, rule| {
+            if holds {
+                Ok(())
+            } else {
+                Err(ConfigError { key, rule })
+            }
+        };
         let accounts = self.accounts();
         let digits = |id: &str| id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit());
-        require(accounts.iter().all(|account| digits(&account.id)), "account", "an account id has 12 digits")?;
+        require(
+            accounts.iter().all(|account| digits(&account.id)),
+            "account",
+            "an account id has 12 digits",
+        )?;
         let distinct: HashSet<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
-        require(distinct.len() == accounts.len(), "other_accounts", "an account is listed once")?;
+        let confirmed = accounts
+            .iter()
+            .any(|account| account.account_change == AccountChange::Confirm);
+        require(
+            !confirmed,
+            "account_change",
+            "`replace` or `refuse`; `confirm` is not offered yet",
+        )?;
+        require(
+            distinct.len() == accounts.len(),
+            "other_accounts",
+            "an account is listed once",
+        )?;
         let region = !self.region.is_empty()
-            && self.region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+            && self
+                .region
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         require(region, "region", "lower-case letters, digits and hyphens")?;
         let url = &self.front_channel_url;
         let origin = matches!(url.scheme(), "https" | "http")
@@ -185,16 +212,35 @@ impl Config {
             && url.query().is_none()
             && url.fragment().is_none()
             && url.username().is_empty();
-        require(origin, "front_channel_url", "an http or https URL without path, query or user")?;
-        let suffix = self.cookie_suffix.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        require(
+            origin,
+            "front_channel_url",
+            "an http or https URL without path, query or user",
+        )?;
+        let suffix = self
+            .cookie_suffix
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric());
         require(suffix, "cookie_suffix", "letters and digits")?;
-        require(!self.api_hosts.is_empty(), "api_hosts", "at least the host that callers use")?;
+        require(
+            !self.api_hosts.is_empty(),
+            "api_hosts",
+            "at least the host that callers use",
+        )?;
         let mut issuers = HashSet::new();
         let foreign = self.jwt_issuers.iter().map(|foreign| &foreign.issuer);
-        let listed_once = self.gateways.iter().map(|gateway| &gateway.issuer).chain(foreign).all(|issuer| issuers.insert(issuer));
+        let listed_once = self
+            .gateways
+            .iter()
+            .map(|gateway| &gateway.issuer)
+            .chain(foreign)
+            .all(|issuer| issuers.insert(issuer));
         require(listed_once, "gateways", "an issuer is listed once")?;
         for gateway in &self.gateways {
-            let doors = gateway.workload_audiences.values().chain([&gateway.completion_audience, &gateway.start_audience]);
+            let doors = gateway
+                .workload_audiences
+                .values()
+                .chain([&gateway.completion_audience, &gateway.start_audience]);
             let doors: Vec<&String> = doors.collect();
             let agents: HashSet<&String> = gateway.workload_audiences.values().collect();
             require(

@@ -55,15 +55,24 @@ pub(crate) struct KeyLoader<'a> {
 
 impl KeyLoader<'_> {
     /// The keys of the installation, and the one that signs audit checkpoints; `account` is its own account.
-    pub(crate) async fn installation(&self, account: &str) -> Result<(InstallationKeys, SigningKey), KeysError> {
+    pub(crate) async fn installation(
+        &self,
+        account: &str,
+    ) -> Result<(InstallationKeys, SigningKey), KeysError> {
         let audit_rows = self.rows(account, KeyPurpose::AuditSigning).await?;
         let mut audit_keys = Vec::with_capacity(audit_rows.len());
         for row in &audit_rows {
             audit_keys.push(SigningKey::unwrap(self.provider, row).await?);
         }
-        let audit_public = countersign_crypto::JwkSet { keys: audit_keys.iter().map(SigningKey::public_jwk).collect() };
-        let primary = audit_rows.iter().position(|row| row.state == countersign_crypto::KeyState::Primary);
-        let audit = primary.map(|index| audit_keys.swap_remove(index)).ok_or(KeyError::Rows)?;
+        let audit_public = countersign_crypto::JwkSet {
+            keys: audit_keys.iter().map(SigningKey::public_jwk).collect(),
+        };
+        let primary = audit_rows
+            .iter()
+            .position(|row| row.state == countersign_crypto::KeyState::Primary);
+        let audit = primary
+            .map(|index| audit_keys.swap_remove(index))
+            .ok_or(KeyError::Rows)?;
         let keys = InstallationKeys {
             session: self.keyring(account, KeyPurpose::Session).await?,
             person: Arc::new(self.keyring(account, KeyPurpose::Person).await?),
@@ -103,9 +112,16 @@ impl KeyLoader<'_> {
             KeyPurpose::Vault => Arn::token_vault(self.region, account),
             _ => Arn::account(self.region, account),
         };
-        let new = NewKey { account, resource: &resource.to_string(), purpose, version: 1 };
+        let new = NewKey {
+            account,
+            resource: &resource.to_string(),
+            purpose,
+            version: 1,
+        };
         let row = match purpose {
-            KeyPurpose::AuditSigning => KeyRow::generate_es256(self.provider, self.random, self.clock, new).await?,
+            KeyPurpose::AuditSigning => {
+                KeyRow::generate_es256(self.provider, self.random, self.clock, new).await?
+            }
             _ => KeyRow::generate_symmetric(self.provider, self.random, self.clock, new).await?,
         };
         // A replica that starts at the same moment may be first; then its key is everybody's.

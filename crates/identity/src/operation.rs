@@ -23,8 +23,8 @@ use tracing::Instrument as _;
 
 use crate::authn::{self, Unauthenticated};
 use crate::state::{State, UnknownAccount};
-use crate::store::principal::PrincipalRow;
 use crate::stops::Subject;
+use crate::store::principal::PrincipalRow;
 
 /// Largest request body, bytes.
 pub(crate) const MAX_BODY: usize = 1 << 20;
@@ -95,17 +95,28 @@ impl OperationError {
 
     /// A failure of ours: `InternalServerException`.
     pub(crate) fn internal(reason: &'static str, cause: impl Display) -> Self {
-        Self::Failed { error: ApiError::internal(), reason, cause: cause.to_string() }
+        Self::Failed {
+            error: ApiError::internal(),
+            reason,
+            cause: cause.to_string(),
+        }
     }
 
     /// Something we depend on is away: `ServiceUnavailableException`.
     pub(crate) fn unavailable(reason: &'static str, cause: impl Display) -> Self {
-        Self::Failed { error: ApiError::unavailable(), reason, cause: cause.to_string() }
+        Self::Failed {
+            error: ApiError::unavailable(),
+            reason,
+            cause: cause.to_string(),
+        }
     }
 
     /// No such resource.
     pub(crate) fn not_found(what: &'static str, name: &str) -> Self {
-        Self::refused("not_found", ApiError::not_found(format!("{what} {name} does not exist")))
+        Self::refused(
+            "not_found",
+            ApiError::not_found(format!("{what} {name} does not exist")),
+        )
     }
 }
 
@@ -144,32 +155,51 @@ impl Call {
             .as_ref()
             .is_some_and(|stored| stored.policy.allows(self.action, resources));
         if !allowed {
-            let message = format!("User: {} is not authorized to perform: {}", self.caller.arn, self.action);
-            return Err(OperationError::refused("not_authorized", ApiError::access_denied(message)));
+            let message = format!(
+                "User: {} is not authorized to perform: {}",
+                self.caller.arn, self.action
+            );
+            return Err(OperationError::refused(
+                "not_authorized",
+                ApiError::access_denied(message),
+            ));
         }
         self.authorized = true;
         Ok(())
     }
 
     /// Refuses when one of `subjects` is stopped, now and again just before the answer leaves.
-    pub(crate) async fn check_stops(&mut self, subjects: impl IntoIterator<Item = Subject>) -> Result<(), OperationError> {
+    pub(crate) async fn check_stops(
+        &mut self,
+        subjects: impl IntoIterator<Item = Subject>,
+    ) -> Result<(), OperationError> {
         self.subjects.extend(subjects);
         self.stopped().await
     }
 
     async fn stopped(&self) -> Result<(), OperationError> {
-        match self.state.stops.first_stopped(self.account(), &self.subjects).await? {
+        match self
+            .state
+            .stops
+            .first_stopped(self.account(), &self.subjects)
+            .await?
+        {
             None => Ok(()),
-            Some(subject) => {
-                Err(OperationError::refused(subject.reason(), ApiError::access_denied("Access has been stopped.")))
-            }
+            Some(subject) => Err(OperationError::refused(
+                subject.reason(),
+                ApiError::access_denied("Access has been stopped."),
+            )),
         }
     }
 }
 
 /// The handler of an operation's route.
 pub(crate) async fn serve<O: Handle>(state: State, request: Request) -> Response {
-    let span = tracing::info_span!("identity.operation", operation = O::NAME, request.id = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "identity.operation",
+        operation = O::NAME,
+        request.id = tracing::field::Empty
+    );
     // A task of its own: a caller that hangs up ends neither the operation nor its audit record.
     let answer = tokio::spawn(answer::<O>(state, request).instrument(span)).await;
     answer.unwrap_or_else(|error| {
@@ -181,12 +211,17 @@ pub(crate) async fn serve<O: Handle>(state: State, request: Request) -> Response
 async fn answer<O: Handle>(state: State, request: Request) -> Response {
     let started = state.clock.now();
     let (parts, body) = request.into_parts();
-    let request_id = parts.extensions.get::<RequestId>().map_or_else(String::new, ToString::to_string);
+    let request_id = parts
+        .extensions
+        .get::<RequestId>()
+        .map_or_else(String::new, ToString::to_string);
     tracing::Span::current().record("request.id", request_id.as_str());
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string());
 
     let authenticated = match read_body(body).await {
-        Ok(body) => authn::authenticate(&state, &parts, &body, O::SERVICE).await.map(|principal| (principal, body)),
+        Ok(body) => authn::authenticate(&state, &parts, &body, O::SERVICE)
+            .await
+            .map(|principal| (principal, body)),
         Err(error) => Err(error),
     };
     let (principal, body) = match authenticated {
@@ -194,7 +229,13 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
         Err(refusal) => return refuse_stranger::<O>(&state, refusal, &request_id, peer),
     };
     let arn = Arn::principal(&principal.account, &principal.name);
-    let caller = Caller { arn, account: principal.account.clone(), principal, request_id, source: peer };
+    let caller = Caller {
+        arn,
+        account: principal.account.clone(),
+        principal,
+        request_id,
+        source: peer,
+    };
     let entry = Entry {
         principal: Some(caller.arn.to_string()),
         request_id: Some(caller.request_id.clone()),
@@ -202,7 +243,15 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
         ..Entry::new(O::NAME, Outcome::Done).with_account(&*caller.account, &*state.config.region)
     };
     let subjects = standing_subjects::<O>(&caller);
-    let mut call = Call { state, caller, now: started, entry, action: O::ACTION, authorized: false, subjects };
+    let mut call = Call {
+        state,
+        caller,
+        now: started,
+        entry,
+        action: O::ACTION,
+        authorized: false,
+        subjects,
+    };
     let result = run::<O>(&mut call, &body).await;
     finish::<O>(call, result).await
 }
@@ -221,11 +270,17 @@ async fn read_body(body: Body) -> Result<Bytes, Unauthenticated> {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Unauthenticated::refused(
             "body_too_large",
-            ApiError::new(ErrorCode::RequestEntityTooLarge, "The request body is larger than 1 MiB or broke off."),
+            ApiError::new(
+                ErrorCode::RequestEntityTooLarge,
+                "The request body is larger than 1 MiB or broke off.",
+            ),
         )),
         Err(_) => Err(Unauthenticated::refused(
             "body_too_slow",
-            ApiError::new(ErrorCode::IncompleteSignature, "The request body did not arrive in time."),
+            ApiError::new(
+                ErrorCode::IncompleteSignature,
+                "The request body did not arrive in time.",
+            ),
         )),
     }
 }
@@ -235,17 +290,28 @@ async fn run<O: Handle>(call: &mut Call, body: &[u8]) -> Result<http::Response<B
     let input = parse::<O>(body).map_err(|error| OperationError::refused("invalid_input", error))?;
     let output = match tokio::time::timeout(OPERATION_TIME, O::handle(call, input)).await {
         Ok(output) => output?,
-        Err(_) => return Err(OperationError::unavailable("timed_out", "the operation took longer than 30 s")),
+        Err(_) => {
+            return Err(OperationError::unavailable(
+                "timed_out",
+                "the operation took longer than 30 s",
+            ));
+        }
     };
     if !call.authorized {
-        return Err(OperationError::internal("not_authorized", "an operation ended without asking the policy"));
+        return Err(OperationError::internal(
+            "not_authorized",
+            "an operation ended without asking the policy",
+        ));
     }
     call.stopped().await?;
     success::<O>(&output).map_err(|error| OperationError::internal("answer_not_json", error))
 }
 
 /// Records how it ended, then answers.
-async fn finish<O: Handle>(mut call: Call, result: Result<http::Response<Bytes>, OperationError>) -> Response {
+async fn finish<O: Handle>(
+    mut call: Call,
+    result: Result<http::Response<Bytes>, OperationError>,
+) -> Response {
     let answer = match result {
         Ok(answer) => answer,
         Err(OperationError::Refused { error, reason }) => {
@@ -271,7 +337,8 @@ async fn finish<O: Handle>(mut call: Call, result: Result<http::Response<Bytes>,
 fn measure<O: Operation>(call: &Call) {
     let seconds = call.state.clock.now().since(call.now).as_secs_f64();
     let outcome = call.entry.outcome.as_str();
-    metrics::counter!("countersign_identity_operations_total", "operation" => O::NAME, "outcome" => outcome).increment(1);
+    metrics::counter!("countersign_identity_operations_total", "operation" => O::NAME, "outcome" => outcome)
+        .increment(1);
     metrics::histogram!("countersign_identity_operation_seconds", "operation" => O::NAME).record(seconds);
 }
 
@@ -283,9 +350,13 @@ fn refuse_stranger<O: Operation>(
 ) -> Response {
     match refusal {
         Unauthenticated::Refused { error, reason } => {
-            let mut entry = Entry::new(O::NAME, Outcome::Refused).with_reason(reason).with_request_id(request_id);
+            let mut entry = Entry::new(O::NAME, Outcome::Refused)
+                .with_reason(reason)
+                .with_request_id(request_id);
             entry.source.clone_from(&peer);
-            state.recorder.record_unauthenticated_refusal(peer.as_deref().unwrap_or("unknown"), entry);
+            state
+                .recorder
+                .record_unauthenticated_refusal(peer.as_deref().unwrap_or("unknown"), entry);
             respond(error.to_http())
         }
         Unauthenticated::Failed(error) => {

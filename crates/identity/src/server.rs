@@ -56,7 +56,10 @@ pub(crate) fn front_channel_router(state: &State) -> Router {
 
 /// Adds the route of `O`.
 pub(crate) fn route<O: Handle>(router: Router<State>) -> Router<State> {
-    router.route(O::PATH, post(|Extract(state): Extract<State>, request: Request| serve::<O>(state, request)))
+    router.route(
+        O::PATH,
+        post(|Extract(state): Extract<State>, request: Request| serve::<O>(state, request)),
+    )
 }
 
 async fn unknown_operation(Extract(state): Extract<State>, request: Request) -> Response {
@@ -68,18 +71,28 @@ async fn wrong_method(Extract(state): Extract<State>, request: Request) -> Respo
     refuse(&state, &request, "wrong_method");
     let mut response = respond(unknown().to_http());
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("POST"));
     response
 }
 
 fn unknown() -> ApiError {
-    ApiError::new(ErrorCode::UnknownOperation, "No operation has this method and path.")
+    ApiError::new(
+        ErrorCode::UnknownOperation,
+        "No operation has this method and path.",
+    )
 }
 
 fn refuse(state: &State, request: &Request, reason: &'static str) {
-    let source = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
+    let source = request
+        .extensions()
+        .get::<Peer>()
+        .map(|peer| peer.0.ip().to_string());
     let mut entry = Entry::new("UnknownOperation", Outcome::Refused).with_reason(reason);
     entry.request_id = request.extensions().get::<RequestId>().map(ToString::to_string);
     entry.source.clone_from(&source);
-    state.recorder.record_unauthenticated_refusal(source.as_deref().unwrap_or("unknown"), entry);
+    state
+        .recorder
+        .record_unauthenticated_refusal(source.as_deref().unwrap_or("unknown"), entry);
 }

@@ -91,7 +91,9 @@ impl Identity {
             region: &config.region,
         };
         let (installation, signing_key) = loader.installation(&config.account).await?;
-        let keys = loader.accounts(accounts.iter().map(|account| account.id.as_str())).await?;
+        let keys = loader
+            .accounts(accounts.iter().map(|account| account.id.as_str()))
+            .await?;
 
         let feed = ChangeFeed::start(pool.clone()).await?;
         // Before the first look-up is cached, so that no change between the two is missed.
@@ -109,8 +111,12 @@ impl Identity {
             region: config.region.clone(),
         })
         .await?;
-        let policy = outbound::Policy { allow: config.outbound_allow.clone(), ..outbound::Policy::default() };
-        let client = outbound::Client::new(policy).map_err(|error| StartError::Outbound(error.to_string()))?;
+        let policy = outbound::Policy {
+            allow: config.outbound_allow.clone(),
+            ..outbound::Policy::default()
+        };
+        let client =
+            outbound::Client::new(policy).map_err(|error| StartError::Outbound(error.to_string()))?;
         let state = State::from(Shared {
             cache: Cache::new(pool.clone(), feed.clone()),
             stops: Stops::load(pool.clone(), feed.clone()).await?,

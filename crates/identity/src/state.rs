@@ -76,7 +76,9 @@ impl axum::extract::FromRef<State> for Arc<PersonVerifier> {
 impl Shared {
     /// The keys of an account.
     pub(crate) fn keys(&self, account: &str) -> Result<&AccountKeys, UnknownAccount> {
-        self.accounts.get(account).ok_or_else(|| UnknownAccount(account.to_owned()))
+        self.accounts
+            .get(account)
+            .ok_or_else(|| UnknownAccount(account.to_owned()))
     }
 
     /// Seals and opens tokens, client secrets and sessions of an account.
@@ -86,7 +88,11 @@ impl Shared {
 
     /// The settings of an account; the strictest for one that is not configured any more.
     pub(crate) fn settings(&self, account: &str) -> AccountSettings {
-        let configured = self.config.accounts().into_iter().find(|configured| configured.id == account);
+        let configured = self
+            .config
+            .accounts()
+            .into_iter()
+            .find(|configured| configured.id == account);
         configured.map_or(
             AccountSettings {
                 start_login: StartLogin::Required,
@@ -114,7 +120,11 @@ impl Shared {
     }
 
     /// Records `changes` (kind and key), commits, and drops what this replica had cached of them.
-    pub(crate) async fn commit(&self, mut tx: Transaction, changes: &[(&'static str, &str)]) -> Result<(), DbError> {
+    pub(crate) async fn commit(
+        &self,
+        mut tx: Transaction,
+        changes: &[(&'static str, &str)],
+    ) -> Result<(), DbError> {
         let now = self.clock.now().as_micros();
         for (kind, key) in changes {
             record_change(&mut tx, kind, key, now).await?;
@@ -123,10 +133,12 @@ impl Shared {
         for (kind, key) in changes {
             self.cache.forget(kind, key);
         }
-        if changes.iter().any(|(kind, _)| *kind == crate::store::stop::CHANGE) {
+        if changes
+            .iter()
+            .any(|(kind, _)| *kind == crate::store::stop::CHANGE)
+        {
             self.stops.reload().await?;
         }
         Ok(())
     }
 }
-

@@ -110,7 +110,11 @@ impl Stops {
         account: &str,
         subjects: &'a [Subject],
     ) -> Result<Option<&'a Subject>, DbError> {
-        let in_force = if self.feed.fresh() { self.in_force.load_full() } else { Arc::new(read(&self.pool).await?) };
+        let in_force = if self.feed.fresh() {
+            self.in_force.load_full()
+        } else {
+            Arc::new(read(&self.pool).await?)
+        };
         if in_force.is_empty() {
             return Ok(None);
         }
@@ -123,5 +127,8 @@ impl Stops {
 
 async fn read(pool: &Pool) -> Result<HashSet<Key>, DbError> {
     let rows = stop::list_all(pool).await?;
-    Ok(rows.into_iter().map(|row| (row.account, row.kind, row.subject)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.account, row.kind, row.subject))
+        .collect())
 }

@@ -22,7 +22,9 @@ impl Handle for CreateAccessKey {
         }
         let keyring = &call.state.keys(call.account())?.credential;
         let (row, secret) = authn::generate_access_key(keyring, &*call.state.random, &principal, call.now);
-        call.entry.detail.insert("accessKeyId".to_owned(), row.id.clone().into());
+        call.entry
+            .detail
+            .insert("accessKeyId".to_owned(), row.id.clone().into());
         let mut tx = call.state.pool.begin().await?;
         access_key::insert(&mut tx, &row).await?;
         call.state.commit(tx, &[(access_key::CHANGE, &row.id)]).await?;

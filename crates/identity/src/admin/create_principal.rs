@@ -11,7 +11,9 @@ use crate::store::principal::{self, PrincipalRow};
 
 impl Handle for CreatePrincipal {
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
-        call.entry.detail.insert("principal".to_owned(), input.principal_name.clone().into());
+        call.entry
+            .detail
+            .insert("principal".to_owned(), input.principal_name.clone().into());
         call.authorize(&[Arn::principal(call.account(), &input.principal_name)])?;
         let new = PrincipalRow {
             id: uuid_v7(&*call.state.clock, &*call.state.random).to_string(),
@@ -27,6 +29,8 @@ impl Handle for CreatePrincipal {
             return Err(OperationError::refused("already_exists", error));
         }
         call.state.commit(tx, &[(principal::CHANGE, &new.id)]).await?;
-        Ok(Output { principal: shown::principal(&new) })
+        Ok(Output {
+            principal: shown::principal(&new),
+        })
     }
 }

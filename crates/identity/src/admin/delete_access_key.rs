@@ -1,8 +1,8 @@
 //! `DeleteAccessKey`: effective within a second on every replica.
 
+use countersign_api::Arn;
 use countersign_api::admin::DeleteAccessKey;
 use countersign_api::admin::delete_access_key::Input;
-use countersign_api::Arn;
 use countersign_api::operation::Empty;
 
 use crate::operation::{Call, Handle, OperationError};
@@ -10,7 +10,9 @@ use crate::store::{access_key, principal};
 
 impl Handle for DeleteAccessKey {
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
-        call.entry.detail.insert("accessKeyId".to_owned(), input.access_key_id.clone().into());
+        call.entry
+            .detail
+            .insert("accessKeyId".to_owned(), input.access_key_id.clone().into());
         let absent = || OperationError::not_found("Access key", &input.access_key_id);
         let owner = match access_key::find(&call.state.pool, &input.access_key_id).await? {
             Some(key) if key.account == call.account() => {
@@ -25,7 +27,9 @@ impl Handle for DeleteAccessKey {
         if !access_key::delete(&mut tx, call.account(), &input.access_key_id).await? {
             return Err(absent());
         }
-        call.state.commit(tx, &[(access_key::CHANGE, &input.access_key_id)]).await?;
+        call.state
+            .commit(tx, &[(access_key::CHANGE, &input.access_key_id)])
+            .await?;
         Ok(Empty {})
     }
 }

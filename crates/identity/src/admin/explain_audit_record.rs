@@ -11,11 +11,18 @@ use crate::operation::{Call, Handle, OperationError};
 impl Handle for ExplainAuditRecord {
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         authorize_audit(call)?;
-        call.entry.detail.insert("explained".to_owned(), input.id.clone().into());
+        call.entry
+            .detail
+            .insert("explained".to_owned(), input.id.clone().into());
         // Without person keys: over the network persons stay pseudonyms.
-        let source = Source { pool: &call.state.pool, persons: None };
+        let source = Source {
+            pool: &call.state.pool,
+            persons: None,
+        };
         let failed = |error: &dyn std::fmt::Display| OperationError::internal("audit_not_read", error);
-        let found = explain(&[source], &input.id).await.map_err(|error| failed(&error))?;
+        let found = explain(&[source], &input.id)
+            .await
+            .map_err(|error| failed(&error))?;
         let explanation = found.ok_or_else(|| OperationError::not_found("Audit record", &input.id))?;
         let explanation = serde_json::to_value(&explanation).map_err(|error| failed(&error))?;
         Ok(Output { explanation })

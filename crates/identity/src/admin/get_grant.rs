@@ -14,6 +14,8 @@ impl Handle for GetGrant {
         call.authorize(&[Arn::grant(call.region(), call.account(), &input.grant_id)])?;
         let found = grant::find(&call.state.pool, call.account(), &input.grant_id).await?;
         let row = found.ok_or_else(|| OperationError::not_found("Grant", &input.grant_id))?;
-        Ok(Output { grant: shown::grant(call, &row)? })
+        Ok(Output {
+            grant: shown::grant(call, &row)?,
+        })
     }
 }

@@ -9,6 +9,8 @@ use crate::operation::{Call, Handle, OperationError};
 impl Handle for GetPrincipal {
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let principal = authorized_principal(call, &input.principal_name).await?;
-        Ok(Output { principal: shown::principal(&principal) })
+        Ok(Output {
+            principal: shown::principal(&principal),
+        })
     }
 }

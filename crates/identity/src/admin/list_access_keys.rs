@@ -11,6 +11,11 @@ impl Handle for ListAccessKeys {
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let principal = authorized_principal(call, &input.principal_name).await?;
         let rows = access_key::list(&call.state.pool, &principal.id).await?;
-        Ok(Output { access_keys: rows.iter().map(|row| shown::access_key(row, &principal)).collect() })
+        Ok(Output {
+            access_keys: rows
+                .iter()
+                .map(|row| shown::access_key(row, &principal))
+                .collect(),
+        })
     }
 }

@@ -23,9 +23,17 @@ impl Handle for ListAuditRecords {
         let after = Some(token).filter(|token| !token.is_empty()).or(input.after);
         let limit = u32::try_from(limit).unwrap_or(1000);
         let failed = |error| OperationError::internal("audit_not_read", error);
-        let page = tail::list(&call.state.pool, &filter, after.as_deref(), limit).await.map_err(failed)?;
-        let next_token = page.cursor.map(|cursor| next_token::seal(call, Self::NAME, &cursor));
-        let records = page.records.iter().map(serde_json::to_value).collect::<Result<_, _>>();
+        let page = tail::list(&call.state.pool, &filter, after.as_deref(), limit)
+            .await
+            .map_err(failed)?;
+        let next_token = page
+            .cursor
+            .map(|cursor| next_token::seal(call, Self::NAME, &cursor));
+        let records = page
+            .records
+            .iter()
+            .map(serde_json::to_value)
+            .collect::<Result<_, _>>();
         let records = records.map_err(|error| OperationError::internal("audit_not_read", error))?;
         Ok(Output { records, next_token })
     }

@@ -16,6 +16,9 @@ impl Handle for ListPrincipals {
         let after = next_token::open(call, Self::NAME, input.next_token.as_deref())?;
         let rows = principal::list(&call.state.pool, call.account(), &after, fetch).await?;
         let (rows, next_token) = next_token::page(call, Self::NAME, rows, limit, |row| row.name.clone());
-        Ok(Output { principals: rows.iter().map(shown::principal).collect(), next_token })
+        Ok(Output {
+            principals: rows.iter().map(shown::principal).collect(),
+            next_token,
+        })
     }
 }

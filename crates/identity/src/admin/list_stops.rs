@@ -18,6 +18,9 @@ impl Handle for ListStops {
         let rows = stop::list(&call.state.pool, call.account(), after, fetch).await?;
         let position = |row: &stop::StopRow| format!("{}\n{}", row.kind, row.subject);
         let (rows, next_token) = next_token::page(call, Self::NAME, rows, limit, position);
-        Ok(Output { stops: rows.into_iter().filter_map(shown::stop).collect(), next_token })
+        Ok(Output {
+            stops: rows.into_iter().filter_map(shown::stop).collect(),
+            next_token,
+        })
     }
 }

@@ -6,6 +6,7 @@ mod create_principal;
 mod delete_access_key;
 mod delete_principal;
 mod delete_principal_policy;
+mod describe_authorization_session;
 mod explain_audit_record;
 mod get_grant;
 mod get_principal;
@@ -49,6 +50,7 @@ pub(crate) fn routes(router: Router<State>) -> Router<State> {
     let router = route::<admin::ListGrants>(router);
     let router = route::<admin::GetGrant>(router);
     let router = route::<admin::RevokeGrant>(router);
+    let router = route::<admin::DescribeAuthorizationSession>(router);
     let router = route::<admin::ListAuditRecords>(router);
     let router = route::<admin::ExplainAuditRecord>(router);
     route::<admin::VerifyAudit>(router)
@@ -69,5 +71,8 @@ fn authorize_audit(call: &mut Call) -> Result<(), OperationError> {
         return Ok(());
     }
     let message = "The audit trail is read by the account that operates this installation.";
-    Err(OperationError::refused("not_the_operator", ApiError::access_denied(message)))
+    Err(OperationError::refused(
+        "not_the_operator",
+        ApiError::access_denied(message),
+    ))
 }

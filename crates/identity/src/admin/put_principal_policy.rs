@@ -13,21 +13,31 @@ use crate::store::principal;
 impl Handle for PutPrincipalPolicy {
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let row = authorized_principal(call, &input.principal_name).await?;
-        let policy = Policy::parse(&input.document)
-            .map_err(|error| OperationError::refused("invalid_policy", ApiError::field("document", error.to_string())))?;
+        let policy = Policy::parse(&input.document).map_err(|error| {
+            OperationError::refused("invalid_policy", ApiError::field("document", error.to_string()))
+        })?;
         let break_glass = input.break_glass.unwrap_or(false);
-        call.entry.detail.insert("breakGlass".to_owned(), break_glass.into());
-        call.entry.detail.insert("document".to_owned(), input.document.clone());
+        call.entry
+            .detail
+            .insert("breakGlass".to_owned(), break_glass.into());
+        call.entry
+            .detail
+            .insert("document".to_owned(), input.document.clone());
         if policy.joins_asking_and_completing() && !break_glass {
             let rule = "lets one principal both ask for tokens (GetWorkloadAccessToken*, GetResource*) and complete \
                         their sessions (CompleteResourceTokenAuth); set breakGlass if that is meant";
-            return Err(OperationError::refused("joins_asking_and_completing", ApiError::field("document", rule)));
+            return Err(OperationError::refused(
+                "joins_asking_and_completing",
+                ApiError::field("document", rule),
+            ));
         }
         let mut tx = call.state.pool.begin().await?;
         if !principal::put_policy(&mut tx, &row.id, Some(&input.document), break_glass, call.now).await? {
             return Err(OperationError::not_found("Principal", &row.name));
         }
         call.state.commit(tx, &[(principal::CHANGE, &row.id)]).await?;
-        Ok(Output { last_updated_time: shown::time(call.now) })
+        Ok(Output {
+            last_updated_time: shown::time(call.now),
+        })
     }
 }

@@ -14,15 +14,21 @@ impl Handle for RevokeGrant {
         call.entry.grant = Some(input.grant_id.clone());
         call.authorize(&[Arn::grant(call.region(), call.account(), &input.grant_id)])?;
         let absent = || OperationError::not_found("Grant", &input.grant_id);
-        let row = grant::find(&call.state.pool, call.account(), &input.grant_id).await?.ok_or_else(absent)?;
+        let row = grant::find(&call.state.pool, call.account(), &input.grant_id)
+            .await?
+            .ok_or_else(absent)?;
         call.entry.workload = Some(row.workload_name.clone());
         call.entry.provider = Some(row.provider_name.clone());
         call.entry.person = Some(row.user_key);
         let at_vendor = revoke::revoke(&call.state, &row, "revoked_by_operator").await?;
         if let Some(at_vendor) = at_vendor {
-            call.entry.detail.insert("atProvider".to_owned(), at_vendor.as_str().into());
+            call.entry
+                .detail
+                .insert("atProvider".to_owned(), at_vendor.as_str().into());
         }
-        let row = grant::find(&call.state.pool, call.account(), &input.grant_id).await?.ok_or_else(absent)?;
+        let row = grant::find(&call.state.pool, call.account(), &input.grant_id)
+            .await?
+            .ok_or_else(absent)?;
         Ok(Output {
             grant: shown::grant(call, &row)?,
             revoked_at_provider: at_vendor == Some(AtVendor::Revoked),

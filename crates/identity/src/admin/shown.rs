@@ -46,9 +46,10 @@ pub(super) fn stop(row: StopRow) -> Option<Stopped> {
 
 pub(super) fn grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError> {
     let keyring = call.state.vault_keyring(&row.account)?;
-    let identity =
-        open_identity(keyring, row).map_err(|error| OperationError::internal("sealed_value_does_not_open", error))?;
-    let (account_id, account_name) = identity.map_or((None, None), |identity| (Some(identity.id), identity.name));
+    let identity = open_identity(keyring, row)
+        .map_err(|error| OperationError::internal("sealed_value_does_not_open", error))?;
+    let (account_id, account_name) =
+        identity.map_or((None, None), |identity| (Some(identity.id), identity.name));
     Ok(Grant {
         grant_arn: Arn::grant(call.region(), &row.account, &row.id).to_string(),
         grant_id: row.id.clone(),
@@ -59,7 +60,9 @@ pub(super) fn grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError
         scopes: row.scopes.clone(),
         state: match row.state {
             // What a refresh is doing is nobody's business outside: the grant gives tokens.
-            grant::GrantState::Active | grant::GrantState::Refreshing | grant::GrantState::Unknown => GrantState::Active,
+            grant::GrantState::Active | grant::GrantState::Refreshing | grant::GrantState::Unknown => {
+                GrantState::Active
+            }
             grant::GrantState::NeedsConsent => GrantState::NeedsConsent,
             grant::GrantState::Revoked | grant::GrantState::Replaced => GrantState::Revoked,
         },

@@ -17,7 +17,11 @@ impl Handle for Start {
         match &subject {
             Subject::User(key) => call.entry.person = Some(*key),
             Subject::Person(_) => {}
-            _ => drop(call.entry.detail.insert("subject".to_owned(), stored.clone().into())),
+            _ => drop(
+                call.entry
+                    .detail
+                    .insert("subject".to_owned(), stored.clone().into()),
+            ),
         }
         call.authorize(&[resource])?;
         let mut tx = call.state.pool.begin().await?;

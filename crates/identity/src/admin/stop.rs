@@ -21,7 +21,11 @@ impl Handle for Stop {
         match &subject {
             Subject::User(key) => call.entry.person = Some(*key),
             Subject::Person(_) => {}
-            _ => drop(call.entry.detail.insert("subject".to_owned(), stored.clone().into())),
+            _ => drop(
+                call.entry
+                    .detail
+                    .insert("subject".to_owned(), stored.clone().into()),
+            ),
         }
         call.authorize(&[resource])?;
         let new = StopRow {
@@ -36,7 +40,8 @@ impl Handle for Stop {
         let in_force = stop::insert(&mut tx, &new).await?;
         call.state.commit(tx, &[(stop::CHANGE, &new.subject)]).await?;
         let live_tokens = live_tokens(call, &subject).await?;
-        let stop = shown::stop(in_force).ok_or_else(|| OperationError::internal("store_failed", "kind of stop"))?;
+        let stop =
+            shown::stop(in_force).ok_or_else(|| OperationError::internal("store_failed", "kind of stop"))?;
         Ok(Output { stop, live_tokens })
     }
 }
@@ -44,14 +49,23 @@ impl Handle for Stop {
 /// Access tokens that may still be in somebody's hands.
 async fn live_tokens(call: &Call, subject: &Subject) -> Result<Vec<LiveToken>, OperationError> {
     let filter = match subject {
-        Subject::User(key) => GrantFilter { user_key: Some(*key), ..GrantFilter::default() },
+        Subject::User(key) => GrantFilter {
+            user_key: Some(*key),
+            ..GrantFilter::default()
+        },
         Subject::Person(published) => GrantFilter {
             user_key: Some(countersign_crypto::UserKey::id(published)),
             person: Some(published.clone()),
             ..GrantFilter::default()
         },
-        Subject::Workload(name) => GrantFilter { workload_name: Some(name.clone()), ..GrantFilter::default() },
-        Subject::Provider(name) => GrantFilter { provider_name: Some(name.clone()), ..GrantFilter::default() },
+        Subject::Workload(name) => GrantFilter {
+            workload_name: Some(name.clone()),
+            ..GrantFilter::default()
+        },
+        Subject::Provider(name) => GrantFilter {
+            provider_name: Some(name.clone()),
+            ..GrantFilter::default()
+        },
         Subject::Account => GrantFilter::default(),
         Subject::Principal(_) => return Ok(Vec::new()),
     };

@@ -13,8 +13,14 @@ pub(super) fn read(call: &Call, kind: SubjectKind, name: &str) -> Result<(Subjec
     let (region, account) = (call.region(), call.account());
     Ok(match kind {
         SubjectKind::User => (user(name), Arn::account(region, account)),
-        SubjectKind::Workload => (Subject::Workload(name.to_owned()), Arn::workload_identity(region, account, name)),
-        SubjectKind::Provider => (Subject::Provider(name.to_owned()), Arn::oauth2_provider(region, account, name)),
+        SubjectKind::Workload => (
+            Subject::Workload(name.to_owned()),
+            Arn::workload_identity(region, account, name),
+        ),
+        SubjectKind::Provider => (
+            Subject::Provider(name.to_owned()),
+            Arn::oauth2_provider(region, account, name),
+        ),
         SubjectKind::Principal => (Subject::Principal(name.to_owned()), Arn::principal(account, name)),
         SubjectKind::Account if name == account => (Subject::Account, Arn::account(region, account)),
         SubjectKind::Account => {
@@ -26,7 +32,10 @@ pub(super) fn read(call: &Call, kind: SubjectKind, name: &str) -> Result<(Subjec
 
 /// A published user id, a user key, or else the caller's own name for the person.
 pub(super) fn user(text: &str) -> Subject {
-    let published = text.strip_prefix("idp:").and_then(b64url_decode).is_some_and(|hash| hash.len() == 32);
+    let published = text
+        .strip_prefix("idp:")
+        .and_then(b64url_decode)
+        .is_some_and(|hash| hash.len() == 32);
     if published {
         return Subject::Person(text.to_owned());
     }

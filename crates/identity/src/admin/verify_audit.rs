@@ -19,14 +19,19 @@ impl Handle for VerifyAudit {
             keys: &call.state.installation.audit_public,
             checkpoints: &checkpoints,
         };
-        let report = verify(&trail).await.map_err(|error| OperationError::internal("audit_not_read", error))?;
+        let report = verify(&trail)
+            .await
+            .map_err(|error| OperationError::internal("audit_not_read", error))?;
         call.entry.detail.insert("ok".to_owned(), report.ok.into());
         let anchor = report.anchored_outside.as_ref().or(report.anchored.as_ref());
         let anchored_to = anchor.map(|anchor| {
             let (number, at, after) = (anchor.checkpoint, &anchor.at, anchor.records_after);
             format!("checkpoint {number} of {at}; {after} records after it")
         });
-        let fault = |fault: countersign_audit::verify::Fault| Fault { place: fault.place, what: fault.what };
+        let fault = |fault: countersign_audit::verify::Fault| Fault {
+            place: fault.place,
+            what: fault.what,
+        };
         Ok(Output {
             ok: report.ok,
             records: report.records,

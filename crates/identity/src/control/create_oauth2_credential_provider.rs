@@ -15,7 +15,10 @@ impl Handle for CreateOauth2CredentialProvider {
         call.entry.provider = Some(input.name.clone());
         call.authorize(&provider_resources(call, &input.name))?;
         // Before the fetch, so that a repetition needs no authorization server to be told so.
-        if oauth2_provider::find(&call.state.pool, call.account(), &input.name).await?.is_some() {
+        if oauth2_provider::find(&call.state.pool, call.account(), &input.name)
+            .await?
+            .is_some()
+        {
             return Err(already_exists("Credential provider", &input.name));
         }
         let registration = accept(&call.state, input.oauth2_provider_config_input).await?;
@@ -43,12 +46,16 @@ impl Handle for CreateOauth2CredentialProvider {
             created_at: call.now,
             updated_at: call.now,
         };
-        call.entry.detail.insert("clientId".to_owned(), new.client_id.clone().into());
+        call.entry
+            .detail
+            .insert("clientId".to_owned(), new.client_id.clone().into());
         let mut tx = call.state.pool.begin().await?;
         if !oauth2_provider::insert(&mut tx, &new).await? {
             return Err(already_exists("Credential provider", &new.name));
         }
-        call.state.commit(tx, &[(oauth2_provider::CHANGE, &new.id)]).await?;
+        call.state
+            .commit(tx, &[(oauth2_provider::CHANGE, &new.id)])
+            .await?;
         let shown = show(call, &new);
         Ok(Output {
             client_secret_arn: shown.client_secret_arn,

@@ -14,7 +14,9 @@ impl Handle for CreateWorkloadIdentity {
         call.entry.workload = Some(input.name.clone());
         call.authorize(&workload_resources(call, &input.name))?;
         let urls = input.allowed_resource_oauth2_return_urls.unwrap_or_default();
-        call.entry.detail.insert("allowedReturnUrls".to_owned(), urls.clone().into());
+        call.entry
+            .detail
+            .insert("allowedReturnUrls".to_owned(), urls.clone().into());
         let new = WorkloadIdentityRow {
             id: uuid_v7(&*call.state.clock, &*call.state.random).to_string(),
             account: call.account().to_owned(),
@@ -29,9 +31,12 @@ impl Handle for CreateWorkloadIdentity {
         if !workload_identity::insert(&mut tx, &new).await? {
             return Err(already_exists("Workload identity", &new.name));
         }
-        call.state.commit(tx, &[(workload_identity::CHANGE, &new.id)]).await?;
+        call.state
+            .commit(tx, &[(workload_identity::CHANGE, &new.id)])
+            .await?;
         Ok(Output {
-            workload_identity_arn: Arn::workload_identity(call.region(), call.account(), &new.name).to_string(),
+            workload_identity_arn: Arn::workload_identity(call.region(), call.account(), &new.name)
+                .to_string(),
             name: new.name,
             allowed_resource_oauth2_return_urls: Some(new.allowed_return_urls),
         })

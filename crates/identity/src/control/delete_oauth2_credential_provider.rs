@@ -19,7 +19,9 @@ impl Handle for DeleteOauth2CredentialProvider {
         };
         let ended = grant::end_of_provider(&mut tx, &provider.id, call.now).await?;
         call.entry.detail.insert("grantsEnded".to_owned(), ended.into());
-        call.state.commit(tx, &[(oauth2_provider::CHANGE, &provider.id)]).await?;
+        call.state
+            .commit(tx, &[(oauth2_provider::CHANGE, &provider.id)])
+            .await?;
         Ok(Empty {})
     }
 }

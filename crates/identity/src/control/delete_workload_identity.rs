@@ -18,7 +18,9 @@ impl Handle for DeleteWorkloadIdentity {
         };
         let ended = grant::end_of_workload(&mut tx, &workload.id, call.now).await?;
         call.entry.detail.insert("grantsEnded".to_owned(), ended.into());
-        call.state.commit(tx, &[(workload_identity::CHANGE, &workload.id)]).await?;
+        call.state
+            .commit(tx, &[(workload_identity::CHANGE, &workload.id)])
+            .await?;
         Ok(Empty {})
     }
 }

@@ -15,7 +15,8 @@ impl Handle for GetWorkloadIdentity {
         let found = workload_identity::find(&call.state.pool, call.account(), &input.name).await?;
         let workload = found.ok_or_else(|| OperationError::not_found("Workload identity", &input.name))?;
         Ok(Output {
-            workload_identity_arn: Arn::workload_identity(call.region(), call.account(), &workload.name).to_string(),
+            workload_identity_arn: Arn::workload_identity(call.region(), call.account(), &workload.name)
+                .to_string(),
             name: workload.name,
             allowed_resource_oauth2_return_urls: Some(workload.allowed_return_urls),
             created_time: EpochSeconds::from_micros(workload.created_at.as_micros()),

@@ -23,6 +23,9 @@ impl Handle for ListOauth2CredentialProviders {
             created_time: EpochSeconds::from_micros(row.created_at.as_micros()),
             last_updated_time: EpochSeconds::from_micros(row.updated_at.as_micros()),
         };
-        Ok(Output { credential_providers: rows.into_iter().map(item).collect(), next_token })
+        Ok(Output {
+            credential_providers: rows.into_iter().map(item).collect(),
+            next_token,
+        })
     }
 }

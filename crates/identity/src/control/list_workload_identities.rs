@@ -20,6 +20,9 @@ impl Handle for ListWorkloadIdentities {
             workload_identity_arn: Arn::workload_identity(&region, &account, &row.name).to_string(),
             name: row.name,
         };
-        Ok(Output { workload_identities: rows.into_iter().map(item).collect(), next_token })
+        Ok(Output {
+            workload_identities: rows.into_iter().map(item).collect(),
+            next_token,
+        })
     }
 }

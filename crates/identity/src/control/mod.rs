@@ -39,16 +39,25 @@ pub(crate) fn routes(router: Router<State>) -> Router<State> {
 /// What a policy has to allow for an operation on a workload identity: it and its directory.
 fn workload_resources(call: &Call, name: &str) -> [Arn; 2] {
     let (region, account) = (call.region(), call.account());
-    [Arn::workload_identity(region, account, name), Arn::directory(region, account)]
+    [
+        Arn::workload_identity(region, account, name),
+        Arn::directory(region, account),
+    ]
 }
 
 /// What a policy has to allow for an operation on a provider: it and its vault.
 fn provider_resources(call: &Call, name: &str) -> [Arn; 2] {
     let (region, account) = (call.region(), call.account());
-    [Arn::oauth2_provider(region, account, name), Arn::token_vault(region, account)]
+    [
+        Arn::oauth2_provider(region, account, name),
+        Arn::token_vault(region, account),
+    ]
 }
 
 fn already_exists(what: &str, name: &str) -> OperationError {
     let message = format!("{what} with name: {name} already exists");
-    OperationError::refused("already_exists", ApiError::validation(ValidationReason::ResourceConflict, message))
+    OperationError::refused(
+        "already_exists",
+        ApiError::validation(ValidationReason::ResourceConflict, message),
+    )
 }

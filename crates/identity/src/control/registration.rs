@@ -2,8 +2,8 @@
 //! authorization server, and showing it without its secret.
 
 use countersign_api::control::oauth2_provider_config::{
-    AuthorizationServerMetadata, CustomOauth2ProviderConfigOutput, Oauth2Discovery, Oauth2ProviderConfigInput,
-    Oauth2ProviderConfigOutput,
+    AuthorizationServerMetadata, CustomOauth2ProviderConfigOutput, Oauth2Discovery,
+    Oauth2ProviderConfigInput, Oauth2ProviderConfigOutput,
 };
 use countersign_api::control::{Secret, SecretSource};
 use countersign_api::{ApiError, Arn};
@@ -29,7 +29,10 @@ pub(crate) async fn accept(
 ) -> Result<Registration, OperationError> {
     let Oauth2ProviderConfigInput::Custom(custom) = input else {
         // The wire contract refuses the others; this is for the day when it does not.
-        return Err(refused("oauth2ProviderConfigInput", "only customOauth2ProviderConfig is supported"));
+        return Err(refused(
+            "oauth2ProviderConfigInput",
+            "only customOauth2ProviderConfig is supported",
+        ));
     };
     let client_authentication = custom.effective_client_authentication_method();
     match &custom.oauth_discovery {
@@ -37,7 +40,10 @@ pub(crate) async fn accept(
         Oauth2Discovery::AuthorizationServerMetadata(metadata) => check_endpoints(state, metadata)?,
     }
     Ok(Registration {
-        config: ProviderConfig { discovery: custom.oauth_discovery, client_authentication },
+        config: ProviderConfig {
+            discovery: custom.oauth_discovery,
+            client_authentication,
+        },
         client_id: custom.client_id.unwrap_or_default(),
         client_secret: custom.client_secret.unwrap_or_default().into_secret(),
     })
@@ -63,7 +69,8 @@ fn discovery_rule(error: &DocumentError) -> String {
     match error {
         DocumentError::Unreachable(_) => "the document could not be fetched".to_owned(),
         DocumentError::Status(_) | DocumentError::Malformed => {
-            "the URL must answer 200 with the JSON document of RFC 8414 or OpenID Connect Discovery".to_owned()
+            "the URL must answer 200 with the JSON document of RFC 8414 or OpenID Connect Discovery"
+                .to_owned()
         }
         DocumentError::Member(member) => format!("the document's {member} is missing or cannot be used"),
         DocumentError::Issuer { .. } => {
@@ -76,12 +83,16 @@ fn discovery_rule(error: &DocumentError) -> String {
 fn check_endpoints(state: &Shared, metadata: &AuthorizationServerMetadata) -> Result<(), OperationError> {
     const PLACE: &str =
         "oauth2ProviderConfigInput.customOauth2ProviderConfig.oauthDiscovery.authorizationServerMetadata";
-    for (member, text) in
-        [("authorizationEndpoint", &metadata.authorization_endpoint), ("tokenEndpoint", &metadata.token_endpoint)]
-    {
+    for (member, text) in [
+        ("authorizationEndpoint", &metadata.authorization_endpoint),
+        ("tokenEndpoint", &metadata.token_endpoint),
+    ] {
         let reachable = Url::parse(text).is_ok_and(|url| state.outbound.check(&url).is_ok());
         if !reachable {
-            return Err(refused(&format!("{PLACE}.{member}"), "must be an https URL that this server may reach"));
+            return Err(refused(
+                &format!("{PLACE}.{member}"),
+                "must be an https URL that this server may reach",
+            ));
         }
     }
     Ok(())

@@ -19,7 +19,9 @@ impl Handle for UpdateOauth2CredentialProvider {
         let found = oauth2_provider::find(&call.state.pool, call.account(), &input.name).await?;
         let present = found.ok_or_else(absent)?;
         let registration = accept(&call.state, input.oauth2_provider_config_input).await?;
-        call.entry.detail.insert("clientId".to_owned(), registration.client_id.clone().into());
+        call.entry
+            .detail
+            .insert("clientId".to_owned(), registration.client_id.clone().into());
         let update = ProviderUpdate {
             id: &present.id,
             vendor: input.credential_provider_vendor,
@@ -36,8 +38,12 @@ impl Handle for UpdateOauth2CredentialProvider {
         let mut tx = call.state.pool.begin().await?;
         let updated = oauth2_provider::update(&mut tx, call.account(), update, call.now).await?;
         let provider = updated.ok_or_else(absent)?;
-        call.entry.detail.insert("configVersion".to_owned(), provider.config_version.into());
-        call.state.commit(tx, &[(oauth2_provider::CHANGE, &provider.id)]).await?;
+        call.entry
+            .detail
+            .insert("configVersion".to_owned(), provider.config_version.into());
+        call.state
+            .commit(tx, &[(oauth2_provider::CHANGE, &provider.id)])
+            .await?;
         let shown = show(call, &provider);
         Ok(Output {
             client_secret_arn: shown.client_secret_arn,

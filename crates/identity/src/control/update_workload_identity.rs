@@ -13,14 +13,20 @@ impl Handle for UpdateWorkloadIdentity {
         call.entry.workload = Some(input.name.clone());
         call.authorize(&workload_resources(call, &input.name))?;
         let urls = input.allowed_resource_oauth2_return_urls.unwrap_or_default();
-        call.entry.detail.insert("allowedReturnUrls".to_owned(), urls.clone().into());
+        call.entry
+            .detail
+            .insert("allowedReturnUrls".to_owned(), urls.clone().into());
         let mut tx = call.state.pool.begin().await?;
         let updated =
-            workload_identity::update_return_urls(&mut tx, call.account(), &input.name, &urls, call.now).await?;
+            workload_identity::update_return_urls(&mut tx, call.account(), &input.name, &urls, call.now)
+                .await?;
         let workload = updated.ok_or_else(|| OperationError::not_found("Workload identity", &input.name))?;
-        call.state.commit(tx, &[(workload_identity::CHANGE, &workload.id)]).await?;
+        call.state
+            .commit(tx, &[(workload_identity::CHANGE, &workload.id)])
+            .await?;
         Ok(Output {
-            workload_identity_arn: Arn::workload_identity(call.region(), call.account(), &workload.name).to_string(),
+            workload_identity_arn: Arn::workload_identity(call.region(), call.account(), &workload.name)
+                .to_string(),
             name: workload.name,
             allowed_resource_oauth2_return_urls: Some(workload.allowed_return_urls),
             created_time: EpochSeconds::from_micros(workload.created_at.as_micros()),

@@ -17,21 +17,34 @@ pub(crate) struct PolicyError {
 }
 
 fn error(place: impl Into<String>, rule: &'static str) -> PolicyError {
-    PolicyError { place: place.into(), rule }
+    PolicyError {
+        place: place.into(),
+        rule,
+    }
 }
 
 impl Policy {
     /// Compiles a document; refuses whatever it would not enforce.
     pub(crate) fn parse(document: &Value) -> Result<Self, PolicyError> {
-        let document = document.as_object().ok_or_else(|| error("document", "must be an object"))?;
+        let document = document
+            .as_object()
+            .ok_or_else(|| error("document", "must be an object"))?;
         only(document, "document", &["Version", "Id", "Statement"])?;
-        if document.get("Version").is_some_and(|version| version != "2012-10-17") {
+        if document
+            .get("Version")
+            .is_some_and(|version| version != "2012-10-17")
+        {
             return Err(error("document.Version", "must be 2012-10-17"));
         }
         let statements = match document.get("Statement") {
             Some(Value::Array(statements)) => statements.iter().collect(),
             Some(statement @ Value::Object(_)) => vec![statement],
-            _ => return Err(error("document.Statement", "must be a statement or a list of statements")),
+            _ => {
+                return Err(error(
+                    "document.Statement",
+                    "must be a statement or a list of statements",
+                ));
+            }
         };
         if statements.is_empty() || statements.len() > MAX_STATEMENTS {
             return Err(error("document.Statement", "must have 1 to 100 statements"));
@@ -40,12 +53,16 @@ impl Policy {
             let place = format!("document.Statement[{index}]");
             parse_statement(&place, statement)
         });
-        Ok(Self { statements: statements.collect::<Result<_, _>>()? })
+        Ok(Self {
+            statements: statements.collect::<Result<_, _>>()?,
+        })
     }
 }
 
 fn parse_statement(place: &str, statement: &Value) -> Result<Statement, PolicyError> {
-    let statement = statement.as_object().ok_or_else(|| error(place, "must be an object"))?;
+    let statement = statement
+        .as_object()
+        .ok_or_else(|| error(place, "must be an object"))?;
     only(statement, place, &["Sid", "Effect", "Action", "Resource"])?;
     let effect = match statement.get("Effect").and_then(Value::as_str) {
         Some("Allow") => Effect::Allow,
@@ -84,7 +101,10 @@ fn parse_list<T>(
         Some(item @ Value::String(_)) => vec![item],
         _ => return Err(failed()),
     };
-    items.into_iter().map(|item| item.as_str().and_then(parse).ok_or_else(failed)).collect()
+    items
+        .into_iter()
+        .map(|item| item.as_str().and_then(parse).ok_or_else(failed))
+        .collect()
 }
 
 fn only(object: &Map<String, Value>, place: &str, known: &[&str]) -> Result<(), PolicyError> {
@@ -136,6 +156,9 @@ mod tests {
             {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {}},
         ]});
         let error = Policy::parse(&document).expect_err("a condition");
-        assert_eq!(error.to_string(), "document.Statement[1].Condition: is not supported by this server");
+        assert_eq!(
+            error.to_string(),
+            "document.Statement[1].Condition: is not supported by this server"
+        );
     }
 }

@@ -8,7 +8,6 @@ mod document;
 mod pattern;
 mod separation;
 
-
 use countersign_api::Arn;
 use pattern::{ActionPattern, ResourcePattern};
 
@@ -45,7 +44,10 @@ impl Policy {
         self.statements.iter().any(|statement| {
             statement.effect == effect
                 && statement.actions.iter().any(|pattern| pattern.matches(action))
-                && statement.resources.iter().any(|pattern| pattern.matches(resource))
+                && statement
+                    .resources
+                    .iter()
+                    .any(|pattern| pattern.matches(resource))
         })
     }
 }
@@ -74,7 +76,10 @@ mod tests {
         ]}));
         assert!(policy.allows(TOKEN, &[workload("agent")]));
         assert!(!policy.allows(TOKEN, &[workload("secret")]));
-        assert!(!policy.allows(TOKEN, &[workload("agent"), workload("secret")]), "one denied resource denies all");
+        assert!(
+            !policy.allows(TOKEN, &[workload("agent"), workload("secret")]),
+            "one denied resource denies all"
+        );
         assert!(!policy.allows("bedrock-agentcore:CreateWorkloadIdentity", &[workload("agent")]));
         assert!(!policy.allows(TOKEN, &[]));
     }
@@ -85,7 +90,10 @@ mod tests {
             "Effect": "Allow", "Action": TOKEN, "Resource": workload("agent-*").to_string(),
         }}));
         assert!(policy.allows(TOKEN, &[workload("agent-1")]));
-        assert!(!policy.allows(TOKEN, &[workload("agent-1"), Arn::directory("us-east-1", "000000000000")]));
+        assert!(!policy.allows(
+            TOKEN,
+            &[workload("agent-1"), Arn::directory("us-east-1", "000000000000")]
+        ));
     }
 
     #[test]
@@ -95,7 +103,10 @@ mod tests {
         ]}));
         let grant = Arn::grant("us-east-1", "000000000000", "1");
         assert!(!all_of_aws.allows("countersign:GetGrant", &[grant.clone()]));
-        assert!(all_of_aws.allows("bedrock-agentcore:CompleteResourceTokenAuth", &[workload("agent")]));
+        assert!(all_of_aws.allows(
+            "bedrock-agentcore:CompleteResourceTokenAuth",
+            &[workload("agent")]
+        ));
         let all = policy(&json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}));
         assert!(all.allows("countersign:GetGrant", &[grant]));
     }

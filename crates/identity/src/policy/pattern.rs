@@ -25,8 +25,10 @@ impl ActionPattern {
         let (service, action) = text.split_once(':')?;
         let name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
         let service_holds = !service.is_empty() && service.bytes().all(name);
-        let action_holds =
-            !action.is_empty() && action.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"*?".contains(&byte));
+        let action_holds = !action.is_empty()
+            && action
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"*?".contains(&byte));
         (service_holds && action_holds).then(|| Self::Of {
             service: service.to_ascii_lowercase(),
             action: action.to_ascii_lowercase(),
@@ -37,9 +39,13 @@ impl ActionPattern {
     pub(super) fn matches(&self, action: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Of { service, action: pattern } => {
-                action.to_ascii_lowercase().split_once(':').is_some_and(|(of, name)| of == service && wildcard(pattern, name))
-            }
+            Self::Of {
+                service,
+                action: pattern,
+            } => action
+                .to_ascii_lowercase()
+                .split_once(':')
+                .is_some_and(|(of, name)| of == service && wildcard(pattern, name)),
         }
     }
 }
@@ -54,7 +60,9 @@ impl ResourcePattern {
             return None;
         }
         let parts: Vec<&str> = text.splitn(6, ':').collect();
-        let ["arn", partition, service, region, account, resource] = parts[..] else { return None };
+        let ["arn", partition, service, region, account, resource] = parts[..] else {
+            return None;
+        };
         let filled = ![partition, service, resource].contains(&"");
         filled.then(|| Self::Of([partition, service, region, account, resource].map(str::to_owned)))
     }
@@ -63,8 +71,17 @@ impl ResourcePattern {
         match self {
             Self::Any => true,
             Self::Of(patterns) => {
-                let parts = [&arn.partition, &arn.service, &arn.region, &arn.account, &arn.resource];
-                patterns.iter().zip(parts).all(|(pattern, part)| wildcard(pattern, part))
+                let parts = [
+                    &arn.partition,
+                    &arn.service,
+                    &arn.region,
+                    &arn.account,
+                    &arn.resource,
+                ];
+                patterns
+                    .iter()
+                    .zip(parts)
+                    .all(|(pattern, part)| wildcard(pattern, part))
             }
         }
     }
@@ -111,9 +128,7 @@ mod tests {
     fn reference(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
-            (Some((b'*', rest)), _) => {
-                (0..=text.len()).any(|taken| reference(rest, &text[taken..]))
-            }
+            (Some((b'*', rest)), _) => (0..=text.len()).any(|taken| reference(rest, &text[taken..])),
             (Some((b'?', pattern)), Some((_, text))) => reference(pattern, text),
             (Some((a, pattern)), Some((b, text))) if a == b => reference(pattern, text),
             _ => false,
@@ -141,10 +156,26 @@ mod tests {
 
     #[test]
     fn what_iam_refuses_is_refused() {
-        for text in ["", "*:Get*", "bedrock-*:Get", "GetX", "bedrock-agentcore:", ":Get", "bedrock-agentcore:Get X"] {
+        for text in [
+            "",
+            "*:Get*",
+            "bedrock-*:Get",
+            "GetX",
+            "bedrock-agentcore:",
+            ":Get",
+            "bedrock-agentcore:Get X",
+        ] {
             assert!(ActionPattern::parse(text).is_none(), "{text}");
         }
-        for text in ["", "**", "arn:aws:s3", "arn:aws:s3:::", "grant/1", "arn:aws:s3:::${aws:username}", "a b"] {
+        for text in [
+            "",
+            "**",
+            "arn:aws:s3",
+            "arn:aws:s3:::",
+            "grant/1",
+            "arn:aws:s3:::${aws:username}",
+            "a b",
+        ] {
             assert!(ResourcePattern::parse(text).is_none(), "{text}");
         }
     }

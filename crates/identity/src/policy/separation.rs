@@ -40,7 +40,9 @@ mod tests {
     use super::*;
 
     fn joins(statements: serde_json::Value) -> bool {
-        Policy::parse(&json!({"Statement": statements})).expect("a policy").joins_asking_and_completing()
+        Policy::parse(&json!({"Statement": statements}))
+            .expect("a policy")
+            .joins_asking_and_completing()
     }
 
     #[test]
@@ -51,7 +53,12 @@ mod tests {
             assert!(!joins(json!([allow(action)])), "{action}");
         }
         assert!(!joins(json!([allow(COMPLETE)])));
-        for action in ["*", "bedrock-agentcore:*", "BEDROCK-AGENTCORE:*e*", "bedrock-agentcore:?*"] {
+        for action in [
+            "*",
+            "bedrock-agentcore:*",
+            "BEDROCK-AGENTCORE:*e*",
+            "bedrock-agentcore:?*",
+        ] {
             assert!(joins(json!([allow(action)])), "{action}");
         }
         let arn = "arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/default";

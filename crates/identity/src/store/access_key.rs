@@ -54,8 +54,12 @@ pub(crate) async fn insert(tx: &mut Transaction, new: &AccessKeyRow) -> Result<(
 
 /// Removes a key of the account; `false` when it has none of this id.
 pub(crate) async fn delete(tx: &mut Transaction, account: &str, id: &str) -> Result<bool, DbError> {
-    let deleted =
-        tx.execute("DELETE FROM access_key WHERE account = $1 AND id = $2", params![account, id]).await?;
+    let deleted = tx
+        .execute(
+            "DELETE FROM access_key WHERE account = $1 AND id = $2",
+            params![account, id],
+        )
+        .await?;
     Ok(deleted == 1)
 }
 

@@ -22,7 +22,10 @@ pub(crate) async fn list(pool: &Pool, account: &str, purpose: KeyPurpose) -> Res
 /// All keys of a purpose, retired ones too, whatever the account: what was once signed stays verifiable.
 pub(crate) async fn list_by_purpose(pool: &Pool, purpose: KeyPurpose) -> Result<Vec<KeyRow>, DbError> {
     let rows = pool
-        .fetch_all("SELECT * FROM key_version WHERE purpose = $1 ORDER BY version DESC", params![purpose.as_str()])
+        .fetch_all(
+            "SELECT * FROM key_version WHERE purpose = $1 ORDER BY version DESC",
+            params![purpose.as_str()],
+        )
         .await?;
     rows.iter().map(read).collect()
 }
@@ -51,7 +54,11 @@ pub(crate) async fn insert(pool: &Pool, key: &KeyRow) -> Result<bool, DbError> {
 
 fn read(row: &Row) -> Result<KeyRow, DbError> {
     let id = row.text("id")?;
-    let inconsistent = |column| DbError::Inconsistent { table: TABLE, column, id: id.clone() };
+    let inconsistent = |column| DbError::Inconsistent {
+        table: TABLE,
+        column,
+        id: id.clone(),
+    };
     Ok(KeyRow {
         account: row.text("account")?,
         resource: row.text("resource")?,

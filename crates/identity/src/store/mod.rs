@@ -25,8 +25,20 @@ macro_rules! migration {
         Migration {
             version: $version,
             name: $name,
-            sqlite: include_str!(concat!("../../migrations/sqlite/000", $version, "_", $name, ".sql")),
-            postgres: include_str!(concat!("../../migrations/postgres/000", $version, "_", $name, ".sql")),
+            sqlite: include_str!(concat!(
+                "../../migrations/sqlite/000",
+                $version,
+                "_",
+                $name,
+                ".sql"
+            )),
+            postgres: include_str!(concat!(
+                "../../migrations/postgres/000",
+                $version,
+                "_",
+                $name,
+                ".sql"
+            )),
         }
     };
 }

@@ -51,7 +51,13 @@ impl ProviderRow {
         id: &str,
         secret: &SecretString,
     ) -> Vec<u8> {
-        keyring.seal(random, &secret_place(account, id), secret.expose_secret().as_bytes()).into_bytes()
+        keyring
+            .seal(
+                random,
+                &secret_place(account, id),
+                secret.expose_secret().as_bytes(),
+            )
+            .into_bytes()
     }
 
     /// Opens the client secret.
@@ -67,25 +73,34 @@ fn secret_place(account: &str, id: &str) -> Aad {
 }
 
 pub(crate) async fn find(pool: &Pool, account: &str, name: &str) -> Result<Option<ProviderRow>, DbError> {
-    pool.fetch_optional("SELECT * FROM oauth2_provider WHERE account = $1 AND name = $2", params![account, name])
-        .await?
-        .map(|row| read(&row))
-        .transpose()
+    pool.fetch_optional(
+        "SELECT * FROM oauth2_provider WHERE account = $1 AND name = $2",
+        params![account, name],
+    )
+    .await?
+    .map(|row| read(&row))
+    .transpose()
 }
 
 pub(crate) async fn find_by_id(pool: &Pool, account: &str, id: &str) -> Result<Option<ProviderRow>, DbError> {
-    pool.fetch_optional("SELECT * FROM oauth2_provider WHERE account = $1 AND id = $2", params![account, id])
-        .await?
-        .map(|row| read(&row))
-        .transpose()
+    pool.fetch_optional(
+        "SELECT * FROM oauth2_provider WHERE account = $1 AND id = $2",
+        params![account, id],
+    )
+    .await?
+    .map(|row| read(&row))
+    .transpose()
 }
 
 /// By the UUID of its callback URL, whatever the account: a browser names nothing else.
 pub(crate) async fn find_by_callback(pool: &Pool, callback_id: &str) -> Result<Option<ProviderRow>, DbError> {
-    pool.fetch_optional("SELECT * FROM oauth2_provider WHERE callback_id = $1", params![callback_id])
-        .await?
-        .map(|row| read(&row))
-        .transpose()
+    pool.fetch_optional(
+        "SELECT * FROM oauth2_provider WHERE callback_id = $1",
+        params![callback_id],
+    )
+    .await?
+    .map(|row| read(&row))
+    .transpose()
 }
 
 /// Up to `limit` providers with names after `after`.
@@ -189,7 +204,11 @@ pub(crate) fn vendor_name(vendor: CredentialProviderVendor) -> String {
 
 fn read(row: &Row) -> Result<ProviderRow, DbError> {
     let id = row.text("id")?;
-    let inconsistent = |column| DbError::Inconsistent { table: TABLE, column, id: id.clone() };
+    let inconsistent = |column| DbError::Inconsistent {
+        table: TABLE,
+        column,
+        id: id.clone(),
+    };
     Ok(ProviderRow {
         account: row.text("account")?,
         name: row.text("name")?,

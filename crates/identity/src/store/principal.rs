@@ -33,10 +33,13 @@ pub(crate) struct StoredPolicy {
 }
 
 pub(crate) async fn find(pool: &Pool, account: &str, name: &str) -> Result<Option<PrincipalRow>, DbError> {
-    pool.fetch_optional("SELECT * FROM principal WHERE account = $1 AND name = $2", params![account, name])
-        .await?
-        .map(|row| read(&row))
-        .transpose()
+    pool.fetch_optional(
+        "SELECT * FROM principal WHERE account = $1 AND name = $2",
+        params![account, name],
+    )
+    .await?
+    .map(|row| read(&row))
+    .transpose()
 }
 
 /// By internal id, whatever the account: for the caller that an access key leads to.
@@ -69,7 +72,12 @@ pub(crate) async fn insert(tx: &mut Transaction, new: &PrincipalRow) -> Result<b
         .execute(
             "INSERT INTO principal (id, account, name, break_glass, created_at) VALUES ($1, $2, $3, 0, $4) \
              ON CONFLICT (account, name) DO NOTHING",
-            params![new.id.as_str(), new.account.as_str(), new.name.as_str(), new.created_at.as_micros()],
+            params![
+                new.id.as_str(),
+                new.account.as_str(),
+                new.name.as_str(),
+                new.created_at.as_micros()
+            ],
         )
         .await?;
     Ok(inserted == 1)
@@ -86,7 +94,12 @@ pub(crate) async fn put_policy(
     let updated = tx
         .execute(
             "UPDATE principal SET policy = $2, break_glass = $3, policy_updated_at = $4 WHERE id = $1",
-            params![id, document.map(ToString::to_string), break_glass, now.as_micros()],
+            params![
+                id,
+                document.map(ToString::to_string),
+                break_glass,
+                now.as_micros()
+            ],
         )
         .await?;
     Ok(updated == 1)
@@ -94,16 +107,24 @@ pub(crate) async fn put_policy(
 
 /// Removes the principal and its access keys.
 pub(crate) async fn delete(tx: &mut Transaction, id: &str) -> Result<(), DbError> {
-    tx.execute("DELETE FROM access_key WHERE principal_id = $1", params![id]).await?;
-    tx.execute("DELETE FROM principal WHERE id = $1", params![id]).await.map(drop)
+    tx.execute("DELETE FROM access_key WHERE principal_id = $1", params![id])
+        .await?;
+    tx.execute("DELETE FROM principal WHERE id = $1", params![id])
+        .await
+        .map(drop)
 }
 
 fn read(row: &Row) -> Result<PrincipalRow, DbError> {
     let id = row.text("id")?;
-    let inconsistent = |column| DbError::Inconsistent { table: TABLE, column, id: id.clone() };
+    let inconsistent = |column| DbError::Inconsistent {
+        table: TABLE,
+        column,
+        id: id.clone(),
+    };
     let policy = match (row.opt_text("policy")?, row.opt_int("policy_updated_at")?) {
         (Some(text), Some(updated_at)) => {
-            let document: serde_json::Value = serde_json::from_str(&text).map_err(|_| inconsistent("policy"))?;
+            let document: serde_json::Value =
+                serde_json::from_str(&text).map_err(|_| inconsistent("policy"))?;
             Some(StoredPolicy {
                 policy: Policy::parse(&document).map_err(|_| inconsistent("policy"))?,
                 document,

@@ -1,13 +1,16 @@
 //! The conformance suite of the stores of accounts, callers and registrations: the same on both engines.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use countersign_api::control::CredentialProviderVendor;
 use countersign_api::control::oauth2_provider_config::{
     AuthorizationServerMetadata, ClientAuthenticationMethod, Oauth2Discovery,
 };
-use countersign_crypto::{FileKeyProvider, KeyPurpose, KeyRow, Keyring, NewKey, Random, SystemClock, Timestamp};
 use countersign_crypto::testing::SeededRandom;
+use countersign_crypto::{
+    FileKeyProvider, KeyPurpose, KeyRow, Keyring, NewKey, Random, SystemClock, Timestamp,
+};
 use countersign_db::testing::TestDatabase;
 use countersign_db::{DbError, Pool, Transaction, migrate};
 use serde_json::json;
@@ -29,9 +32,13 @@ fn at(secs: i64) -> Timestamp {
 async fn databases() -> Vec<TestDatabase> {
     let databases = countersign_db::testing::databases().await;
     for database in &databases {
-        migrate(&database.pool, OWNER, MIGRATIONS, at(0).as_micros()).await.expect(database.name);
+        migrate(&database.pool, OWNER, MIGRATIONS, at(0).as_micros())
+            .await
+            .expect(database.name);
         for id in [ACCOUNT, OTHER, ACCOUNT] {
-            account::ensure(&database.pool, id, at(0)).await.expect("made once, found again");
+            account::ensure(&database.pool, id, at(0))
+                .await
+                .expect("made once, found again");
         }
     }
     databases
@@ -46,7 +53,10 @@ fn workload(id: &str, account: &str, name: &str) -> WorkloadIdentityRow {
         id: id.to_owned(),
         account: account.to_owned(),
         name: name.to_owned(),
-        allowed_return_urls: vec!["https://app.example/a".to_owned(), "https://app.example/b".to_owned()],
+        allowed_return_urls: vec![
+            "https://app.example/a".to_owned(),
+            "https://app.example/b".to_owned(),
+        ],
         return_handle: ReturnHandle::Fresh,
         tags: BTreeMap::from([("team".to_owned(), "é".to_owned())]),
         created_at: at(1),
@@ -59,37 +69,91 @@ async fn workload_identities() {
     for database in databases().await {
         let pool = &database.pool;
         let mut tx_ = tx(pool).await;
-        assert!(workload_identity::insert(&mut tx_, &workload("w1", ACCOUNT, "agent")).await.expect("stored"));
-        assert!(workload_identity::insert(&mut tx_, &workload("w2", OTHER, "agent")).await.expect("another account"));
-        assert!(!workload_identity::insert(&mut tx_, &workload("w3", ACCOUNT, "agent")).await.expect("taken"));
+        assert!(
+            workload_identity::insert(&mut tx_, &workload("w1", ACCOUNT, "agent"))
+                .await
+                .expect("stored")
+        );
+        assert!(
+            workload_identity::insert(&mut tx_, &workload("w2", OTHER, "agent"))
+                .await
+                .expect("another account")
+        );
+        assert!(
+            !workload_identity::insert(&mut tx_, &workload("w3", ACCOUNT, "agent"))
+                .await
+                .expect("taken")
+        );
         tx_.commit().await.expect("committed");
 
-        let found = workload_identity::find(pool, ACCOUNT, "agent").await.expect("read").expect("there");
-        assert_eq!((found.id.as_str(), found.created_at), ("w1", at(1)), "{}", database.name);
-        assert_eq!(found.allowed_return_urls, ["https://app.example/a", "https://app.example/b"]);
+        let found = workload_identity::find(pool, ACCOUNT, "agent")
+            .await
+            .expect("read")
+            .expect("there");
+        assert_eq!(
+            (found.id.as_str(), found.created_at),
+            ("w1", at(1)),
+            "{}",
+            database.name
+        );
+        assert_eq!(
+            found.allowed_return_urls,
+            ["https://app.example/a", "https://app.example/b"]
+        );
         assert_eq!(found.tags["team"], "é");
-        assert!(workload_identity::find_by_id(pool, OTHER, "w1").await.expect("read").is_none(), "ids stay in accounts");
-        assert!(workload_identity::find(pool, ACCOUNT, "Agent").await.expect("read").is_none(), "case counts");
+        assert!(
+            workload_identity::find_by_id(pool, OTHER, "w1")
+                .await
+                .expect("read")
+                .is_none(),
+            "ids stay in accounts"
+        );
+        assert!(
+            workload_identity::find(pool, ACCOUNT, "Agent")
+                .await
+                .expect("read")
+                .is_none(),
+            "case counts"
+        );
 
         let mut tx_ = tx(pool).await;
         let urls = ["https://app.example/c".to_owned()];
         let updated = workload_identity::update_return_urls(&mut tx_, ACCOUNT, "agent", &urls, at(2)).await;
         let updated = updated.expect("written").expect("there");
-        assert_eq!((updated.allowed_return_urls.as_slice(), updated.updated_at), (&urls[..], at(2)));
+        assert_eq!(
+            (updated.allowed_return_urls.as_slice(), updated.updated_at),
+            (&urls[..], at(2))
+        );
         let handle = ReturnHandle::SessionUri;
-        let updated = workload_identity::update_return_handle(&mut tx_, ACCOUNT, "agent", handle, at(3)).await;
+        let updated =
+            workload_identity::update_return_handle(&mut tx_, ACCOUNT, "agent", handle, at(3)).await;
         assert_eq!(updated.expect("written").expect("there").return_handle, handle);
         assert!(
-            workload_identity::update_return_urls(&mut tx_, ACCOUNT, "none", &urls, at(2)).await.expect("read").is_none()
+            workload_identity::update_return_urls(&mut tx_, ACCOUNT, "none", &urls, at(2))
+                .await
+                .expect("read")
+                .is_none()
         );
         tx_.commit().await.expect("committed");
 
         let mut tx_ = tx(pool).await;
-        let deleted = workload_identity::delete(&mut tx_, ACCOUNT, "agent").await.expect("deleted");
+        let deleted = workload_identity::delete(&mut tx_, ACCOUNT, "agent")
+            .await
+            .expect("deleted");
         assert_eq!(deleted.expect("there").id, "w1");
-        assert!(workload_identity::delete(&mut tx_, ACCOUNT, "agent").await.expect("read").is_none());
+        assert!(
+            workload_identity::delete(&mut tx_, ACCOUNT, "agent")
+                .await
+                .expect("read")
+                .is_none()
+        );
         tx_.commit().await.expect("committed");
-        assert!(workload_identity::find(pool, OTHER, "agent").await.expect("read").is_some());
+        assert!(
+            workload_identity::find(pool, OTHER, "agent")
+                .await
+                .expect("read")
+                .is_some()
+        );
     }
 }
 
@@ -102,12 +166,18 @@ async fn lists_are_by_name_within_the_account() {
             let new = workload(&format!("w{index}"), ACCOUNT, name);
             assert!(workload_identity::insert(&mut tx_, &new).await.expect("stored"));
         }
-        assert!(workload_identity::insert(&mut tx_, &workload("x", OTHER, "aa")).await.expect("stored"));
+        assert!(
+            workload_identity::insert(&mut tx_, &workload("x", OTHER, "aa"))
+                .await
+                .expect("stored")
+        );
         tx_.commit().await.expect("committed");
         let mut seen = Vec::new();
         let mut after = String::new();
         loop {
-            let page = workload_identity::list(pool, ACCOUNT, &after, 2).await.expect("a page");
+            let page = workload_identity::list(pool, ACCOUNT, &after, 2)
+                .await
+                .expect("a page");
             let Some(last) = page.last() else { break };
             after.clone_from(&last.name);
             seen.extend(page.into_iter().map(|row| row.name));
@@ -125,7 +195,9 @@ fn provider(id: &str, account: &str, name: &str, callback_id: &str) -> ProviderR
         vendor: CredentialProviderVendor::CustomOauth2,
         config_version: 1,
         config: ProviderConfig {
-            discovery: Oauth2Discovery::DiscoveryUrl("https://as.example/.well-known/openid-configuration".to_owned()),
+            discovery: Oauth2Discovery::DiscoveryUrl(
+                "https://as.example/.well-known/openid-configuration".to_owned(),
+            ),
             client_authentication: ClientAuthenticationMethod::ClientSecretBasic,
         },
         client_id: "client".to_owned(),
@@ -142,14 +214,39 @@ async fn providers() {
     for database in databases().await {
         let pool = &database.pool;
         let mut tx_ = tx(pool).await;
-        assert!(oauth2_provider::insert(&mut tx_, &provider("p1", ACCOUNT, "hub", "c1")).await.expect("stored"));
-        assert!(oauth2_provider::insert(&mut tx_, &provider("p2", OTHER, "hub", "c2")).await.expect("another account"));
-        assert!(!oauth2_provider::insert(&mut tx_, &provider("p3", ACCOUNT, "hub", "c3")).await.expect("taken"));
+        assert!(
+            oauth2_provider::insert(&mut tx_, &provider("p1", ACCOUNT, "hub", "c1"))
+                .await
+                .expect("stored")
+        );
+        assert!(
+            oauth2_provider::insert(&mut tx_, &provider("p2", OTHER, "hub", "c2"))
+                .await
+                .expect("another account")
+        );
+        assert!(
+            !oauth2_provider::insert(&mut tx_, &provider("p3", ACCOUNT, "hub", "c3"))
+                .await
+                .expect("taken")
+        );
         tx_.commit().await.expect("committed");
-        let found = oauth2_provider::find(pool, ACCOUNT, "hub").await.expect("read").expect("there");
-        assert_eq!((found.id.as_str(), found.config_version), ("p1", 1), "{}", database.name);
+        let found = oauth2_provider::find(pool, ACCOUNT, "hub")
+            .await
+            .expect("read")
+            .expect("there");
+        assert_eq!(
+            (found.id.as_str(), found.config_version),
+            ("p1", 1),
+            "{}",
+            database.name
+        );
         assert_eq!(found.config, provider("p1", ACCOUNT, "hub", "c1").config);
-        assert!(oauth2_provider::find_by_id(pool, OTHER, "p1").await.expect("read").is_none());
+        assert!(
+            oauth2_provider::find_by_id(pool, OTHER, "p1")
+                .await
+                .expect("read")
+                .is_none()
+        );
 
         let config = ProviderConfig {
             discovery: Oauth2Discovery::AuthorizationServerMetadata(AuthorizationServerMetadata {
@@ -169,13 +266,37 @@ async fn providers() {
             client_secret: b"resealed".to_vec(),
         };
         let mut tx_ = tx(pool).await;
-        let updated = oauth2_provider::update(&mut tx_, ACCOUNT, update("p1"), at(2)).await.expect("written");
+        let updated = oauth2_provider::update(&mut tx_, ACCOUNT, update("p1"), at(2))
+            .await
+            .expect("written");
         let updated = updated.expect("there");
-        assert_eq!((updated.config_version, &updated.config, updated.callback_id.as_str()), (2, &config, "c1"));
-        assert!(oauth2_provider::update(&mut tx_, OTHER, update("p1"), at(2)).await.expect("read").is_none());
-        assert!(oauth2_provider::delete(&mut tx_, ACCOUNT, "hub").await.expect("deleted").is_some());
+        assert_eq!(
+            (
+                updated.config_version,
+                &updated.config,
+                updated.callback_id.as_str()
+            ),
+            (2, &config, "c1")
+        );
+        assert!(
+            oauth2_provider::update(&mut tx_, OTHER, update("p1"), at(2))
+                .await
+                .expect("read")
+                .is_none()
+        );
+        assert!(
+            oauth2_provider::delete(&mut tx_, ACCOUNT, "hub")
+                .await
+                .expect("deleted")
+                .is_some()
+        );
         tx_.commit().await.expect("committed");
-        assert!(oauth2_provider::find(pool, ACCOUNT, "hub").await.expect("read").is_none());
+        assert!(
+            oauth2_provider::find(pool, ACCOUNT, "hub")
+                .await
+                .expect("read")
+                .is_none()
+        );
         let names: Vec<_> = oauth2_provider::list(pool, OTHER, "", 10).await.expect("a page");
         assert_eq!(names.len(), 1);
     }
@@ -196,8 +317,16 @@ async fn principals_policies_and_access_keys() {
     for database in databases().await {
         let pool = &database.pool;
         let mut tx_ = tx(pool).await;
-        assert!(principal::insert(&mut tx_, &principal_row("u1", "agent")).await.expect("stored"));
-        assert!(!principal::insert(&mut tx_, &principal_row("u2", "agent")).await.expect("taken"));
+        assert!(
+            principal::insert(&mut tx_, &principal_row("u1", "agent"))
+                .await
+                .expect("stored")
+        );
+        assert!(
+            !principal::insert(&mut tx_, &principal_row("u2", "agent"))
+                .await
+                .expect("taken")
+        );
         let key = AccessKeyRow {
             id: "AKIAEXAMPLEEXAMPLE00".to_owned(),
             account: ACCOUNT.to_owned(),
@@ -209,29 +338,79 @@ async fn principals_policies_and_access_keys() {
         tx_.commit().await.expect("committed");
         let mut again = tx(pool).await;
         let taken = access_key::insert(&mut again, &key).await;
-        assert!(matches!(taken, Err(DbError::Constraint(_))), "{}: {taken:?}", database.name);
+        assert!(
+            matches!(taken, Err(DbError::Constraint(_))),
+            "{}: {taken:?}",
+            database.name
+        );
         drop(again);
 
         let document = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
         let mut tx_ = tx(pool).await;
-        assert!(principal::put_policy(&mut tx_, "u1", Some(&document), true, at(2)).await.expect("written"));
-        assert!(!principal::put_policy(&mut tx_, "u9", Some(&document), true, at(2)).await.expect("nobody"));
+        assert!(
+            principal::put_policy(&mut tx_, "u1", Some(&document), true, at(2))
+                .await
+                .expect("written")
+        );
+        assert!(
+            !principal::put_policy(&mut tx_, "u9", Some(&document), true, at(2))
+                .await
+                .expect("nobody")
+        );
         tx_.commit().await.expect("committed");
-        let stored = principal::find_by_id(pool, "u1").await.expect("read").expect("there").policy.expect("a policy");
-        assert_eq!((&stored.document, stored.break_glass, stored.updated_at), (&document, true, at(2)));
+        let stored = principal::find_by_id(pool, "u1")
+            .await
+            .expect("read")
+            .expect("there")
+            .policy
+            .expect("a policy");
+        assert_eq!(
+            (&stored.document, stored.break_glass, stored.updated_at),
+            (&document, true, at(2))
+        );
 
         let mut tx_ = tx(pool).await;
-        assert!(principal::put_policy(&mut tx_, "u1", None, false, at(3)).await.expect("written"));
-        assert!(!access_key::delete(&mut tx_, OTHER, &key.id).await.expect("another account's"));
+        assert!(
+            principal::put_policy(&mut tx_, "u1", None, false, at(3))
+                .await
+                .expect("written")
+        );
+        assert!(
+            !access_key::delete(&mut tx_, OTHER, &key.id)
+                .await
+                .expect("another account's")
+        );
         tx_.commit().await.expect("committed");
-        assert!(principal::find(pool, ACCOUNT, "agent").await.expect("read").expect("there").policy.is_none());
-        assert_eq!(access_key::find(pool, &key.id).await.expect("read").expect("there").secret, b"sealed");
+        assert!(
+            principal::find(pool, ACCOUNT, "agent")
+                .await
+                .expect("read")
+                .expect("there")
+                .policy
+                .is_none()
+        );
+        assert_eq!(
+            access_key::find(pool, &key.id)
+                .await
+                .expect("read")
+                .expect("there")
+                .secret,
+            b"sealed"
+        );
 
         let mut tx_ = tx(pool).await;
         principal::delete(&mut tx_, "u1").await.expect("deleted");
         tx_.commit().await.expect("committed");
-        assert!(access_key::find(pool, &key.id).await.expect("read").is_none(), "keys go with their principal");
-        assert!(principal::list(pool, ACCOUNT, "", 10).await.expect("a page").is_empty());
+        assert!(
+            access_key::find(pool, &key.id).await.expect("read").is_none(),
+            "keys go with their principal"
+        );
+        assert!(
+            principal::list(pool, ACCOUNT, "", 10)
+                .await
+                .expect("a page")
+                .is_empty()
+        );
     }
 }
 
@@ -248,20 +427,52 @@ async fn stops() {
             stopped_at: at(1),
         };
         let mut tx_ = tx(pool).await;
-        let first = stop::insert(&mut tx_, &row("workload", "agent", Some("first"))).await.expect("stored");
-        let second = stop::insert(&mut tx_, &row("workload", "agent", None)).await.expect("in force already");
-        assert_eq!(first, second, "{}: the stop in force stays as it is", database.name);
-        stop::insert(&mut tx_, &row("user", "z", None)).await.expect("stored");
-        stop::insert(&mut tx_, &row("workload", "a", None)).await.expect("stored");
+        let first = stop::insert(&mut tx_, &row("workload", "agent", Some("first")))
+            .await
+            .expect("stored");
+        let second = stop::insert(&mut tx_, &row("workload", "agent", None))
+            .await
+            .expect("in force already");
+        assert_eq!(
+            first, second,
+            "{}: the stop in force stays as it is",
+            database.name
+        );
+        stop::insert(&mut tx_, &row("user", "z", None))
+            .await
+            .expect("stored");
+        stop::insert(&mut tx_, &row("workload", "a", None))
+            .await
+            .expect("stored");
         tx_.commit().await.expect("committed");
         assert_eq!(stop::list_all(pool).await.expect("read").len(), 3);
         let after = stop::list(pool, ACCOUNT, ("user", "z"), 1).await.expect("a page");
-        assert_eq!(after.iter().map(|row| row.subject.as_str()).collect::<Vec<_>>(), ["a"]);
-        assert!(stop::list(pool, OTHER, ("", ""), 10).await.expect("a page").is_empty());
+        assert_eq!(
+            after.iter().map(|row| row.subject.as_str()).collect::<Vec<_>>(),
+            ["a"]
+        );
+        assert!(
+            stop::list(pool, OTHER, ("", ""), 10)
+                .await
+                .expect("a page")
+                .is_empty()
+        );
         let mut tx_ = tx(pool).await;
-        assert!(!stop::delete(&mut tx_, OTHER, "workload", "agent").await.expect("another account's"));
-        assert!(stop::delete(&mut tx_, ACCOUNT, "workload", "agent").await.expect("lifted"));
-        assert!(!stop::delete(&mut tx_, ACCOUNT, "workload", "agent").await.expect("gone"));
+        assert!(
+            !stop::delete(&mut tx_, OTHER, "workload", "agent")
+                .await
+                .expect("another account's")
+        );
+        assert!(
+            stop::delete(&mut tx_, ACCOUNT, "workload", "agent")
+                .await
+                .expect("lifted")
+        );
+        assert!(
+            !stop::delete(&mut tx_, ACCOUNT, "workload", "agent")
+                .await
+                .expect("gone")
+        );
     }
 }
 
@@ -269,29 +480,67 @@ async fn stops() {
 async fn keys_are_made_once_and_open_what_they_sealed() {
     let directory = tempfile::tempdir().expect("a directory");
     let random = SeededRandom::new(3);
-    let provider = FileKeyProvider::open_or_create(&directory.path().join("key"), &random).expect("a key file");
+    let provider =
+        FileKeyProvider::open_or_create(&directory.path().join("key"), Arc::new(SeededRandom::new(4)))
+            .expect("a key file");
     for database in databases().await {
         let pool = &database.pool;
-        let new = NewKey { account: ACCOUNT, resource: "arn:vault", purpose: KeyPurpose::Vault, version: 1 };
-        let row = KeyRow::generate_symmetric(&provider, &random, &SystemClock, new).await.expect("a key");
+        let new = NewKey {
+            account: ACCOUNT,
+            resource: "arn:vault",
+            purpose: KeyPurpose::Vault,
+            version: 1,
+        };
+        let row = KeyRow::generate_symmetric(&provider, &random, &SystemClock, new)
+            .await
+            .expect("a key");
         assert!(key::insert(pool, &row).await.expect("stored"));
-        let rival = KeyRow::generate_symmetric(&provider, &random, &SystemClock, new).await.expect("a key");
-        assert!(!key::insert(pool, &rival).await.expect("another replica was first"), "{}", database.name);
+        let rival = KeyRow::generate_symmetric(&provider, &random, &SystemClock, new)
+            .await
+            .expect("a key");
+        assert!(
+            !key::insert(pool, &rival)
+                .await
+                .expect("another replica was first"),
+            "{}",
+            database.name
+        );
         let rows = key::list(pool, ACCOUNT, KeyPurpose::Vault).await.expect("read");
         assert_eq!(rows.iter().map(|row| &row.id).collect::<Vec<_>>(), [&row.id]);
-        assert!(key::list(pool, OTHER, KeyPurpose::Vault).await.expect("read").is_empty());
-        assert_eq!(key::list_by_purpose(pool, KeyPurpose::Vault).await.expect("read").len(), 1);
+        assert!(
+            key::list(pool, OTHER, KeyPurpose::Vault)
+                .await
+                .expect("read")
+                .is_empty()
+        );
+        assert_eq!(
+            key::list_by_purpose(pool, KeyPurpose::Vault)
+                .await
+                .expect("read")
+                .len(),
+            1
+        );
 
         let keyring = Keyring::unwrap(&provider, &rows).await.expect("it opens");
         let stored = |id: &str| {
             let secret = "s3cret".to_owned().into();
-            let client_secret = ProviderRow::seal_client_secret(&keyring, random_of(&random), ACCOUNT, id, &secret);
-            ProviderRow { client_secret, ..self::provider(id, ACCOUNT, "hub", "c") }
+            let client_secret =
+                ProviderRow::seal_client_secret(&keyring, random_of(&random), ACCOUNT, id, &secret);
+            ProviderRow {
+                client_secret,
+                ..self::provider(id, ACCOUNT, "hub", "c")
+            }
         };
         let sealed = stored("p1");
         assert!(sealed.open_client_secret(&keyring).is_ok());
-        let moved = ProviderRow { id: "p2".to_owned(), ..sealed };
-        assert!(moved.open_client_secret(&keyring).is_err(), "a secret copied to another row does not open");
+        let moved = ProviderRow {
+            id: "p2".to_owned(),
+            ..sealed
+        };
+        assert!(
+            moved.open_client_secret(&keyring).is_err(),
+            "a secret copied to another row does not open"
+        );
     }
 }
 

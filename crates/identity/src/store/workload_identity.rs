@@ -30,7 +30,9 @@ impl ReturnHandle {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Fresh, Self::SessionUri].into_iter().find(|handle| handle.as_str() == text)
+        [Self::Fresh, Self::SessionUri]
+            .into_iter()
+            .find(|handle| handle.as_str() == text)
     }
 }
 
@@ -68,10 +70,13 @@ pub(crate) async fn find_by_id(
     account: &str,
     id: &str,
 ) -> Result<Option<WorkloadIdentityRow>, DbError> {
-    pool.fetch_optional("SELECT * FROM workload_identity WHERE account = $1 AND id = $2", params![account, id])
-        .await?
-        .map(|row| read(&row))
-        .transpose()
+    pool.fetch_optional(
+        "SELECT * FROM workload_identity WHERE account = $1 AND id = $2",
+        params![account, id],
+    )
+    .await?
+    .map(|row| read(&row))
+    .transpose()
 }
 
 /// Up to `limit` workload identities with names after `after`.
@@ -121,7 +126,12 @@ pub(crate) async fn update_return_urls(
     tx.fetch_optional(
         "UPDATE workload_identity SET allowed_return_urls = $3, updated_at = $4 \
          WHERE account = $1 AND name = $2 RETURNING *",
-        params![account, name, serde_json::json!(allowed_return_urls).to_string(), now.as_micros()],
+        params![
+            account,
+            name,
+            serde_json::json!(allowed_return_urls).to_string(),
+            now.as_micros()
+        ],
     )
     .await?
     .map(|row| read(&row))
@@ -163,7 +173,11 @@ pub(crate) async fn delete(
 
 fn read(row: &Row) -> Result<WorkloadIdentityRow, DbError> {
     let id = row.text("id")?;
-    let inconsistent = |column| DbError::Inconsistent { table: TABLE, column, id: id.clone() };
+    let inconsistent = |column| DbError::Inconsistent {
+        table: TABLE,
+        column,
+        id: id.clone(),
+    };
     let urls = row.text("allowed_return_urls")?;
     Ok(WorkloadIdentityRow {
         account: row.text("account")?,

@@ -1,0 +1,137 @@
+//! `DescribeAuthorizationSession`: what the binding page may tell the person in front of it. It answers to the person
+//! for whom the session was made, and to the browser that started it; to anyone else there is no such session.
+
+use countersign_api::Arn;
+use countersign_api::admin::describe_authorization_session::{Input, Output};
+use countersign_api::admin::{DescribeAuthorizationSession, SessionState};
+use countersign_api::data::UserIdentifier;
+use countersign_crypto::constant_time_eq;
+
+use super::shown;
+use crate::data::{invalid_session, refused_user_token};
+use crate::front_channel::browser_hash;
+use crate::operation::{Call, Handle, OperationError};
+use crate::session::{LIFETIME, SessionUri, Status};
+use crate::store::authorization_session::{self, SessionRow};
+use crate::store::grant;
+use crate::user_artifact::{Door, from_user_id, from_user_token};
+use crate::vault::{AccountIdentity, open_identity};
+
+impl Handle for DescribeAuthorizationSession {
+    async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
+        let (region, account) = (call.region().to_owned(), call.account().to_owned());
+        call.authorize(&[
+            Arn::token_vault(&region, &account),
+            Arn::directory(&region, &account),
+        ])?;
+        let session = find(call, &input.session_uri).await?;
+        call.authorize(&[
+            Arn::oauth2_provider(&region, &account, &session.provider_name),
+            Arn::token_vault(&region, &account),
+            Arn::workload_identity(&region, &account, &session.workload_name),
+            Arn::directory(&region, &account),
+        ])
+        .map_err(|_| invalid_session("not_authorized"))?;
+        let started_here = input.browser.is_some_and(|browser| {
+            let browser = browser_hash(browser.expose());
+            session
+                .browser_hash
+                .is_some_and(|started| constant_time_eq(&started, &browser))
+        });
+        if !started_here && !initiated(call, &session, input.user_identifier.as_ref()).await? {
+            return Err(invalid_session("wrong_person"));
+        }
+        let identity = connected_account(call, &session).await?;
+        let expires_at = match session.status {
+            // A held code has less time than its session.
+            Status::CodeHeld => session.deadline,
+            _ => session.created_at.plus(LIFETIME),
+        };
+        Ok(Output {
+            state: state(&session, session.deadline <= call.now),
+            workload_name: session.workload_name,
+            credential_provider_name: session.provider_name,
+            scopes: session.scopes,
+            reason: session.reason,
+            error: session.error,
+            account_id: identity.as_ref().map(|identity| identity.id.clone()),
+            account_name: identity.and_then(|identity| identity.name),
+            expires_at: shown::time(expires_at),
+            person_bound: session.person.is_some(),
+        })
+    }
+}
+
+/// By completion handle or session URI: each is known to those who may ask.
+async fn find(call: &mut Call, uri: &str) -> Result<SessionRow, OperationError> {
+    let hash = SessionUri::parse(uri)
+        .ok_or_else(|| invalid_session("malformed_session_uri"))?
+        .hash();
+    let by_handle = authorization_session::find_by_handle(&call.state.pool, &hash).await?;
+    let session = match by_handle {
+        Some(session) => Some(session),
+        None => authorization_session::find_by_uri(&call.state.pool, &hash).await?,
+    };
+    let session = session.filter(|session| session.account == call.account());
+    let session = session.ok_or_else(|| invalid_session("unknown_session"))?;
+    call.entry.session = Some(session.id.clone());
+    call.entry.workload = Some(session.workload_name.clone());
+    call.entry.provider = Some(session.provider_name.clone());
+    Ok(session)
+}
+
+/// Whether the person presented is the one for whom the session was made.
+async fn initiated(
+    call: &mut Call,
+    session: &SessionRow,
+    identifier: Option<&UserIdentifier>,
+) -> Result<bool, OperationError> {
+    let presented = match identifier {
+        None => return Ok(false),
+        Some(UserIdentifier::UserId(user_id)) => from_user_id(user_id),
+        Some(UserIdentifier::UserToken(token)) => {
+            from_user_token(&call.state, Door::Completion, token.expose())
+                .await
+                .map_err(|error| {
+                    let answer = countersign_api::ApiError::access_denied("Invalid or expired session");
+                    refused_user_token(&error, answer)
+                })?
+        }
+    };
+    call.entry.person = Some(presented.key);
+    call.entry.sid = presented.sid;
+    Ok(presented.key == session.user_key)
+}
+
+/// The account at the service, once the session made a grant (design D12).
+async fn connected_account(
+    call: &Call,
+    session: &SessionRow,
+) -> Result<Option<AccountIdentity>, OperationError> {
+    let Some(id) = &session.grant_id else {
+        return Ok(None);
+    };
+    let Some(granted) = grant::find(&call.state.pool, &session.account, id).await? else {
+        return Ok(None);
+    };
+    let keyring = call.state.vault_keyring(&session.account)?;
+    open_identity(keyring, &granted).map_err(|error| OperationError::internal("vault_unreadable", error))
+}
+
+/// A session past its deadline is over, whether or not anything has written that down yet.
+fn state(session: &SessionRow, lapsed: bool) -> SessionState {
+    match session.status {
+        Status::Created | Status::Started | Status::CodeHeld if lapsed => SessionState::Expired,
+        Status::Exchanging if lapsed => SessionState::Failed,
+        Status::Created => SessionState::Created,
+        Status::Started => SessionState::Started,
+        Status::CodeHeld => SessionState::CodeHeld,
+        Status::Exchanging => SessionState::Exchanging,
+        Status::Completed => SessionState::Completed,
+        Status::Denied => SessionState::Denied,
+        Status::Failed => SessionState::Failed,
+        Status::Expired => SessionState::Expired,
+        Status::Rejected => SessionState::Rejected,
+        Status::Superseded => SessionState::Superseded,
+    }
+}

@@ -1,0 +1,153 @@
+//! The data plane, one file an operation: workload access tokens and what they are good for.
+
+mod complete_resource_token_auth;
+mod get_resource_api_key;
+mod get_resource_oauth2_token;
+mod get_workload_access_token;
+mod get_workload_access_token_for_jwt;
+mod get_workload_access_token_for_user_id;
+
+use std::sync::Arc;
+
+use axum::Router;
+use countersign_api::{ApiError, Arn, ErrorCode, Sensitive};
+use countersign_crypto::UserKey;
+use countersign_web::PersonError;
+
+use crate::operation::{Call, OperationError};
+use crate::server::route;
+use crate::state::State;
+use crate::stops::Subject;
+use crate::store::workload_identity::WorkloadIdentityRow;
+use crate::user_artifact::Identified;
+use crate::vault::VaultError;
+use crate::vault::provider::ProviderError;
+use crate::wat::{self, WatUser, WorkloadAccessToken};
+
+/// Adds the data plane's routes.
+pub(crate) fn routes(router: Router<State>) -> Router<State> {
+    let router = route::<countersign_api::data::GetWorkloadAccessToken>(router);
+    let router = route::<countersign_api::data::GetWorkloadAccessTokenForJWT>(router);
+    let router = route::<countersign_api::data::GetWorkloadAccessTokenForUserId>(router);
+    let router = route::<countersign_api::data::GetResourceOauth2Token>(router);
+    let router = route::<countersign_api::data::CompleteResourceTokenAuth>(router);
+    route::<countersign_api::data::GetResourceApiKey>(router)
+}
+
+/// The stops that hold for a person: by user key, and by the published id where the person has one, so that a stop
+/// reaches them however the caller named them.
+pub(crate) fn user_subjects(key: UserKey, person: Option<&str>) -> impl Iterator<Item = Subject> {
+    let published = person.map(|person| Subject::Person(person.to_owned()));
+    std::iter::once(Subject::User(key)).chain(published)
+}
+
+/// `AccessDeniedException` for everything about a session that its presenter may not know.
+pub(crate) fn invalid_session(reason: &'static str) -> OperationError {
+    OperationError::refused(reason, ApiError::access_denied("Invalid or expired session"))
+}
+
+/// The refusal of a user token.
+pub(crate) fn refused_user_token(error: &PersonError, answer: ApiError) -> OperationError {
+    match error {
+        PersonError::KeysUnavailable => OperationError::unavailable(error.reason(), error),
+        _ => OperationError::refused(error.reason(), answer),
+    }
+}
+
+/// Authorizes a mint for the workload `name` and finds it.
+async fn authorize_mint(call: &mut Call, name: &str) -> Result<Arc<WorkloadIdentityRow>, OperationError> {
+    call.entry.workload = Some(name.to_owned());
+    let (region, account) = (call.region().to_owned(), call.account().to_owned());
+    call.authorize(&[
+        Arn::workload_identity(&region, &account, name),
+        Arn::directory(&region, &account),
+    ])?;
+    let workload = call.state.cache.workload_identity(&account, name).await?;
+    workload.ok_or_else(|| OperationError::not_found("Workload identity", name))
+}
+
+/// Mints a workload access token, unless a stop is in force.
+async fn mint(
+    call: &mut Call,
+    workload: &WorkloadIdentityRow,
+    user: Option<(Identified, Option<&Sensitive>)>,
+) -> Result<Sensitive, OperationError> {
+    let mut subjects = vec![Subject::Workload(workload.name.clone())];
+    let user = user.map(|(identified, jwt)| {
+        subjects.extend(user_subjects(identified.key, identified.person.as_deref()));
+        call.entry.person = Some(identified.key);
+        call.entry.sid.clone_from(&identified.sid);
+        call.entry
+            .personal
+            .insert("user".to_owned(), identified.name.into());
+        WatUser {
+            key: identified.key,
+            person: identified.person,
+            sid: identified.sid,
+            audience: identified.audience,
+            inbound_jwt: jwt.map(|jwt| jwt.clone().into_secret()),
+        }
+    });
+    call.check_stops(subjects).await?;
+    let keyring = &call.state.keys(call.account())?.workload_access_token;
+    let token = wat::mint(
+        keyring,
+        &*call.state.random,
+        call.account(),
+        &workload.id,
+        user,
+        call.now,
+    );
+    Ok(token.into())
+}
+
+/// Opens the workload access token of a request for a resource's credential, and finds the workload it names.
+async fn open_wat(
+    call: &mut Call,
+    token: &Sensitive,
+) -> Result<(WorkloadAccessToken, Arc<WorkloadIdentityRow>), OperationError> {
+    let refused = |reason| {
+        let message = "The workload access token is invalid or has expired.";
+        OperationError::refused(reason, ApiError::new(ErrorCode::Unauthorized, message))
+    };
+    let account = call.account().to_owned();
+    let keyring = &call.state.keys(&account)?.workload_access_token;
+    let wat =
+        wat::open(keyring, &account, token.expose(), call.now).map_err(|error| refused(error.reason()))?;
+    let workload = call
+        .state
+        .cache
+        .workload_identity_by_id(&account, &wat.workload_id)
+        .await?;
+    let workload = workload.ok_or_else(|| refused("workload_deleted"))?;
+    call.entry.workload = Some(workload.name.clone());
+    if let Some(user) = &wat.user {
+        call.entry.person = Some(user.key);
+        call.entry.sid.clone_from(&user.sid);
+    }
+    Ok((wat, workload))
+}
+
+impl From<ProviderError> for OperationError {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            ProviderError::Metadata(_) => Self::unavailable("provider_unreachable", error),
+            _ => Self::internal("provider_unusable", error),
+        }
+    }
+}
+
+impl From<VaultError> for OperationError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Db(error) => error.into(),
+            VaultError::Busy => Self::Failed {
+                error: ApiError::throttled("The token is being refreshed; try again.", 1),
+                reason: "refresh_under_way",
+                cause: error.to_string(),
+            },
+            VaultError::Refresh(error) => Self::unavailable("refresh_failed", error),
+            VaultError::Sealed(_) | VaultError::Account(_) => Self::internal("vault_unreadable", error),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What browsers see of an authorization (design D11): the start page, and the callback.
+//!
+//! ```text
+//! GET  /identities/oauth2/authorize?request_uri=…   the question, or the way to the authorization server
+//! POST /identities/oauth2/authorize                 the answer to the question
+//! GET  /identities/oauth2/authorize/login           behind the gateway's login; leads back to the first
+//! GET  /identities/oauth2/callback/{uuid}           what the authorization server says
+//! ```
+//!
+//! Nothing here exchanges a code or releases a token. A browser is known by its cookie, a person by the gateway's
+//! token alone; a page that says no says the same to everybody but the person concerned.
+
+mod authorize;
+mod browser;
+mod callback;
+mod fetch_metadata;
+mod login;
+mod page;
+mod visit;
+
+use axum::Router;
+use axum::routing::get;
+
+pub(crate) use browser::browser_hash;
+
+use crate::state::State;
+
+/// The start page.
+pub(crate) const AUTHORIZE: &str = "/identities/oauth2/authorize";
+/// The start page, after the gateway's login.
+const LOGIN: &str = "/identities/oauth2/authorize/login";
+/// Where authorization servers send the browser back to.
+const CALLBACK: &str = "/identities/oauth2/callback/{callback_id}";
+
+/// The front channel's routes.
+pub(crate) fn router(state: &State) -> Router {
+    Router::new()
+        .route(AUTHORIZE, get(authorize::show).post(authorize::decide))
+        .route(LOGIN, get(login::login))
+        .route(CALLBACK, get(callback::callback))
+        .fallback(visit::not_found)
+        .with_state(state.clone())
+}

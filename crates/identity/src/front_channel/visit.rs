@@ -1,0 +1,238 @@
+//! One browser's visit to the front channel: what every page there has to know, and how its outcome is recorded.
+
+use axum::body::Body;
+use axum::extract::{Request, State as Extract};
+use axum::response::Response;
+use countersign_audit::{Entry, Outcome};
+use countersign_crypto::{Timestamp, UserKey, published_user_id};
+use countersign_web::{Peer, Person, PersonError, RequestId};
+use http::request::Parts;
+
+use super::browser::BrowserCookie;
+use super::page::Refusal;
+use crate::data::user_subjects;
+use crate::session::Status;
+use crate::state::State;
+use crate::stops::Subject;
+use crate::store::authorization_session::{self, Ending, SessionRow};
+use crate::store::oauth2_provider::ProviderRow;
+use crate::store::workload_identity::WorkloadIdentityRow;
+use crate::vault::Provider;
+
+/// A visit.
+pub(crate) struct Visit {
+    pub(crate) state: State,
+    pub(crate) parts: Parts,
+    pub(crate) request_id: Option<RequestId>,
+    pub(crate) now: Timestamp,
+    pub(crate) entry: Entry,
+    source: String,
+}
+
+/// A visit that ends with a refusal.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    /// The audit reason.
+    pub(crate) reason: &'static str,
+}
+
+impl Refused {
+    pub(crate) const fn new(refusal: Refusal, reason: &'static str) -> Self {
+        Self { refusal, reason }
+    }
+
+    /// Something of ours failed. `cause` is for our log.
+    pub(crate) fn failed(reason: &'static str, cause: impl std::fmt::Display) -> Self {
+        tracing::error!(reason, %cause, "the front channel failed");
+        Self {
+            refusal: Refusal::Unavailable,
+            reason,
+        }
+    }
+}
+
+impl From<countersign_db::DbError> for Refused {
+    fn from(error: countersign_db::DbError) -> Self {
+        Self::failed("store_failed", error)
+    }
+}
+
+impl From<crate::state::UnknownAccount> for Refused {
+    fn from(error: crate::state::UnknownAccount) -> Self {
+        Self::failed("account_not_configured", error)
+    }
+}
+
+impl Visit {
+    /// Begins. The gateway in front of us is the peer; the browser's own address is in its access log under the same
+    /// request.
+    pub(crate) fn begin(state: &State, action: &'static str, request: Request) -> (Self, Body) {
+        let (parts, body) = request.into_parts();
+        let request_id = parts.extensions.get::<RequestId>().cloned();
+        let source = parts
+            .extensions
+            .get::<Peer>()
+            .map_or_else(|| "unknown".to_owned(), |peer| peer.0.ip().to_string());
+        let mut entry = Entry::new(action, Outcome::Done).with_source(source.as_str());
+        entry.request_id = request_id.as_ref().map(ToString::to_string);
+        let visit = Self {
+            state: state.clone(),
+            parts,
+            request_id,
+            now: state.clock.now(),
+            entry,
+            source,
+        };
+        (visit, body)
+    }
+
+    /// How the browser cookie is written here.
+    pub(crate) fn cookie(&self) -> BrowserCookie {
+        let secure = self.state.config.front_channel_url.scheme() == "https";
+        BrowserCookie::new(secure, &self.state.config.cookie_suffix)
+    }
+
+    /// Names the session in what is recorded.
+    pub(crate) fn concerns(&mut self, session: &SessionRow) {
+        let entry = &mut self.entry;
+        entry.account.clone_from(&session.account);
+        entry.region.clone_from(&self.state.config.region);
+        entry.session = Some(session.id.clone());
+        entry.workload = Some(session.workload_name.clone());
+        entry.provider = Some(session.provider_name.clone());
+    }
+
+    /// Names who acts in what is recorded: the logged-in person, or nobody's word but the session's.
+    pub(crate) fn acts(&mut self, key: UserKey, sid: Option<&str>) {
+        self.entry.person = Some(key);
+        self.entry.sid = sid.map(str::to_owned);
+    }
+
+    /// The logged-in person; `None` where the gateway names nobody.
+    pub(crate) async fn person(&self) -> Result<Option<Person>, Refused> {
+        match self.state.persons.verify(&self.parts.headers).await {
+            Ok(person) => Ok(Some(person)),
+            Err(PersonError::Missing | PersonError::Token(countersign_crypto::JwtError::Expired)) => Ok(None),
+            Err(error @ PersonError::KeysUnavailable) => Err(Refused::failed(error.reason(), error)),
+            Err(error) => Err(Refused::new(Refusal::OtherPerson, error.reason())),
+        }
+    }
+
+    /// Ends a session that is past its deadline, and says so.
+    pub(crate) async fn refuse_lapsed(&self, session: &SessionRow) -> Result<(), Refused> {
+        if !session.status.awaits_the_person() || session.deadline > self.now {
+            return Ok(());
+        }
+        self.end(session, Status::Expired, "expired", None).await?;
+        Err(Refused::new(Refusal::Expired, "expired"))
+    }
+
+    /// Moves `session` from where it was read to a terminal status.
+    pub(crate) async fn end(
+        &self,
+        session: &SessionRow,
+        status: Status,
+        reason: &'static str,
+        error: Option<&str>,
+    ) -> Result<bool, Refused> {
+        let ending = Ending {
+            status,
+            reason,
+            error,
+        };
+        let pool = &self.state.pool;
+        Ok(authorization_session::end(pool, &session.id, session.status, ending, None, self.now).await?)
+    }
+
+    /// Refuses when anyone or anything concerned is stopped.
+    pub(crate) async fn refuse_stopped(&self, session: &SessionRow) -> Result<(), Refused> {
+        let mut subjects = vec![
+            Subject::Account,
+            Subject::Workload(session.workload_name.clone()),
+            Subject::Provider(session.provider_name.clone()),
+        ];
+        subjects.extend(user_subjects(session.user_key, session.person.as_deref()));
+        match self
+            .state
+            .stops
+            .first_stopped(&session.account, &subjects)
+            .await?
+        {
+            None => Ok(()),
+            Some(subject) => Err(Refused::new(Refusal::Withdrawn, subject.reason())),
+        }
+    }
+
+    /// The workload and provider that the session was made for, if they are still what they were: the provider at
+    /// the same configuration version (attack row C5), the return URL still registered (D3).
+    pub(crate) async fn unchanged(&self, session: &SessionRow) -> Result<Provider, Refused> {
+        let cache = &self.state.cache;
+        let workload = cache
+            .workload_identity_by_id(&session.account, &session.workload_id)
+            .await?;
+        let workload = workload.ok_or(Refused::new(Refusal::Withdrawn, "workload_deleted"))?;
+        check_return_url(&workload, session)?;
+        let provider = cache
+            .provider_by_id(&session.account, &session.provider_id)
+            .await?;
+        let same = |provider: &ProviderRow| provider.config_version == session.provider_version;
+        let provider = provider
+            .filter(|provider| same(provider))
+            .ok_or(Refused::new(Refusal::Withdrawn, "provider_changed"))?;
+        Provider::resolve(&self.state, provider)
+            .await
+            .map_err(|error| Refused::failed("provider_unusable", error))
+    }
+
+    /// Records that the visit did what it was for, then lets `answer` go. Without a record there is no answer.
+    pub(crate) async fn done(self, answer: Response) -> Response {
+        match self.state.recorder.record(self.entry).await {
+            Ok(_) => answer,
+            Err(error) => {
+                tracing::error!(%error, "a visit could not be recorded; its answer is withheld");
+                Refusal::Unavailable.page(self.request_id.as_ref())
+            }
+        }
+    }
+
+    /// Records the refusal and shows its page. Strangers' refusals are counted rather than waited for (design D15).
+    pub(crate) async fn refuse(mut self, refused: Refused) -> Response {
+        let page = refused.refusal.page(self.request_id.as_ref());
+        self.entry.outcome = if refused.refusal == Refusal::Unavailable {
+            Outcome::Failed
+        } else {
+            Outcome::Refused
+        };
+        self.entry.reason = Some(refused.reason);
+        if self.entry.person.is_some() {
+            return self.done(page).await;
+        }
+        self.state
+            .recorder
+            .record_unauthenticated_refusal(&self.source, self.entry);
+        page
+    }
+}
+
+/// Whether the logged-in person is the one for whom `session` was made.
+pub(crate) fn is_for(session: &SessionRow, person: &Person) -> bool {
+    session.person.as_deref() == Some(published_user_id(&person.issuer, &person.subject).as_str())
+}
+
+fn check_return_url(workload: &WorkloadIdentityRow, session: &SessionRow) -> Result<(), Refused> {
+    if workload
+        .allowed_return_urls
+        .iter()
+        .any(|allowed| *allowed == session.return_url)
+    {
+        return Ok(());
+    }
+    Err(Refused::new(Refusal::Withdrawn, "return_url_not_registered"))
+}
+
+/// Any other path.
+pub(crate) async fn not_found(Extract(state): Extract<State>, request: Request) -> Response {
+    let (visit, _) = Visit::begin(&state, "FrontChannel", request);
+    Refusal::NoPage.page(visit.request_id.as_ref())
+}

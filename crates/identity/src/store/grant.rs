@@ -1,0 +1,419 @@
+//! Grants: what a person let a workload do at a provider, with the tokens, sealed. The columns `state`, `fence`
+//! and `lease_until` are the refresh ledger of design D14.
+
+use countersign_crypto::{Timestamp, UserKey};
+use countersign_db::{DbError, Pool, Row, Transaction, params, record_change};
+
+use super::{hash32, json_list, user_key};
+
+const TABLE: &str = "oauth2_grant";
+/// The kind of its rows in the change feed.
+pub(crate) const CHANGE: &str = "grant";
+
+/// Where a grant stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GrantState {
+    /// Its tokens may be used.
+    Active,
+    /// Somebody holds the lease and is about to call, or is calling, the token endpoint.
+    Refreshing,
+    /// A refresh was sent and its answer never came: the refresh token may be spent.
+    Unknown,
+    /// The refresh token is dead, or the provider is no longer the one that was consented to.
+    NeedsConsent,
+    /// Withdrawn.
+    Revoked,
+    /// A newer consent took its place.
+    Replaced,
+}
+
+impl GrantState {
+    const ALL: [Self; 6] = [
+        Self::Active,
+        Self::Refreshing,
+        Self::Unknown,
+        Self::NeedsConsent,
+        Self::Revoked,
+        Self::Replaced,
+    ];
+
+    /// Its stored spelling.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Refreshing => "refreshing",
+            Self::Unknown => "unknown",
+            Self::NeedsConsent => "needs_consent",
+            Self::Revoked => "revoked",
+            Self::Replaced => "replaced",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// A stored grant. Its tokens and the vendor's account identity are sealed.
+#[derive(Debug, Clone)]
+pub(crate) struct GrantRow {
+    pub(crate) id: String,
+    pub(crate) account: String,
+    pub(crate) workload_id: String,
+    pub(crate) workload_name: String,
+    pub(crate) provider_id: String,
+    pub(crate) provider_name: String,
+    pub(crate) user_key: UserKey,
+    /// The published user id, where the person is recognisable.
+    pub(crate) person: Option<String>,
+    /// The browser session in which consent was given.
+    pub(crate) sid: Option<String>,
+    /// The authorization session that made it.
+    pub(crate) session_id: String,
+    pub(crate) vault_key: [u8; 32],
+    /// What was granted, sorted (design D13).
+    pub(crate) scopes: Vec<String>,
+    /// What was asked for and not granted, sorted.
+    pub(crate) declined: Vec<String>,
+    pub(crate) scope_set: [u8; 32],
+    /// Issuer, token endpoint origin and client id at consent: refresh tokens go nowhere else.
+    pub(crate) issuer: String,
+    pub(crate) token_origin: String,
+    pub(crate) client_id: String,
+    /// RFC 8707 resource indicators, repeated at every refresh.
+    pub(crate) resources: Vec<String>,
+    pub(crate) account_identity: Option<Vec<u8>>,
+    pub(crate) access_token: Option<Vec<u8>>,
+    pub(crate) refresh_token: Option<Vec<u8>>,
+    /// `None`: the vendor did not say.
+    pub(crate) access_expires_at: Option<Timestamp>,
+    pub(crate) state: GrantState,
+    pub(crate) fence: i64,
+    pub(crate) lease_until: Option<Timestamp>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) ended_at: Option<Timestamp>,
+}
+
+/// The tokens of a refresh, sealed.
+#[derive(Debug)]
+pub(crate) struct Refreshed {
+    pub(crate) access_token: Vec<u8>,
+    /// `None`: the vendor sent none, the old one stays (design D14).
+    pub(crate) refresh_token: Option<Vec<u8>>,
+    pub(crate) access_expires_at: Option<Timestamp>,
+}
+
+/// Which grants [`list`] shows; absent members match everything.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct GrantFilter {
+    pub(crate) workload_name: Option<String>,
+    pub(crate) provider_name: Option<String>,
+    pub(crate) user_key: Option<UserKey>,
+    /// Matches a published user id as well as `user_key`.
+    pub(crate) person: Option<String>,
+}
+
+/// Stores a grant; the live one of the same vault key and scope set is replaced.
+pub(crate) async fn insert(tx: &mut Transaction, new: &GrantRow) -> Result<(), DbError> {
+    tx.execute(
+        "UPDATE oauth2_grant SET state = 'replaced', reason = 'newer_consent', access_token = NULL, \
+         refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $3, ended_at = $3 \
+         WHERE vault_key = $1 AND scope_set = $2 AND ended_at IS NULL",
+        params![new.vault_key, new.scope_set, new.created_at.as_micros()],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO oauth2_grant (id, account, workload_id, workload_name, provider_id, provider_name, user_key, \
+         person, sid, session_id, vault_key, scopes, declined, scope_set, issuer, token_origin, client_id, \
+         resources, account_identity, access_token, refresh_token, access_expires_at, state, fence, created_at, \
+         updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+         $22, 'active', 0, $23, $23)",
+        params![
+            new.id.as_str(),
+            new.account.as_str(),
+            new.workload_id.as_str(),
+            new.workload_name.as_str(),
+            new.provider_id.as_str(),
+            new.provider_name.as_str(),
+            new.user_key.as_bytes(),
+            new.person.as_deref(),
+            new.sid.as_deref(),
+            new.session_id.as_str(),
+            new.vault_key,
+            serde_json::json!(new.scopes).to_string(),
+            serde_json::json!(new.declined).to_string(),
+            new.scope_set,
+            new.issuer.as_str(),
+            new.token_origin.as_str(),
+            new.client_id.as_str(),
+            serde_json::json!(new.resources).to_string(),
+            new.account_identity.as_deref(),
+            new.access_token.as_deref(),
+            new.refresh_token.as_deref(),
+            new.access_expires_at.map(Timestamp::as_micros),
+            new.created_at.as_micros(),
+        ],
+    )
+    .await?;
+    record_change(tx, CHANGE, &new.id, new.created_at.as_micros()).await
+}
+
+/// Ends a live grant in `tx` and destroys its tokens. False when it had ended already.
+pub(crate) async fn end(
+    tx: &mut Transaction,
+    id: &str,
+    state: GrantState,
+    reason: &'static str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let changed = tx
+        .execute(
+            "UPDATE oauth2_grant SET state = $2, reason = $3, access_token = NULL, refresh_token = NULL, \
+             fence = fence + 1, lease_until = NULL, updated_at = $4, ended_at = $4 WHERE id = $1 AND ended_at IS NULL",
+            params![id, state.as_str(), reason, now.as_micros()],
+        )
+        .await?;
+    if changed == 1 {
+        record_change(tx, CHANGE, id, now.as_micros()).await?;
+    }
+    Ok(changed == 1)
+}
+
+/// Ends every live grant of a workload identity that goes away, and destroys the tokens; gives how many.
+pub(crate) async fn end_of_workload(
+    tx: &mut Transaction,
+    workload_id: &str,
+    now: Timestamp,
+) -> Result<usize, DbError> {
+    let sql = "UPDATE oauth2_grant SET state = 'revoked', reason = 'workload_deleted', access_token = NULL, \
+               refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $2, ended_at = $2 \
+               WHERE workload_id = $1 AND ended_at IS NULL RETURNING id";
+    end_all(tx, sql, workload_id, now).await
+}
+
+/// Ends every live grant at a provider that goes away, and destroys the tokens; gives how many.
+pub(crate) async fn end_of_provider(
+    tx: &mut Transaction,
+    provider_id: &str,
+    now: Timestamp,
+) -> Result<usize, DbError> {
+    let sql = "UPDATE oauth2_grant SET state = 'revoked', reason = 'provider_deleted', access_token = NULL, \
+               refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $2, ended_at = $2 \
+               WHERE provider_id = $1 AND ended_at IS NULL RETURNING id";
+    end_all(tx, sql, provider_id, now).await
+}
+
+async fn end_all(
+    tx: &mut Transaction,
+    sql: &'static str,
+    owner: &str,
+    now: Timestamp,
+) -> Result<usize, DbError> {
+    let ended = tx.fetch_all(sql, params![owner, now.as_micros()]).await?;
+    for row in &ended {
+        record_change(tx, CHANGE, &row.text("id")?, now.as_micros()).await?;
+    }
+    Ok(ended.len())
+}
+
+/// By its id, ended ones too.
+pub(crate) async fn find(pool: &Pool, account: &str, id: &str) -> Result<Option<GrantRow>, DbError> {
+    let sql = "SELECT * FROM oauth2_grant WHERE id = $1 AND account = $2";
+    pool.fetch_optional(sql, params![id, account])
+        .await?
+        .map(|row| read(&row))
+        .transpose()
+}
+
+/// The live grants of a vault key.
+pub(crate) async fn list_by_vault_key(pool: &Pool, vault_key: &[u8; 32]) -> Result<Vec<GrantRow>, DbError> {
+    let sql = "SELECT * FROM oauth2_grant WHERE vault_key = $1 AND ended_at IS NULL ORDER BY id LIMIT 100";
+    pool.fetch_all(sql, params![vault_key])
+        .await?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// The live grants by which a person is connected to a provider through a workload, whatever the vault key.
+pub(crate) async fn list_by_connection(
+    pool: &Pool,
+    workload_id: &str,
+    provider_id: &str,
+    person: &UserKey,
+) -> Result<Vec<GrantRow>, DbError> {
+    let sql = "SELECT * FROM oauth2_grant WHERE workload_id = $1 AND provider_id = $2 AND user_key = $3 \
+               AND ended_at IS NULL ORDER BY id LIMIT 1000";
+    pool.fetch_all(sql, params![workload_id, provider_id, person.as_bytes()])
+        .await?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// A page of an account's grants after id `after` (empty: from the start), newest first.
+pub(crate) async fn list(
+    pool: &Pool,
+    account: &str,
+    filter: &GrantFilter,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<GrantRow>, DbError> {
+    let sql = "SELECT * FROM oauth2_grant WHERE account = $1 AND ($2 = '' OR id < $2) \
+               AND ($3 IS NULL OR workload_name = $3) AND ($4 IS NULL OR provider_name = $4) \
+               AND ($5 IS NULL OR user_key = $5 OR person = $6) ORDER BY id DESC LIMIT $7";
+    let user_key = filter.user_key.map(|key| key.as_bytes().to_vec());
+    let values = params![
+        account,
+        after,
+        filter.workload_name.as_deref(),
+        filter.provider_name.as_deref(),
+        user_key,
+        filter.person.as_deref(),
+        limit
+    ];
+    pool.fetch_all(sql, values).await?.iter().map(read).collect()
+}
+
+/// Claims the lease for a refresh and writes down the intent, both in one statement. Answers the fence, or `None`
+/// when someone else holds the lease, or the grant changed since `seen_fence` was read.
+pub(crate) async fn claim_refresh(
+    pool: &Pool,
+    id: &str,
+    seen_fence: i64,
+    lease_until: Timestamp,
+    now: Timestamp,
+) -> Result<Option<i64>, DbError> {
+    let row = pool
+        .fetch_optional(
+            "UPDATE oauth2_grant SET state = 'refreshing', fence = fence + 1, lease_until = $3, updated_at = $4 \
+             WHERE id = $1 AND fence = $2 AND ended_at IS NULL \
+             AND (state IN ('active', 'unknown') OR (state = 'refreshing' AND lease_until <= $4)) RETURNING fence",
+            params![id, seen_fence, lease_until.as_micros(), now.as_micros()],
+        )
+        .await?;
+    row.map(|row| row.int("fence")).transpose()
+}
+
+/// Stores a refreshed pair if `fence` still holds.
+pub(crate) async fn finish_refresh(
+    pool: &Pool,
+    id: &str,
+    fence: i64,
+    new: &Refreshed,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let mut tx = pool.begin().await?;
+    let changed = tx
+        .execute(
+            "UPDATE oauth2_grant SET state = 'active', access_token = $3, \
+             refresh_token = COALESCE($4, refresh_token), access_expires_at = $5, lease_until = NULL, updated_at = $6 \
+             WHERE id = $1 AND fence = $2 AND state = 'refreshing'",
+            params![
+                id,
+                fence,
+                new.access_token.as_slice(),
+                new.refresh_token.as_deref(),
+                new.access_expires_at.map(Timestamp::as_micros),
+                now.as_micros()
+            ],
+        )
+        .await?;
+    if changed == 1 {
+        record_change(&mut tx, CHANGE, id, now.as_micros()).await?;
+    }
+    tx.commit().await?;
+    Ok(changed == 1)
+}
+
+/// Gives the lease back without new tokens: to `active` when nothing can have reached the token endpoint, to
+/// `unknown` when that cannot be told.
+pub(crate) async fn abandon_refresh(
+    pool: &Pool,
+    id: &str,
+    fence: i64,
+    state: GrantState,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let changed = pool
+        .execute(
+            "UPDATE oauth2_grant SET state = $3, lease_until = NULL, updated_at = $4 \
+             WHERE id = $1 AND fence = $2 AND state = 'refreshing'",
+            params![id, fence, state.as_str(), now.as_micros()],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Ends a grant whose refresh was refused for good, if `fence` still holds.
+pub(crate) async fn refuse_refresh(
+    pool: &Pool,
+    id: &str,
+    fence: i64,
+    reason: &'static str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    let mut tx = pool.begin().await?;
+    let changed = tx
+        .execute(
+            "UPDATE oauth2_grant SET state = 'needs_consent', reason = $3, access_token = NULL, refresh_token = NULL, \
+             lease_until = NULL, updated_at = $4, ended_at = $4 WHERE id = $1 AND fence = $2 AND ended_at IS NULL",
+            params![id, fence, reason, now.as_micros()],
+        )
+        .await?;
+    if changed == 1 {
+        record_change(&mut tx, CHANGE, id, now.as_micros()).await?;
+    }
+    tx.commit().await?;
+    Ok(changed == 1)
+}
+
+fn read(row: &Row) -> Result<GrantRow, DbError> {
+    let id = row.text("id")?;
+    let inconsistent = |column| DbError::Inconsistent {
+        table: TABLE,
+        column,
+        id: id.clone(),
+    };
+    let hash = |column| {
+        row.bytes(column)
+            .and_then(|bytes| hash32(bytes).ok_or_else(|| inconsistent(column)))
+    };
+    let list = |column| {
+        row.text(column)
+            .and_then(|text| json_list(&text).ok_or_else(|| inconsistent(column)))
+    };
+    let time = |column| Ok::<_, DbError>(row.opt_int(column)?.map(Timestamp::from_micros));
+    Ok(GrantRow {
+        account: row.text("account")?,
+        workload_id: row.text("workload_id")?,
+        workload_name: row.text("workload_name")?,
+        provider_id: row.text("provider_id")?,
+        provider_name: row.text("provider_name")?,
+        user_key: user_key(row.bytes("user_key")?).ok_or_else(|| inconsistent("user_key"))?,
+        person: row.opt_text("person")?,
+        sid: row.opt_text("sid")?,
+        session_id: row.text("session_id")?,
+        vault_key: hash("vault_key")?,
+        scopes: list("scopes")?,
+        declined: list("declined")?,
+        scope_set: hash("scope_set")?,
+        issuer: row.text("issuer")?,
+        token_origin: row.text("token_origin")?,
+        client_id: row.text("client_id")?,
+        resources: list("resources")?,
+        account_identity: row.opt_bytes("account_identity")?,
+        access_token: row.opt_bytes("access_token")?,
+        refresh_token: row.opt_bytes("refresh_token")?,
+        access_expires_at: time("access_expires_at")?,
+        state: GrantState::parse(&row.text("state")?).ok_or_else(|| inconsistent("state"))?,
+        fence: row.int("fence")?,
+        lease_until: time("lease_until")?,
+        created_at: Timestamp::from_micros(row.int("created_at")?),
+        updated_at: Timestamp::from_micros(row.int("updated_at")?),
+        ended_at: time("ended_at")?,
+        id,
+    })
+}
