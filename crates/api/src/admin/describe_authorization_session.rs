@@ -42,6 +42,15 @@ pub struct Output {
     /// Why it ended, from a closed list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The vendor's error code, if the vendor refused (`access_denied`, `invalid_grant`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The account that was connected, by the service's own id; once completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// The same account's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_name: Option<String>,
     /// When it expires, or expired.
     pub expires_at: EpochSeconds,
     /// Whether the start page required this person's own login; only then may the binding page confirm by itself.
