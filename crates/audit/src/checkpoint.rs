@@ -17,7 +17,7 @@ pub(crate) const VERSION: u32 = 1;
 /// Where a writer's chain stands. Hashes are 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Head {
+pub(crate) struct Head {
     /// The chain.
     pub writer: String,
     /// Its last record's number, which is also the number of its records.
@@ -43,7 +43,7 @@ impl Head {
 /// What a checkpoint says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Statement {
+pub(crate) struct Statement {
     /// 1.
     pub version: u32,
     /// Id of the database.

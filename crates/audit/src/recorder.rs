@@ -257,7 +257,7 @@ impl Shared {
         }
         let mut record = unchained(entry, self.role, self.clock.now());
         if record.stored.detail.len() > MAX_DETAILS {
-            record.stored.detail = r#"{"omitted":"details over 32 KiB"}"#.to_owned();
+            record.stored.detail = String::from(r#"{"omitted":"details over 32 KiB"}"#);
         }
         self.queue
             .try_send(Message::Record(Box::new(record), None))

@@ -3,7 +3,7 @@
 //! A store records a change in the transaction that makes it. Every replica polls the table; a commit of its
 //! own wakes it at once. Sequence numbers are given out before they commit, so a lower one can appear after
 //! a higher one: the reader remembers each missing number until it appears or until no transaction could
-//! still hold it. No LISTEN: it does not survive poolers and the CockroachDB family lacks it.
+//! still hold it. No LISTEN: it does not survive poolers and the `CockroachDB` family lacks it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

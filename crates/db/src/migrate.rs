@@ -1,5 +1,5 @@
 //! Migrations, run by one process at a time under our own lease row (no advisory locks: servers of the
-//! CockroachDB family have none).
+//! `CockroachDB` family have none).
 
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ async fn bootstrap(pool: &Pool) -> Result<()> {
     for attempt in 0..3 {
         match bootstrap_tables(pool).await {
             Err(DbError::Constraint(_) | DbError::Conflict(_)) if attempt < 2 => {
-                tokio::time::sleep(LEASE_RETRY).await
+                tokio::time::sleep(LEASE_RETRY).await;
             }
             outcome => return outcome,
         }

@@ -92,6 +92,12 @@ async fn drop_schema(url: &str, schema: &str) {
     let postgres = Postgres::connect(&url.to_owned().into(), schema, 1)
         .await
         .expect("PostgreSQL answers");
+    // A test that ends with a transaction open must not hold up all others.
+    let limit = assembled("SET statement_timeout = 3000".to_owned());
+    postgres_query(limit, params![])
+        .execute(&postgres.pool)
+        .await
+        .expect("a setting of the session");
     let drop = assembled(format!("DROP SCHEMA IF EXISTS \"{schema}\" CASCADE"));
     postgres_query(drop, params![])
         .execute(&postgres.pool)

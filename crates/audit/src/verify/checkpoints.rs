@@ -87,7 +87,8 @@ pub(super) async fn replay(
         epoch: 0,
         newest: None,
     };
-    let newest_outside = outside.last_key_value().map(|(number, _)| *number);
+    let newest = store::newest_checkpoint(tx).await?;
+    let newest_outside = outside.range(..=newest).next_back();
     let mut after = i64::MIN;
     let mut expected = 1;
     loop {
@@ -116,15 +117,15 @@ pub(super) async fn replay(
                         signature: row.signature,
                     };
                     replay.check(number, &checkpoint, &place, faults);
-                    replay.compare(outside, number, &checkpoint, &place, faults);
+                    compare(outside, number, &checkpoint, &place, faults);
+                    if newest_outside.is_some_and(|(_, (_, other))| *other == checkpoint) {
+                        replay.history.outside = replay.anchored();
+                    }
                 }
                 Err(error) => {
                     faults.add(place, error.to_string());
                     replay.previous.clear();
                 }
-            }
-            if newest_outside == Some(number) {
-                replay.history.outside = replay.anchored();
             }
         }
     }
@@ -225,24 +226,18 @@ impl Replay<'_> {
             faults.add(place, "has a tree of heads other than the heads give");
         }
     }
+}
 
-    fn compare(
-        &self,
-        outside: &Outside,
-        number: i64,
-        checkpoint: &Checkpoint,
-        place: &str,
-        faults: &mut Faults,
-    ) {
-        if let Some((line, other)) = outside.get(&number)
-            && other != checkpoint
-        {
-            faults.add(
-                place,
-                format!(
-                    "differs from line {line} of the checkpoint file: the history was rolled back and forked"
-                ),
-            );
-        }
+/// Against the line outside that has the same number.
+fn compare(outside: &Outside, number: i64, checkpoint: &Checkpoint, place: &str, faults: &mut Faults) {
+    if let Some((line, other)) = outside.get(&number)
+        && other != checkpoint
+    {
+        faults.add(
+            place,
+            format!(
+                "differs from line {line} of the checkpoint file: the history was rolled back and forked"
+            ),
+        );
     }
 }

@@ -186,10 +186,13 @@ impl<'a> Chain<'a> {
         if row.columns() != RECORD_COLUMNS {
             add("has other columns than the product's".to_owned());
         }
-        let in_place = id.seq == self.last + 1;
+        self.count += 1;
         if id.seq < 1 {
             add("is numbered below 1".to_owned());
-        } else if !in_place {
+            return;
+        }
+        let in_place = id.seq == self.last + 1;
+        if !in_place {
             let missing = RecordId {
                 writer: self.writer.clone(),
                 seq: self.last + 1,
@@ -200,7 +203,6 @@ impl<'a> Chain<'a> {
                 format!("is missing, up to the one before {id}"),
             );
         }
-        self.count += 1;
         self.last = id.seq;
         match store::record(row) {
             Ok(record) => {

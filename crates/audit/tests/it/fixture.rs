@@ -1,0 +1,187 @@
+//! A database with its keys, clock and checkpoint file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use countersign_audit::verify::{Report, Trail, verify};
+use countersign_audit::{CheckpointFile, Entry, MIGRATIONS, Outcome, Recorder, RecorderConfig};
+use countersign_crypto::testing::{ManualClock, SeededRandom};
+use countersign_crypto::{
+    FileKeyProvider, JwkSet, KeyPurpose, KeyRow, Keyring, NewKey, SharedRandom, SigningKey, SystemRandom,
+    Timestamp, UserKey,
+};
+use countersign_db::testing::TestDatabase;
+use countersign_db::{ChangeFeed, Pool, migrate};
+
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+pub(crate) struct Fixture {
+    pub(crate) db: TestDatabase,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) random: SharedRandom,
+    pub(crate) persons: Arc<Keyring>,
+    pub(crate) keys: JwkSet,
+    pub(crate) checkpoint_file: PathBuf,
+    pkcs8: Vec<u8>,
+    _directory: tempfile::TempDir,
+}
+
+/// One on each engine.
+pub(crate) async fn fixtures() -> Vec<Fixture> {
+    let mut fixtures = Vec::new();
+    for db in countersign_db::testing::databases().await {
+        fixtures.push(Fixture::new(db).await);
+    }
+    fixtures
+}
+
+impl Fixture {
+    pub(crate) async fn new(db: TestDatabase) -> Self {
+        use countersign_crypto::ExposeSecret;
+        migrate(&db.pool, "audit", MIGRATIONS, START.as_micros())
+            .await
+            .expect("migrates");
+        let directory = tempfile::tempdir().expect("a directory");
+        let clock = Arc::new(ManualClock::new(START));
+        let provider = FileKeyProvider::open_or_create(&directory.path().join("key"), Arc::new(SystemRandom))
+            .expect("a key file");
+        let new = NewKey {
+            account: "000000000000",
+            resource: "test",
+            purpose: KeyPurpose::Person,
+            version: 1,
+        };
+        let row = KeyRow::generate_symmetric(&provider, &SystemRandom, &*clock, new)
+            .await
+            .expect("a key");
+        let persons = Keyring::unwrap(&provider, &[row]).await.expect("a keyring");
+        let pkcs8 = SigningKey::generate_pkcs8().expose_secret().to_vec();
+        let signing = SigningKey::from_pkcs8("audit-1", &pkcs8).expect("a signing key");
+        Self {
+            db,
+            clock,
+            random: Arc::new(SeededRandom::new(1)),
+            persons: Arc::new(persons),
+            keys: JwkSet {
+                keys: vec![signing.public_jwk()],
+            },
+            checkpoint_file: directory.path().join("audit-checkpoints"),
+            pkcs8,
+            _directory: directory,
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.db.pool
+    }
+
+    /// A new writer.
+    pub(crate) async fn recorder(&self) -> Recorder {
+        self.recorder_of("identity", self.pool()).await
+    }
+
+    pub(crate) async fn recorder_of(&self, role: &'static str, pool: &Pool) -> Recorder {
+        // Writers' ids sort by their times.
+        self.clock.advance(std::time::Duration::from_secs(1));
+        let config = RecorderConfig {
+            pool: pool.clone(),
+            changes: ChangeFeed::start(pool.clone()).await.expect("a feed"),
+            clock: self.clock.clone(),
+            random: Arc::clone(&self.random),
+            signing_key: SigningKey::from_pkcs8("audit-1", &self.pkcs8).expect("a signing key"),
+            persons: Arc::clone(&self.persons),
+            checkpoint_file: Some(self.checkpoint_file.clone()),
+            role,
+            account: "000000000000".to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        Recorder::start(config).await.expect("starts")
+    }
+
+    /// Three writers, one after the other and two at a time, with every column used somewhere.
+    pub(crate) async fn three_writers(&self) {
+        let first = self.recorder().await;
+        record_some(&first, 4).await;
+        let second = self.recorder().await;
+        record_some(&first, 2).await;
+        first.checkpoint().await.expect("a checkpoint");
+        record_some(&second, 3).await;
+        first.close().await.expect("closes");
+        second.close().await.expect("closes");
+        let third = self.recorder().await;
+        record_some(&third, 2).await;
+        third.close().await.expect("closes");
+    }
+
+    pub(crate) async fn lines(&self) -> String {
+        CheckpointFile::read(self.checkpoint_file.clone())
+            .await
+            .expect("the file")
+    }
+
+    /// Verifies without any checkpoint kept outside.
+    pub(crate) async fn verify_alone(&self) -> Report {
+        self.verify_against("").await
+    }
+
+    /// Verifies with the checkpoint file.
+    pub(crate) async fn verify(&self) -> Report {
+        self.verify_against(&self.lines().await).await
+    }
+
+    pub(crate) async fn verify_against(&self, checkpoints: &str) -> Report {
+        let trail = Trail {
+            pool: self.pool(),
+            role: "identity",
+            keys: &self.keys,
+            checkpoints,
+        };
+        verify(&trail).await.expect("can be read")
+    }
+
+    /// SQL that the product would never run.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        let mut tx = self.pool().begin().await.expect("begins");
+        tx.execute_text(sql.to_owned(), Vec::new())
+            .await
+            .expect("tampers");
+        tx.commit().await.expect("commits");
+    }
+}
+
+/// A token use with every member set.
+pub(crate) fn token_use(n: usize) -> Entry {
+    Entry::new("GetResourceOauth2Token", Outcome::Done)
+        .with_principal("arn:aws:iam::000000000000:user/dev-agent")
+        .with_request_id(format!("request-{n}"))
+        .with_trace_id("trace-1")
+        .with_source("192.0.2.7")
+        .with_sid("sid-1")
+        .with_workload("dev-agent")
+        .with_provider("ledgerline")
+        .with_session("session-1")
+        .with_grant("grant-1")
+        .with_person(UserKey::jwt("https://idp.example", "alice"))
+        .with_personal("email", "alice@canary.example")
+        .with_detail("scopes", serde_json::json!(["issues:read"]))
+}
+
+pub(crate) async fn record_some(recorder: &Recorder, count: usize) {
+    for n in 0..count {
+        let entry = match n % 3 {
+            0 => token_use(n),
+            1 => Entry::new("CompleteResourceTokenAuth", Outcome::Refused)
+                .with_reason("wrong_person")
+                .with_source("192.0.2.8"),
+            _ => Entry::new("CreateWorkloadIdentity", Outcome::Failed).with_reason("store_unavailable"),
+        };
+        recorder.record(entry).await.expect("records");
+    }
+}
+
+impl Fixture {
+    pub(crate) fn clock_now(&self) -> Timestamp {
+        use countersign_crypto::Clock;
+        self.clock.now()
+    }
+}
