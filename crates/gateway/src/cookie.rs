@@ -17,7 +17,7 @@ use crate::origin::Origin;
 pub(crate) const PREFIX: &str = "countersign-";
 
 /// How long a login may take. Fixed, as on an ALB.
-pub(crate) const LOGIN_LIFETIME: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LOGIN_LIFETIME: Duration = Duration::from_mins(15);
 
 /// Logins under way in one browser; older ones are forgotten, so that a page which starts logins in a
 /// loop cannot fill the cookie jar.

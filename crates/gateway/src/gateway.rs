@@ -25,7 +25,7 @@ use crate::target_group::TargetGroup;
 /// This role's name: of its schema, its migrations and its audit chain.
 const ROLE: &str = "gateway";
 /// How often what has run out is deleted.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// The key listener takes no bodies.
 const MAX_KEY_REQUEST_BODY: usize = 1_024;
 
@@ -155,21 +155,23 @@ impl Gateway {
     }
 
     /// The app origin.
-    #[must_use]
     pub fn app_router(&self) -> Router {
         self.app.clone().router()
     }
 
     /// The account origin.
-    #[must_use]
     pub fn account_router(&self) -> Router {
         self.account.clone().router()
     }
 
     /// The key listener.
-    #[must_use]
     pub fn keys_router(&self) -> Router {
         self.keys.clone()
+    }
+
+    /// Marks the database as a development one, which `serve` and `restore` refuse (design D25).
+    pub async fn mark_dev(&self) -> Result<(), DbError> {
+        countersign_db::set_dev_mark(&self.pool).await
     }
 
     /// Ends the audit chain with a checkpoint and closes the database. Call it after the routers' requests

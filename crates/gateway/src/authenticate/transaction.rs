@@ -71,12 +71,12 @@ impl Transaction {
             Ok(None) => return Err(Reason::AuthMissingNonce),
             Err(_) => return Err(Reason::AuthInvalidNonce),
         };
-        let opened = listener
+        let plaintext = listener
             .gateway
             .sessions
             .keyring()
             .open_token(&aad(listener), &cookie);
-        let contents: Contents = opened
+        let contents: Contents = plaintext
             .ok()
             .and_then(|plaintext| serde_json::from_slice(plaintext.expose_secret()).ok())
             .ok_or(Reason::AuthInvalidNonce)?;

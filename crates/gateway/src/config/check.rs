@@ -132,14 +132,11 @@ impl Config {
     }
 
     fn check_actions(&self, place: &str, actions: &[Action]) -> Result<(), ConfigError> {
-        let terminal = match actions {
-            [terminal] | [Action::AuthenticateOidc { .. }, terminal] => terminal,
-            _ => {
-                return refuse(
-                    place,
-                    "at most one authenticate-oidc, then exactly one other action",
-                );
-            }
+        let ([terminal] | [Action::AuthenticateOidc { .. }, terminal]) = actions else {
+            return refuse(
+                place,
+                "at most one authenticate-oidc, then exactly one other action",
+            );
         };
         match terminal {
             Action::AuthenticateOidc { .. } => refuse(

@@ -16,6 +16,8 @@ use crate::origin::Origin;
 
 mod check;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 pub use check::ConfigError;
 pub use rule::{

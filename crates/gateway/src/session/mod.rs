@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 use crate::config::SessionLimits;
 
 mod store;
+#[cfg(test)]
+mod tests;
 mod ticket;
 
 pub(crate) use store::{Handover, MIGRATIONS, Store};
@@ -28,11 +30,11 @@ const CACHED: Duration = Duration::from_secs(1);
 /// How long an ended session is remembered here, against a read that began before the end.
 const REMEMBERED: Duration = Duration::from_secs(30);
 /// `last_seen_at` is written at most this often.
-const SEEN_EVERY: Duration = Duration::from_secs(60);
+const SEEN_EVERY: Duration = Duration::from_mins(1);
 /// Sessions kept in memory.
 const MAX_CACHED: u64 = 10_000;
 /// How long a hand-over code may be redeemed.
-const HANDOVER_LIFETIME: Duration = Duration::from_secs(60);
+const HANDOVER_LIFETIME: Duration = Duration::from_mins(1);
 
 /// Who is logged in.
 #[derive(Debug)]

@@ -1,0 +1,356 @@
+//! The session store, on every engine that can be had.
+
+use std::sync::Arc;
+
+use countersign_crypto::testing::{ManualClock, SeededRandom};
+use countersign_crypto::{Clock, FileKeyProvider, KeyPurpose, KeyRow, NewKey};
+use countersign_db::testing::{TestDatabase, databases};
+
+use super::*;
+
+const APP: &str = "http://localhost:8400";
+const ACCOUNT: &str = "http://localhost:8407";
+
+struct Replica {
+    sessions: Sessions,
+    clock: Arc<ManualClock>,
+}
+
+/// One key row, unwrapped by as many replicas as there are.
+async fn keyrings() -> [Keyring; 2] {
+    let directory = tempfile::tempdir().expect("a directory");
+    let random: SharedRandom = Arc::new(SeededRandom::new(7));
+    let path = directory.path().join("key");
+    let provider = FileKeyProvider::open_or_create(&path, random.clone()).expect("a key file");
+    let new = NewKey {
+        account: "000000000000",
+        resource: "r",
+        purpose: KeyPurpose::Session,
+        version: 1,
+    };
+    let clock = ManualClock::new(Timestamp::from_secs(0));
+    let rows = [KeyRow::generate_symmetric(&provider, &*random, &clock, new)
+        .await
+        .expect("a key")];
+    let unwrap = async || Keyring::unwrap(&provider, &rows).await.expect("a keyring");
+    [unwrap().await, unwrap().await]
+}
+
+/// Two replicas on one database, with the keys of both.
+async fn replicas(database: &TestDatabase) -> [Replica; 2] {
+    countersign_db::migrate(&database.pool, "gateway", MIGRATIONS, 0)
+        .await
+        .expect("migrations apply");
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000)));
+    let new = |seed, keyring| Replica {
+        sessions: Sessions::new(
+            Store::new(database.pool.clone()),
+            keyring,
+            "000000000000",
+            SessionLimits {
+                session_timeout_seconds: 3_600,
+                idle_timeout_seconds: 600,
+            },
+            clock.clone(),
+            Arc::new(SeededRandom::new(seed)),
+        ),
+        clock: clock.clone(),
+    };
+    let [one, two] = keyrings().await;
+    [new(1, one), new(2, two)]
+}
+
+fn login(subject: &str) -> Login {
+    let claims = serde_json::json!({ "sub": subject, "name": "Canary Name" });
+    Login {
+        issuer: "https://idp.example".to_owned(),
+        subject: subject.to_owned(),
+        auth_time: Timestamp::from_secs(999_990),
+        claims: claims.as_object().expect("an object").clone(),
+        access_token: "canary-access-token".to_owned().into(),
+        id_token: "canary-id-token".to_owned().into(),
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_found_by_its_ticket_alone() {
+    for database in databases().await {
+        let [one, two] = replicas(&database).await;
+        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        for replica in [&one, &two] {
+            let session = replica
+                .sessions
+                .find(&ticket)
+                .await
+                .expect("a store")
+                .expect("a session");
+            assert_eq!(session.login.subject, "alice", "{}", database.name);
+            assert_eq!(session.login.access_token.expose_secret(), "canary-access-token");
+            let mut other = Ticket {
+                sid: ticket.sid,
+                key: ticket.key.clone(),
+            };
+            other.key[0] ^= 1;
+            // Cached or not, the name of a record without its key is nothing.
+            assert!(
+                replica.sessions.find(&other).await.expect("a store").is_none(),
+                "{}",
+                database.name
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_record_is_sealed() {
+    for database in databases().await {
+        let [one, _] = replicas(&database).await;
+        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let row = one
+            .sessions
+            .store
+            .find(ticket.sid)
+            .await
+            .expect("a store")
+            .expect("a row");
+        let text = String::from_utf8_lossy(&row.record).into_owned();
+        assert!(!text.contains("canary") && !text.contains("Canary") && !text.contains("alice"));
+    }
+}
+
+#[tokio::test]
+async fn limits_end_a_session() {
+    for database in databases().await {
+        let [one, _] = replicas(&database).await;
+        let (idle, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        one.clock.advance(Duration::from_secs(599));
+        assert!(one.sessions.find(&idle).await.expect("a store").is_some());
+        one.clock.advance(Duration::from_secs(599));
+        assert!(
+            one.sessions.find(&idle).await.expect("a store").is_some(),
+            "{}: being seen counts",
+            database.name
+        );
+        one.clock.advance(Duration::from_secs(601));
+        assert!(
+            one.sessions.find(&idle).await.expect("a store").is_none(),
+            "{}: idle",
+            database.name
+        );
+
+        let (busy, _) = one.sessions.begin(login("bob")).await.expect("a session");
+        for _ in 0..11 {
+            one.clock.advance(Duration::from_mins(5));
+            assert!(
+                one.sessions.find(&busy).await.expect("a store").is_some(),
+                "{}",
+                database.name
+            );
+        }
+        one.clock.advance(Duration::from_mins(5));
+        assert!(
+            one.sessions.find(&busy).await.expect("a store").is_none(),
+            "{}: session limit",
+            database.name
+        );
+
+        one.sessions.sweep().await.expect("a store");
+        assert!(
+            one.sessions
+                .store
+                .find(busy.sid)
+                .await
+                .expect("a store")
+                .is_none(),
+            "{}",
+            database.name
+        );
+        assert!(
+            one.sessions
+                .store
+                .find(idle.sid)
+                .await
+                .expect("a store")
+                .is_none(),
+            "{}",
+            database.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_end_holds_at_once_here_and_within_a_second_elsewhere() {
+    for database in databases().await {
+        let [one, two] = replicas(&database).await;
+        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        assert!(two.sessions.find(&ticket).await.expect("a store").is_some());
+        one.sessions.end(ticket.sid).await.expect("a store");
+        assert!(
+            one.sessions.find(&ticket).await.expect("a store").is_none(),
+            "{}",
+            database.name
+        );
+        two.clock.advance(CACHED);
+        assert!(
+            two.sessions.find(&ticket).await.expect("a store").is_none(),
+            "{}",
+            database.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_an_error_not_a_logout() {
+    for database in databases().await {
+        let [one, two] = replicas(&database).await;
+        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        assert!(one.sessions.find(&ticket).await.expect("a store").is_some());
+        database.pool.close().await;
+        assert!(
+            one.sessions.find(&ticket).await.expect("the cache").is_some(),
+            "{}",
+            database.name
+        );
+        assert!(two.sessions.find(&ticket).await.is_err(), "{}", database.name);
+        one.clock.advance(CACHED);
+        assert!(one.sessions.find(&ticket).await.is_err(), "{}", database.name);
+    }
+}
+
+#[tokio::test]
+async fn a_handover_code_is_for_one_use_one_origin_and_one_state() {
+    for database in databases().await {
+        let [one, two] = replicas(&database).await;
+        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let code = async || {
+            one.sessions
+                .begin_handover(&ticket, APP, "state")
+                .await
+                .expect("a code")
+        };
+        let redeem = async |code: &str, origin, state| {
+            two.sessions
+                .redeem_handover(code, origin, state)
+                .await
+                .expect("a store")
+                .map(|ticket| ticket.sid)
+        };
+
+        let good = code().await;
+        assert_eq!(
+            redeem(&good, ACCOUNT, "state").await,
+            None,
+            "{}: other origin",
+            database.name
+        );
+        assert_eq!(
+            redeem(&good, APP, "other").await,
+            None,
+            "{}: other state",
+            database.name
+        );
+        assert_eq!(redeem("forged", APP, "state").await, None, "{}", database.name);
+        assert_eq!(
+            redeem(&good, APP, "state").await,
+            Some(ticket.sid),
+            "{}",
+            database.name
+        );
+        assert_eq!(
+            redeem(&good, APP, "state").await,
+            None,
+            "{}: replay",
+            database.name
+        );
+
+        let late = code().await;
+        one.clock.advance(HANDOVER_LIFETIME);
+        assert_eq!(redeem(&late, APP, "state").await, None, "{}: late", database.name);
+
+        let orphan = code().await;
+        one.sessions.end(ticket.sid).await.expect("a store");
+        assert_eq!(
+            redeem(&orphan, APP, "state").await,
+            None,
+            "{}: after logout",
+            database.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_many_redemptions_one_succeeds() {
+    for database in databases().await {
+        let [one, two] = replicas(&database).await;
+        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let code = one
+            .sessions
+            .begin_handover(&ticket, APP, "state")
+            .await
+            .expect("a code");
+        let replicas = [&one, &two, &one, &two, &one, &two];
+        let redemptions = replicas.map(|replica| replica.sessions.redeem_handover(&code, APP, "state"));
+        let redeemed = futures_util::future::join_all(redemptions).await;
+        let count = redeemed
+            .into_iter()
+            .filter(|result| matches!(result, Ok(Some(_))))
+            .count();
+        assert_eq!(count, 1, "{}", database.name);
+    }
+}
+
+#[tokio::test]
+async fn a12_a_ticket_of_one_origin_is_nothing_on_the_other() {
+    for database in databases().await {
+        let [one, _] = replicas(&database).await;
+        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let cookie = one.sessions.seal_ticket(&ticket, APP);
+        assert!(one.sessions.open_ticket(&cookie, APP).is_some());
+        assert!(
+            one.sessions.open_ticket(&cookie, ACCOUNT).is_none(),
+            "{}",
+            database.name
+        );
+        let code = one
+            .sessions
+            .begin_handover(&ticket, APP, "state")
+            .await
+            .expect("a code");
+        assert!(
+            one.sessions.open_ticket(&code, APP).is_none(),
+            "{}: a code is no cookie",
+            database.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn keys_are_kept_and_the_first_of_a_version_wins() {
+    for database in databases().await {
+        let [one, _] = replicas(&database).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let random: SharedRandom = Arc::new(SeededRandom::new(9));
+        let provider = FileKeyProvider::open_or_create(&directory.path().join("key"), random.clone())
+            .expect("a key file");
+        let new = NewKey {
+            account: "000000000000",
+            resource: "r",
+            purpose: KeyPurpose::Session,
+            version: 1,
+        };
+        let clock = ManualClock::new(one.clock.now());
+        let first = KeyRow::generate_symmetric(&provider, &*random, &clock, new)
+            .await
+            .expect("a key");
+        let second = KeyRow::generate_symmetric(&provider, &*random, &clock, new)
+            .await
+            .expect("a key");
+        let store = &one.sessions.store;
+        store.insert_key(&first).await.expect("a store");
+        store.insert_key(&second).await.expect("a store");
+        let kept = store.list_keys("000000000000").await.expect("a store");
+        assert_eq!(kept.len(), 1, "{}", database.name);
+        assert_eq!((&kept[0].id, &kept[0].wrapped), (&first.id, &first.wrapped));
+        assert_eq!(store.list_keys("111111111111").await.expect("a store").len(), 0);
+    }
+}

@@ -1,0 +1,10 @@
+//! The gateway on real sockets, between a browser of the tests' own, an OpenID provider that can lie, and
+//! a target that says what it received.
+
+mod forward;
+mod handover;
+mod identity_headers;
+mod keys;
+mod login;
+mod logout;
+mod support;

@@ -1,0 +1,276 @@
+//! One gateway with everything around it.
+
+pub(crate) mod browser;
+pub(crate) mod provider;
+pub(crate) mod target;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use countersign_crypto::testing::ManualClock;
+use countersign_crypto::{FileKeyProvider, SharedRandom, SystemRandom, Timestamp};
+use countersign_db::{Database, Pool};
+use countersign_gateway::config::{
+    AuthenticateOidc, ClaimsHeader, Config, ForwardLimits, KeyListener, Listener, Listeners, Rule,
+    SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
+};
+use countersign_gateway::{Gateway, Parts};
+use countersign_web::{Drain, DrainSignal, ServeOptions, bind_localhost, serve};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+pub(crate) use browser::{Answer, Browser};
+pub(crate) use provider::{Lie, OpenIdProvider};
+
+/// A point in time at which tests begin.
+pub(crate) const START: i64 = 1_800_000_000;
+pub(crate) const SIGNER: &str =
+    "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/countersign/0";
+
+pub(crate) struct System {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) provider: OpenIdProvider,
+    pub(crate) app: String,
+    pub(crate) account: String,
+    pub(crate) keys: String,
+    config: Config,
+    directory: TempDir,
+    gateway: Option<Gateway>,
+    drain: DrainSignal,
+    serving: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl System {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    /// Starts with a configuration that `change` has changed.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(START)));
+        let provider = OpenIdProvider::start(clock.clone()).await;
+        let target = target::start().await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut sockets = Vec::new();
+        for _ in 0..3 {
+            sockets.push(bind_localhost(0).await.expect("a free port"));
+        }
+        let urls: Vec<String> = sockets
+            .iter()
+            .map(|sockets| format!("http://localhost:{}", port(sockets)))
+            .collect();
+        let mut config = config(&urls, &provider, &target, &directory);
+        change(&mut config);
+        let (drain, _) = Drain::new();
+        let mut system = Self {
+            clock,
+            provider,
+            app: urls[0].clone(),
+            account: urls[1].clone(),
+            keys: urls[2].clone(),
+            config,
+            directory,
+            gateway: None,
+            drain,
+            serving: Vec::new(),
+        };
+        system.run(sockets).await;
+        system
+    }
+
+    async fn run(&mut self, sockets: Vec<Vec<TcpListener>>) {
+        let random: SharedRandom = Arc::new(SystemRandom);
+        let key_file = self.directory.path().join("gateway.key");
+        let key_provider = FileKeyProvider::open_or_create(&key_file, random.clone()).expect("a key file");
+        let parts = Parts {
+            clock: self.clock.clone(),
+            random,
+            key_provider: Arc::new(key_provider),
+        };
+        let gateway = Gateway::start(self.config.clone(), parts)
+            .await
+            .expect("the gateway starts");
+        let (signal, drain) = Drain::new();
+        self.drain = signal;
+        let routers = [
+            gateway.app_router(),
+            gateway.account_router(),
+            gateway.keys_router(),
+        ];
+        for (sockets, router) in sockets.into_iter().zip(routers) {
+            self.serving.push(spawn(sockets, router, drain.clone()));
+        }
+        self.gateway = Some(gateway);
+    }
+
+    /// Stops the gateway in order.
+    pub(crate) async fn stop(&mut self) {
+        self.drain.drain();
+        for task in self.serving.drain(..) {
+            task.await.expect("a listener ends");
+        }
+        if let Some(gateway) = self.gateway.take() {
+            gateway.close().await.expect("the gateway closes");
+        }
+    }
+
+    /// Takes the session store away from under the listeners.
+    pub(crate) async fn lose_store(&mut self) {
+        let gateway = self.gateway.take().expect("a running gateway");
+        gateway.close().await.expect("the gateway closes");
+    }
+
+    /// Stops and starts again on the same data and ports.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        let mut sockets = Vec::new();
+        for url in [&self.app, &self.account, &self.keys] {
+            let port = url
+                .rsplit(':')
+                .next()
+                .and_then(|port| port.parse().ok())
+                .expect("a port");
+            sockets.push(bind_localhost(port).await.expect("the port is free again"));
+        }
+        self.run(sockets).await;
+    }
+
+    /// Stops, and answers (action, outcome, reason) of every audit record beside the chain's own.
+    pub(crate) async fn audit(&mut self) -> Vec<(String, String, Option<String>)> {
+        self.stop().await;
+        let path = self.directory.path().join("gateway.sqlite");
+        let pool = Pool::connect(&Database::Sqlite {
+            path,
+            read_only: true,
+        })
+        .await
+        .expect("the database opens");
+        let sql = "SELECT action, outcome, reason FROM audit_record WHERE action <> 'OpenAuditWriter'
+                   ORDER BY recorded_at, seq";
+        let rows = pool.fetch_all(sql, Vec::new()).await.expect("audit records");
+        let read = |row: &countersign_db::Row| {
+            let text = |column| row.text(column).expect("a text");
+            (
+                text("action"),
+                text("outcome"),
+                row.opt_text("reason").expect("a reason"),
+            )
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// The whole database as bytes, after a stop.
+    pub(crate) async fn database_bytes(&mut self) -> Vec<u8> {
+        self.stop().await;
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(self.directory.path())
+            .expect("the directory")
+            .flatten()
+        {
+            if entry.file_name().to_string_lossy().starts_with("gateway.sqlite") {
+                all.extend(std::fs::read(entry.path()).expect("a file"));
+            }
+        }
+        all
+    }
+
+    /// A browser in which `user` is logged in on both origins.
+    pub(crate) async fn logged_in(&self, user: &str) -> Browser {
+        self.provider.user(user);
+        let mut browser = Browser::new();
+        let answer = browser.follow(&format!("{}/", self.app)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        browser
+    }
+}
+
+pub(crate) fn spawn(sockets: Vec<TcpListener>, router: Router, drain: Drain) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        serve(sockets, router, drain, ServeOptions::default())
+            .await
+            .expect("serving ends well");
+    })
+}
+
+pub(crate) fn port(sockets: &[TcpListener]) -> u16 {
+    sockets[0].local_addr().expect("a bound socket").port()
+}
+
+fn config(urls: &[String], provider: &OpenIdProvider, target: &str, directory: &TempDir) -> Config {
+    let path = directory.path().join("gateway.sqlite");
+    let listener = |url: &String, rules: Vec<Rule>| Listener {
+        listen: url.trim_start_matches("http://").to_owned(),
+        origin: url.parse().expect("an origin"),
+        hosts: Vec::new(),
+        rules,
+    };
+    let group = |audience: Option<&str>, cookies: &[&str]| TargetGroup {
+        url: target.parse().expect("a URL"),
+        claims_header: true,
+        user_token_audience: audience.map(str::to_owned),
+        cookies: cookies.iter().map(|&kind| kind.to_owned()).collect(),
+        preserve_host_header: false,
+        max_request_body_bytes: 64 * 1024,
+    };
+    Config {
+        account: "000000000000".to_owned(),
+        region: "us-east-1".to_owned(),
+        cookie_suffix: "8400".to_owned(),
+        database: countersign_db::DatabaseConfig {
+            url: format!("sqlite:{}", path.display()).into(),
+            schema: None,
+            max_connections: None,
+        },
+        checkpoint_file: None,
+        authenticate_oidc: AuthenticateOidc {
+            issuer: provider.issuer.clone(),
+            discovery_url: None,
+            client_id: "gateway".to_owned(),
+            client_secret: Some("gateway-secret".to_owned().into()),
+            scope: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
+            extra_params: BTreeMap::new(),
+            endpoint_timeout_ms: 1_000,
+        },
+        outbound_allow: vec![
+            provider
+                .issuer
+                .trim_start_matches("http://")
+                .parse()
+                .expect("host and port"),
+        ],
+        session: SessionLimits {
+            session_timeout_seconds: 3_600,
+            idle_timeout_seconds: 1_800,
+        },
+        claims_header: ClaimsHeader {
+            signer: SIGNER.to_owned(),
+            lifetime_seconds: 120,
+        },
+        user_token: UserToken {
+            issuer: format!("{}/default", urls[2]).parse().expect("a URL"),
+            lifetime_seconds: 300,
+        },
+        listeners: Listeners {
+            app: listener(&urls[0], app_rules("agent")),
+            account: listener(&urls[1], account_rules("identity", "binding")),
+            keys: KeyListener {
+                listen: String::new(),
+                hosts: vec![urls[2].trim_start_matches("http://").to_owned()],
+            },
+        },
+        target_groups: BTreeMap::from([
+            ("agent".to_owned(), group(Some("dev-agent"), &[])),
+            (
+                "identity".to_owned(),
+                group(Some("identity"), &["browser", "csrf"]),
+            ),
+            ("binding".to_owned(), group(Some("binding"), &[])),
+        ]),
+        forward: ForwardLimits {
+            connect_timeout_ms: 500,
+            idle_timeout_seconds: 1,
+            ..ForwardLimits::default()
+        },
+    }
+}

@@ -1,0 +1,278 @@
+//! An OpenID provider without pages: whoever comes is the user of the moment. It can lie.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::{Form, Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use countersign_crypto::testing::ManualClock;
+use countersign_crypto::{Clock, ExposeSecret, SigningKey, SystemRandom, b64url, sha256, token};
+use countersign_web::{Drain, bind_localhost};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Map, Value, json};
+
+/// What the provider does wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lie {
+    None,
+    Denies,
+    Fails,
+    TokenEndpointDown,
+    TokenEndpointSlow,
+    RefusesCode,
+    NoIdToken,
+    OtherNonce,
+    OtherIssuer,
+    OtherAudience,
+    Expired,
+    OtherKey,
+    AlgNone,
+    OtherIss,
+    UserinfoOfSomebodyElse,
+    UserinfoRefuses,
+    UserinfoSlow,
+    HugeClaims,
+    SubjectWithNewline,
+}
+
+struct Code {
+    challenge: String,
+    nonce: String,
+    redirect_uri: String,
+    user: String,
+}
+
+struct Shared {
+    issuer: String,
+    clock: Arc<ManualClock>,
+    key: SigningKey,
+    other_key: SigningKey,
+    codes: Mutex<HashMap<String, Code>>,
+    access_tokens: Mutex<HashMap<String, String>>,
+    user: Mutex<String>,
+    lie: Mutex<Lie>,
+    /// Requests to the token endpoint.
+    exchanges: Mutex<usize>,
+}
+
+#[derive(Clone)]
+pub(crate) struct OpenIdProvider {
+    pub(crate) issuer: String,
+    shared: Arc<Shared>,
+}
+
+impl OpenIdProvider {
+    pub(crate) async fn start(clock: Arc<ManualClock>) -> Self {
+        let sockets = bind_localhost(0).await.expect("a free port");
+        // Another site than the gateway's.
+        let issuer = format!("http://127.0.0.1:{}", super::port(&sockets));
+        let key =
+            |kid| SigningKey::from_pkcs8(kid, SigningKey::generate_pkcs8().expose_secret()).expect("a key");
+        let shared = Arc::new(Shared {
+            issuer: issuer.clone(),
+            clock,
+            key: key("k1"),
+            other_key: key("k1"),
+            codes: Mutex::default(),
+            access_tokens: Mutex::default(),
+            user: Mutex::new("alice".to_owned()),
+            lie: Mutex::new(Lie::None),
+            exchanges: Mutex::default(),
+        });
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(configuration))
+            .route("/authorize", get(authorize))
+            .route("/token", post(exchange))
+            .route("/userinfo", get(userinfo))
+            .route("/jwks", get(jwks))
+            .route("/end", get(|| async { "bye" }))
+            .with_state(shared.clone());
+        super::spawn(sockets, router, Drain::new().1);
+        Self { issuer, shared }
+    }
+
+    pub(crate) fn user(&self, name: &str) {
+        name.clone_into(&mut self.shared.user.lock().expect("no panic"));
+    }
+
+    pub(crate) fn lie(&self, lie: Lie) {
+        *self.shared.lie.lock().expect("no panic") = lie;
+    }
+
+    pub(crate) fn exchanges(&self) -> usize {
+        *self.shared.exchanges.lock().expect("no panic")
+    }
+}
+
+impl Shared {
+    fn lie(&self) -> Lie {
+        *self.lie.lock().expect("no panic")
+    }
+}
+
+async fn configuration(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let issuer = &shared.issuer;
+    Json(json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
+        "jwks_uri": format!("{issuer}/jwks"),
+        "end_session_endpoint": format!("{issuer}/end"),
+        "response_types_supported": ["code"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "authorization_response_iss_parameter_supported": true,
+    }))
+}
+
+async fn authorize(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    assert_eq!(query["code_challenge_method"], "S256");
+    assert_eq!(query["response_type"], "code");
+    assert_eq!(query["scope"], "openid profile email");
+    let (redirect_uri, state) = (&query["redirect_uri"], &query["state"]);
+    let iss = if shared.lie() == Lie::OtherIss {
+        "https://evil.example"
+    } else {
+        shared.issuer.as_str()
+    };
+    let error = match shared.lie() {
+        Lie::Denies => Some("access_denied"),
+        Lie::Fails => Some("server_error"),
+        _ => None,
+    };
+    if let Some(error) = error {
+        return Redirect::to(&format!("{redirect_uri}?error={error}&state={state}&iss={iss}"))
+            .into_response();
+    }
+    let code = token(&SystemRandom);
+    let held = Code {
+        challenge: query["code_challenge"].clone(),
+        nonce: query["nonce"].clone(),
+        redirect_uri: redirect_uri.clone(),
+        user: shared.user.lock().expect("no panic").clone(),
+    };
+    shared.codes.lock().expect("no panic").insert(code.clone(), held);
+    Redirect::to(&format!("{redirect_uri}?code={code}&state={state}&iss={iss}")).into_response()
+}
+
+async fn exchange(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Form(form): Form<HashMap<String, String>>,
+) -> Response {
+    *shared.exchanges.lock().expect("no panic") += 1;
+    match shared.lie() {
+        Lie::TokenEndpointDown => return StatusCode::BAD_GATEWAY.into_response(),
+        Lie::TokenEndpointSlow => tokio::time::sleep(Duration::from_secs(3)).await,
+        _ => {}
+    }
+    assert_eq!(
+        headers[header::AUTHORIZATION],
+        "Basic Z2F0ZXdheTpnYXRld2F5LXNlY3JldA=="
+    );
+    let held = shared.codes.lock().expect("no panic").remove(&form["code"]);
+    let verified = held.filter(|held| {
+        held.challenge == b64url(&sha256(form["code_verifier"].as_bytes()))
+            && held.redirect_uri == form["redirect_uri"]
+            && shared.lie() != Lie::RefusesCode
+    });
+    let Some(held) = verified else {
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_grant" }))).into_response();
+    };
+    let access_token = token(&SystemRandom);
+    shared
+        .access_tokens
+        .lock()
+        .expect("no panic")
+        .insert(access_token.clone(), held.user.clone());
+    let mut answer = json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": 300 });
+    if shared.lie() != Lie::NoIdToken {
+        answer["id_token"] = id_token(&shared, &held).into();
+    }
+    Json(answer).into_response()
+}
+
+fn id_token(shared: &Shared, held: &Code) -> String {
+    let now = shared.clock.now().as_secs();
+    let lie = shared.lie();
+    let claims = json!({
+        "iss": if lie == Lie::OtherIssuer { "https://evil.example" } else { shared.issuer.as_str() },
+        "aud": if lie == Lie::OtherAudience { "somebody" } else { "gateway" },
+        "sub": subject(lie, &held.user),
+        "iat": now,
+        "exp": if lie == Lie::Expired { now - 120 } else { now + 300 },
+        "auth_time": now - 5,
+        "nonce": if lie == Lie::OtherNonce { "another" } else { held.nonce.as_str() },
+    });
+    let key = if lie == Lie::OtherKey {
+        &shared.other_key
+    } else {
+        &shared.key
+    };
+    let signed = key.sign_jwt(Map::new(), &claims).expect("a token");
+    if lie == Lie::AlgNone {
+        let payload = signed.split('.').nth(1).expect("a payload");
+        return format!("{}.{payload}.", b64url(br#"{"alg":"none","typ":"JWT"}"#));
+    }
+    signed
+}
+
+fn subject(lie: Lie, user: &str) -> String {
+    if lie == Lie::SubjectWithNewline {
+        format!("{user}\nx-evil: 1")
+    } else {
+        format!("{user}-1001")
+    }
+}
+
+async fn userinfo(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let lie = shared.lie();
+    match lie {
+        Lie::UserinfoRefuses => return StatusCode::UNAUTHORIZED.into_response(),
+        Lie::UserinfoSlow => tokio::time::sleep(Duration::from_secs(3)).await,
+        _ => {}
+    }
+    let bearer = headers[header::AUTHORIZATION]
+        .to_str()
+        .expect("a text")
+        .trim_start_matches("Bearer ")
+        .to_owned();
+    let Some(user) = shared
+        .access_tokens
+        .lock()
+        .expect("no panic")
+        .get(&bearer)
+        .cloned()
+    else {
+        return StatusCode::UNAUTHORIZED.into_response();
+    };
+    let sub = if lie == Lie::UserinfoOfSomebodyElse {
+        "mallory-1".to_owned()
+    } else {
+        subject(lie, &user)
+    };
+    let mut claims = json!({
+        "sub": sub,
+        "name": format!("{user} Ünïcode"),
+        "preferred_username": user,
+        "email": format!("{user}@example.com"),
+        "email_verified": "true",
+    });
+    if lie == Lie::HugeClaims {
+        claims["groups"] = "g".repeat(12 * 1024).into();
+    }
+    Json(claims).into_response()
+}
+
+async fn jwks(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!({ "keys": [shared.key.public_jwk()] }))
+}
