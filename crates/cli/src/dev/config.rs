@@ -60,6 +60,11 @@ impl LoginProvider {
             }),
         }
     }
+
+    /// What the gateway may reach although it is plain HTTP or on this machine.
+    fn outbound(&self) -> Vec<String> {
+        host_port(&self.issuer).into_iter().collect()
+    }
 }
 
 /// The identity role's section.
@@ -72,7 +77,7 @@ pub(super) fn identity(
         format!("127.0.0.1:{}", ports.ledgerline()),
         format!("localhost:{}", ports.gateway_keys()),
     ];
-    allow.extend(login_provider_exception(args));
+    allow.extend(args.idp.as_deref().and_then(host_port));
     allow.extend(args.allow_outbound.iter().map(ToString::to_string));
     let database = match &args.identity_database {
         Some(url) => url.clone(),
@@ -99,10 +104,9 @@ pub(super) fn identity(
     }))
 }
 
-/// The `host:port` of an `--idp` that is not on the public web: the operator named it, so it may be reached.
-pub(super) fn login_provider_exception(args: &DevArgs) -> Option<String> {
-    let url = Url::parse(args.idp.as_ref()?).ok()?;
-    HostPort::of(&url).map(|host| host.to_string())
+/// The exact `host:port` of a URL that the operator named.
+fn host_port(url: &str) -> Option<String> {
+    Some(HostPort::of(&Url::parse(url).ok()?)?.to_string())
 }
 
 /// What the identity service must have before anything works.
@@ -138,6 +142,7 @@ pub(super) fn gateway(
         "cookie_suffix": ports.0.to_string(),
         "checkpoint_file": data.checkpoints(),
         "database": { "url": format!("sqlite:{}", data.gateway_database().display()) },
+        "outbound_allow": login.outbound(),
         "authenticate_oidc": {
             "issuer": login.issuer,
             "client_id": login.client_id,

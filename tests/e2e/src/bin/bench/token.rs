@@ -67,7 +67,7 @@ async fn ceiling() -> anyhow::Result<Case> {
         body: "{}".to_owned(),
         credentials: None,
         samples: vec![],
-        _server: Server { process: Some(child), ..Server::default() },
+        _server: Server { _system: None, process: Some(child) },
     })
 }
 
@@ -146,7 +146,7 @@ async fn vault_hit(name: &'static str, arguments: &[String]) -> anyhow::Result<C
         body: request.to_string(),
         credentials: Some(credentials),
         samples: vec![],
-        _server: Server { _system: Some(system), ..Server::default() },
+        _server: Server { _system: Some(system), process: None },
     })
 }
 
