@@ -24,6 +24,7 @@ install_for() {
     command -v node >/dev/null || packages+=(nodejs)
     command -v npm >/dev/null || packages+=(npm)
   fi
+  if needs 'evidence' "$@" && ! command -v python3 >/dev/null; then packages+=(python3); fi
   if needs 'clients|browser|api|attacks' "$@"; then
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
   fi

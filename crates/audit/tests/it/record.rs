@@ -1,6 +1,8 @@
 use countersign_audit::tail::{Filter, list};
 use countersign_audit::{AuditError, Entry, Outcome, Recorder};
 
+use countersign_db::Database;
+
 use crate::fixture::{Fixture, fixtures, record_some, token_use};
 
 #[tokio::test]
@@ -288,4 +290,36 @@ async fn listing_pages_filters_and_goes_on_from_a_record() {
         let wrong = list(fixture.pool(), &Filter::default(), Some("nonsense"), 10).await;
         assert!(matches!(wrong, Err(AuditError::Cursor)));
     }
+}
+
+/// `docs/audit.md` is exact: a verifier written from it alone, in another language, comes to the same result.
+#[tokio::test]
+async fn an_independent_verifier_agrees() {
+    let fixture = Fixture::new(countersign_db::testing::sqlite().await).await;
+    fixture.three_writers().await;
+    let Database::Sqlite { path, .. } = &fixture.db.database else {
+        unreachable!("asked for SQLite")
+    };
+    let verifier = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/python/verify_audit.py");
+    let run = async || {
+        tokio::process::Command::new("python3")
+            .args([
+                verifier.as_ref(),
+                path.as_os_str(),
+                fixture.checkpoint_file.as_os_str(),
+            ])
+            .output()
+            .await
+            .expect("python3 runs")
+    };
+    let output = run().await;
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    fixture
+        .tamper("UPDATE audit_record SET outcome = 'done' WHERE outcome = 'refused'")
+        .await;
+    assert_eq!(run().await.status.code(), Some(1));
 }
