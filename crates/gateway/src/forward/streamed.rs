@@ -70,3 +70,41 @@ impl http_body::Body for Streamed {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http::HeaderMap;
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn f09_trailers_do_not_pass() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-amzn-oidc-data", "spoofed".parse().expect("a value"));
+        let frames =
+            [Frame::data(Bytes::from_static(b"a")), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+        let body = Body::new(StreamBody::new(stream::iter(frames)));
+        let passed = Streamed::new(body, Duration::from_secs(1), None)
+            .collect()
+            .await
+            .expect("a whole body");
+        assert!(passed.trailers().is_none());
+        assert_eq!(passed.to_bytes(), "a");
+    }
+
+    #[tokio::test]
+    async fn silence_is_an_error() {
+        let body = Body::new(StreamBody::new(
+            stream::pending::<Result<Frame<Bytes>, Infallible>>(),
+        ));
+        let error = Streamed::new(body, Duration::from_millis(20), None)
+            .collect()
+            .await
+            .expect_err("silence");
+        assert!(error.is::<Silent>());
+    }
+}

@@ -186,6 +186,28 @@ async fn bodies_have_a_limit() {
 }
 
 #[tokio::test]
+async fn a_body_of_undeclared_length_has_the_same_limit() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let system = System::start().await;
+    let alice = system.logged_in("alice").await;
+    let authority = system.app.trim_start_matches("http://");
+    let cookies = alice.cookie_header("localhost");
+    let body = "a".repeat(70_000);
+    let request = format!(
+        "POST /upload HTTP/1.1\r\nHost: {authority}\r\nCookie: {cookies}\r\nConnection: close\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    let mut stream = tokio::net::TcpStream::connect(authority)
+        .await
+        .expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
 async fn what_is_never_forwarded() {
     let system = System::start().await;
     let mut browser = system.logged_in("alice").await;

@@ -167,9 +167,11 @@ async fn f09_no_identity_header_of_a_client_reaches_a_target() {
             format!("{}/identities/oauth2/callback/1", system.account),
         ),
     ] {
-        let answer = browser.clone().get_with(&path, &spoofed).await;
-        assert_eq!(answer.status, 200, "{path}");
-        assert!(!answer.body.contains("spoofed"), "{path}: {}", answer.body);
+        for mut browser in [browser.clone(), browser.http2()] {
+            let answer = browser.get_with(&path, &spoofed).await;
+            assert_eq!(answer.status, 200, "{path}");
+            assert!(!answer.body.contains("spoofed"), "{path}: {}", answer.body);
+        }
     }
 }
 

@@ -234,6 +234,15 @@ async fn g06_a_provider_that_lies_gets_nobody_in() {
 }
 
 #[tokio::test]
+async fn g05_claims_that_do_not_fit_into_headers_are_refused_at_login() {
+    let system = System::start().await;
+    system.provider.lie(Lie::HugeClaims);
+    let mut browser = Browser::new();
+    let answer = browser.follow(&format!("{}/connections", system.account)).await;
+    assert_eq!((answer.status, tickets(&browser)), (500, 0));
+}
+
+#[tokio::test]
 async fn g08_what_cannot_be_repeated_is_refused_not_redirected() {
     let system = System::start().await;
     let mut browser = Browser::new();

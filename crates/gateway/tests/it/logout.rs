@@ -54,6 +54,19 @@ async fn g10_a_logout_ends_the_session_on_both_origins_and_at_the_provider() {
 }
 
 #[tokio::test]
+async fn g03_a_copied_ticket_is_worth_nothing_after_logout() {
+    let mut system = System::start().await;
+    let mut browser = system.logged_in("alice").await;
+    let stolen = browser.clone();
+    browser
+        .get_with(&format!("{}/logout", system.account), TYPED)
+        .await;
+    assert_eq!(is_logged_in(&system, &stolen).await, (false, false), "at once");
+    system.restart().await;
+    assert_eq!(is_logged_in(&system, &stolen).await, (false, false), "for good");
+}
+
+#[tokio::test]
 async fn another_site_cannot_log_anybody_out() {
     let mut system = System::start().await;
     let mut browser = system.logged_in("alice").await;

@@ -45,6 +45,17 @@ impl Browser {
         }
     }
 
+    /// One that speaks HTTP/2.
+    pub(crate) fn http2(&self) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .http2_only(true)
+            .build_http();
+        Self {
+            client,
+            cookies: self.cookies.clone(),
+        }
+    }
+
     /// A navigation, without following.
     pub(crate) async fn get(&mut self, url: &str) -> Answer {
         self.get_with(url, &[("accept", "text/html")]).await
