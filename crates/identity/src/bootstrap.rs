@@ -126,13 +126,12 @@ impl Identity {
                 "Resource": resources,
             }));
         }
-        let everything = json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": "*", "Resource": "*"},
-        ]});
         let done = Bootstrapped {
-            admin: ensure_principal(state, "dev-admin", &everything, true, bootstrap.admin).await?,
-            agent: ensure_principal(state, "dev-agent", &agent, false, bootstrap.agent).await?,
-            binding: ensure_principal(state, "dev-binding", &binding, false, bootstrap.binding).await?,
+            admin: ensure_principal(state, account, "dev-admin", &everything(), true, bootstrap.admin)
+                .await?,
+            agent: ensure_principal(state, account, "dev-agent", &agent, false, bootstrap.agent).await?,
+            binding: ensure_principal(state, account, "dev-binding", &binding, false, bootstrap.binding)
+                .await?,
             callback_url: ensure_provider(state, &bootstrap.provider).await?,
         };
         ensure_workload(state, &bootstrap.workload, &bootstrap.return_urls).await?;
@@ -140,8 +139,31 @@ impl Identity {
     }
 }
 
+/// Makes the first caller of each account that is to have one and has none.
+pub(crate) async fn ensure_initial_admins(state: &State) -> Result<(), BootstrapError> {
+    for account in state.config.accounts() {
+        let Some(admin) = account.initial_admin else {
+            continue;
+        };
+        if principal::list(&state.pool, &account.id, "", 1).await?.is_empty() {
+            let key = AccessKey {
+                access_key_id: admin.access_key_id,
+                secret_access_key: admin.secret_access_key,
+            };
+            ensure_principal(state, &account.id, "admin", &everything(), true, Some(key)).await?;
+            tracing::info!(account = account.id, "the principal admin was made (break-glass)");
+        }
+    }
+    Ok(())
+}
+
+fn everything() -> Value {
+    json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+}
+
 async fn ensure_principal(
     state: &State,
+    account: &str,
     name: &str,
     policy: &Value,
     break_glass: bool,
@@ -153,13 +175,12 @@ async fn ensure_principal(
             "{name} would both ask for tokens and complete sessions"
         )));
     }
-    let account = &state.config.account;
     let now = state.clock.now();
     let principal = match principal::find(&state.pool, account, name).await? {
         Some(principal) => principal,
         None => PrincipalRow {
             id: uuid_v7(&*state.clock, &*state.random).to_string(),
-            account: account.clone(),
+            account: account.to_owned(),
             name: name.to_owned(),
             policy: None,
             created_at: now,

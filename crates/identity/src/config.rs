@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
+use countersign_crypto::{ExposeSecret as _, SecretString};
 use countersign_db::DatabaseConfig;
 use countersign_outbound::HostPort;
 use serde::Deserialize;
@@ -40,6 +41,9 @@ pub struct Config {
     /// What happens when a person connects another account of theirs at the service (design D12).
     #[serde(default)]
     pub account_change: AccountChange,
+    /// The first caller of an account that has none.
+    #[serde(default)]
+    pub initial_admin: Option<InitialAdmin>,
     /// Further accounts, each apart from the others.
     #[serde(default)]
     pub other_accounts: Vec<AccountConfig>,
@@ -78,6 +82,20 @@ pub struct AccountConfig {
     /// As [`Config::account_change`].
     #[serde(default)]
     pub account_change: AccountChange,
+    /// As [`Config::initial_admin`].
+    #[serde(default)]
+    pub initial_admin: Option<InitialAdmin>,
+}
+
+/// The access key of the principal `admin`, who may do everything (break-glass). Made when the account has no
+/// principal at all; afterwards nothing here has any effect.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitialAdmin {
+    /// 16 to 128 upper-case letters and digits.
+    pub access_key_id: String,
+    /// Its secret, at least 32 characters.
+    pub secret_access_key: SecretString,
 }
 
 /// Whose authorization requests the start page opens.
@@ -163,6 +181,7 @@ impl Config {
             start_login: self.start_login,
             sid: self.sid,
             account_change: self.account_change,
+            initial_admin: self.initial_admin.clone(),
         };
         std::iter::once(own)
             .chain(self.other_accounts.iter().cloned())
@@ -198,6 +217,15 @@ impl Config {
             distinct.len() == accounts.len(),
             "other_accounts",
             "an account is listed once",
+        )?;
+        let admins = accounts
+            .iter()
+            .filter_map(|account| account.initial_admin.as_ref());
+        let long = |admin: &InitialAdmin| admin.secret_access_key.expose_secret().len() >= 32;
+        require(
+            admins.into_iter().all(long),
+            "initial_admin",
+            "secret_access_key has at least 32 characters",
         )?;
         let region = !self.region.is_empty()
             && self

@@ -226,7 +226,7 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
     };
     let (principal, body) = match authenticated {
         Ok(authenticated) => authenticated,
-        Err(refusal) => return refuse_stranger::<O>(&state, refusal, &request_id, peer),
+        Err(refusal) => return refuse_stranger::<O>(&state, refusal, &request_id, peer.as_deref()),
     };
     let arn = Arn::principal(&principal.account, &principal.name);
     let caller = Caller {
@@ -346,17 +346,17 @@ fn refuse_stranger<O: Operation>(
     state: &State,
     refusal: Unauthenticated,
     request_id: &str,
-    peer: Option<String>,
+    peer: Option<&str>,
 ) -> Response {
     match refusal {
         Unauthenticated::Refused { error, reason } => {
             let mut entry = Entry::new(O::NAME, Outcome::Refused)
                 .with_reason(reason)
                 .with_request_id(request_id);
-            entry.source.clone_from(&peer);
+            entry.source = peer.map(str::to_owned);
             state
                 .recorder
-                .record_unauthenticated_refusal(peer.as_deref().unwrap_or("unknown"), entry);
+                .record_unauthenticated_refusal(peer.unwrap_or("unknown"), entry);
             respond(error.to_http())
         }
         Unauthenticated::Failed(error) => {

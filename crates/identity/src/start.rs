@@ -48,6 +48,9 @@ pub enum StartError {
     /// The audit trail cannot be continued.
     #[error("identity audit trail: {0}")]
     Audit(#[from] AuditError),
+    /// The first caller of an account cannot be made.
+    #[error("identity initial_admin: {0}")]
+    InitialAdmin(#[from] crate::bootstrap::BootstrapError),
     /// The HTTP client cannot be made.
     #[error("outbound client: {0}")]
     Outbound(String),
@@ -133,6 +136,7 @@ impl Identity {
             accounts: keys,
             recorder,
         });
+        crate::bootstrap::ensure_initial_admins(&state).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(follow(state.clone(), changes));
         tasks.spawn(crate::session::housekeeping(state.clone()));
@@ -140,19 +144,18 @@ impl Identity {
     }
 
     /// The signed API.
-    #[must_use]
     pub fn api_router(&self) -> Router {
         server::api_router(&self.state)
     }
 
     /// What browsers see: authorization start, callback, connections.
-    #[must_use]
     pub fn front_channel_router(&self) -> Router {
         server::front_channel_router(&self.state)
     }
 
-    /// Whether the database answers.
-    pub async fn ready(&self) -> bool {
+    /// Whether the database has answered within the last second.
+    #[must_use]
+    pub fn ready(&self) -> bool {
         self.state.feed.fresh()
     }
 

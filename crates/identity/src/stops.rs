@@ -33,17 +33,6 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    /// What kind it is, on the wire.
-    pub(crate) const fn kind(&self) -> SubjectKind {
-        match self {
-            Self::User(_) | Self::Person(_) => SubjectKind::User,
-            Self::Workload(_) => SubjectKind::Workload,
-            Self::Provider(_) => SubjectKind::Provider,
-            Self::Principal(_) => SubjectKind::Principal,
-            Self::Account => SubjectKind::Account,
-        }
-    }
-
     /// The audit reason of a refusal.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {

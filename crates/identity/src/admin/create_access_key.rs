@@ -13,6 +13,7 @@ use crate::store::access_key;
 const MAX_KEYS: usize = 5;
 
 impl Handle for CreateAccessKey {
+    #[tracing::instrument(name = "identity.create_access_key", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let principal = authorized_principal(call, &input.principal_name).await?;
         if access_key::list(&call.state.pool, &principal.id).await?.len() >= MAX_KEYS {

@@ -9,6 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::{access_key, principal};
 
 impl Handle for DeleteAccessKey {
+    #[tracing::instrument(name = "identity.delete_access_key", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         call.entry
             .detail

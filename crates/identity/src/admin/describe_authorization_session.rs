@@ -18,6 +18,7 @@ use crate::user_artifact::{Door, from_user_id, from_user_token};
 use crate::vault::{AccountIdentity, open_identity};
 
 impl Handle for DescribeAuthorizationSession {
+    #[tracing::instrument(name = "identity.describe_authorization_session", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let (region, account) = (call.region().to_owned(), call.account().to_owned());
         call.authorize(&[

@@ -9,6 +9,7 @@ use super::authorize_audit;
 use crate::operation::{Call, Handle, OperationError};
 
 impl Handle for ExplainAuditRecord {
+    #[tracing::instrument(name = "identity.explain_audit_record", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         authorize_audit(call)?;
         call.entry

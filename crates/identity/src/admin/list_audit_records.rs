@@ -10,6 +10,7 @@ use crate::next_token;
 use crate::operation::{Call, Handle, OperationError};
 
 impl Handle for ListAuditRecords {
+    #[tracing::instrument(name = "identity.list_audit_records", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         authorize_audit(call)?;
         let filter = tail::Filter {

@@ -11,6 +11,7 @@ use crate::stops::Subject;
 use crate::store::grant::{self, GrantFilter};
 
 impl Handle for ListGrants {
+    #[tracing::instrument(name = "identity.list_grants", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.authorize(&[Arn::grant(call.region(), call.account(), "*")])?;
         let mut filter = GrantFilter {

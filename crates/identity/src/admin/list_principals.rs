@@ -10,6 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::principal;
 
 impl Handle for ListPrincipals {
+    #[tracing::instrument(name = "identity.list_principals", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.authorize(&[Arn::account(call.region(), call.account())])?;
         let (limit, fetch) = next_token::limits(input.max_results, 100);

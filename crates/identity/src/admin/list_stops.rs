@@ -10,6 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::stop;
 
 impl Handle for ListStops {
+    #[tracing::instrument(name = "identity.list_stops", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.authorize(&[Arn::account(call.region(), call.account())])?;
         let (limit, fetch) = next_token::limits(input.max_results, 100);

@@ -17,6 +17,7 @@ mod list_grants;
 mod list_principals;
 mod list_stops;
 mod put_principal_policy;
+mod put_return_handle;
 mod revoke_grant;
 mod shown;
 mod start;
@@ -44,6 +45,7 @@ pub(crate) fn routes(router: Router<State>) -> Router<State> {
     let router = route::<admin::CreateAccessKey>(router);
     let router = route::<admin::ListAccessKeys>(router);
     let router = route::<admin::DeleteAccessKey>(router);
+    let router = route::<admin::PutReturnHandle>(router);
     let router = route::<admin::Stop>(router);
     let router = route::<admin::Start>(router);
     let router = route::<admin::ListStops>(router);

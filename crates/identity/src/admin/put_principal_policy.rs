@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::store::principal;
 
 impl Handle for PutPrincipalPolicy {
+    #[tracing::instrument(name = "identity.put_principal_policy", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let row = authorized_principal(call, &input.principal_name).await?;
         let policy = Policy::parse(&input.document).map_err(|error| {

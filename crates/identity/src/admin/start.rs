@@ -10,6 +10,7 @@ use crate::stops::Subject;
 use crate::store::stop;
 
 impl Handle for Start {
+    #[tracing::instrument(name = "identity.start", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         let (subject, resource) = stop_subject::read(call, input.subject_kind, &input.subject)?;
         let (kind, stored) = subject.stored(call.account());

@@ -14,6 +14,7 @@ use crate::store::stop::{self, StopRow};
 const MAX_TOKENS: i64 = 1000;
 
 impl Handle for Stop {
+    #[tracing::instrument(name = "identity.stop", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let (subject, resource) = stop_subject::read(call, input.subject_kind, &input.subject)?;
         let (kind, stored) = subject.stored(call.account());

@@ -10,6 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store;
 
 impl Handle for VerifyAudit {
+    #[tracing::instrument(name = "identity.verify_audit", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         authorize_audit(call)?;
         let checkpoints = input.against.unwrap_or_default().join("\n");

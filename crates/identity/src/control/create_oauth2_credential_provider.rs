@@ -11,6 +11,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::oauth2_provider::{self, ProviderRow};
 
 impl Handle for CreateOauth2CredentialProvider {
+    #[tracing::instrument(name = "identity.create_oauth2_credential_provider", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.provider = Some(input.name.clone());
         call.authorize(&provider_resources(call, &input.name))?;

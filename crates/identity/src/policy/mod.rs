@@ -102,7 +102,7 @@ mod tests {
             {"Effect": "Allow", "Action": "bedrock-agentcore:*", "Resource": "*"},
         ]}));
         let grant = Arn::grant("us-east-1", "000000000000", "1");
-        assert!(!all_of_aws.allows("countersign:GetGrant", &[grant.clone()]));
+        assert!(!all_of_aws.allows("countersign:GetGrant", std::slice::from_ref(&grant)));
         assert!(all_of_aws.allows(
             "bedrock-agentcore:CompleteResourceTokenAuth",
             &[workload("agent")]

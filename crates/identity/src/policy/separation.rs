@@ -39,30 +39,30 @@ mod tests {
 
     use super::*;
 
-    fn joins(statements: serde_json::Value) -> bool {
+    fn joins(statements: &serde_json::Value) -> bool {
         Policy::parse(&json!({"Statement": statements}))
             .expect("a policy")
             .joins_asking_and_completing()
     }
 
     #[test]
-    fn c03_asking_and_completing_in_one_policy_is_noticed() {
+    fn asking_and_completing_in_one_policy_is_noticed() {
         let allow = |action: &str| json!({"Effect": "Allow", "Action": action, "Resource": "*"});
         for action in ASK {
-            assert!(joins(json!([allow(action), allow(COMPLETE)])), "{action}");
-            assert!(!joins(json!([allow(action)])), "{action}");
+            assert!(joins(&json!([allow(action), allow(COMPLETE)])), "{action}");
+            assert!(!joins(&json!([allow(action)])), "{action}");
         }
-        assert!(!joins(json!([allow(COMPLETE)])));
+        assert!(!joins(&json!([allow(COMPLETE)])));
         for action in [
             "*",
             "bedrock-agentcore:*",
             "BEDROCK-AGENTCORE:*e*",
             "bedrock-agentcore:?*",
         ] {
-            assert!(joins(json!([allow(action)])), "{action}");
+            assert!(joins(&json!([allow(action)])), "{action}");
         }
         let arn = "arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/default";
-        assert!(joins(json!([
+        assert!(joins(&json!([
             {"Effect": "Allow", "Action": COMPLETE, "Resource": arn},
             allow("bedrock-agentcore:GetResource*"),
         ])));
@@ -72,8 +72,8 @@ mod tests {
     fn a_denial_counts_only_when_it_is_everywhere() {
         let allow = json!({"Effect": "Allow", "Action": "bedrock-agentcore:*", "Resource": "*"});
         let deny = |resource: &str| json!({"Effect": "Deny", "Action": COMPLETE, "Resource": resource});
-        assert!(!joins(json!([allow.clone(), deny("*")])));
-        assert!(joins(json!([
+        assert!(!joins(&json!([allow.clone(), deny("*")])));
+        assert!(joins(&json!([
             allow,
             deny("arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/default"),
         ])));

@@ -2,8 +2,8 @@
 //!
 //! Verbs: `find` gives an `Option`, `list` a page in the order of its key, `insert`, `update`, `delete` run in
 //! the caller's transaction, so that a change and its entry in the change feed commit together. Every row key
-//! carries the account (design D5); no function here looks across accounts but the two that find a caller or a
-//! callback by an identifier of ours.
+//! carries the account (design D5); the functions that look across accounts say so: they find a caller by access key
+//! or a session by a secret of ours, and serve start-up.
 
 pub(crate) mod access_key;
 pub(crate) mod account;

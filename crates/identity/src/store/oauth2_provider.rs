@@ -92,17 +92,6 @@ pub(crate) async fn find_by_id(pool: &Pool, account: &str, id: &str) -> Result<O
     .transpose()
 }
 
-/// By the UUID of its callback URL, whatever the account: a browser names nothing else.
-pub(crate) async fn find_by_callback(pool: &Pool, callback_id: &str) -> Result<Option<ProviderRow>, DbError> {
-    pool.fetch_optional(
-        "SELECT * FROM oauth2_provider WHERE callback_id = $1",
-        params![callback_id],
-    )
-    .await?
-    .map(|row| read(&row))
-    .transpose()
-}
-
 /// Up to `limit` providers with names after `after`.
 pub(crate) async fn list(
     pool: &Pool,
