@@ -53,7 +53,16 @@ impl HttpBrowser {
     /// A browser with no cookies.
     #[must_use]
     pub fn new() -> Self {
-        let jar = Arc::new(Jar::default());
+        Self::with(Arc::new(Jar::default()))
+    }
+
+    /// The same browser after its connections were closed, as by a restart of the server.
+    #[must_use]
+    pub fn reconnected(&self) -> Self {
+        Self::with(Arc::clone(&self.jar))
+    }
+
+    fn with(jar: Arc<Jar>) -> Self {
         let client = Client::builder()
             .cookie_provider(Arc::clone(&jar))
             .redirect(redirect::Policy::none())

@@ -220,7 +220,7 @@ async fn a_restart_keeps_the_data_and_ctrl_c_exits_zero() {
     assert_eq!(system.interrupt().code(), Some(0), "{}", system.log_text());
     let system = System::start_with(options(Some(port_base)));
     let mut alice = Person::new(&system, "alice");
-    alice.browser = jar;
+    alice.browser = jar.reconnected();
     let mut events = alice.asks("list my open issues", "s2").await;
     let answer = events.answer().await;
     assert!(
