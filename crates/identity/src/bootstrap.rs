@@ -4,6 +4,7 @@
 use countersign_api::control::CredentialProviderVendor;
 use countersign_api::control::oauth2_provider_config::{ClientAuthenticationMethod, Oauth2Discovery};
 use countersign_api::{Arn, Operation, admin, data};
+use countersign_audit::{AuditError, Entry, Outcome};
 use countersign_crypto::{SecretString, uuid_v4, uuid_v7};
 use countersign_db::DbError;
 use serde_json::{Value, json};
@@ -84,6 +85,9 @@ pub enum BootstrapError {
     /// An access key id is not of the form, or belongs to somebody else.
     #[error("access key {0} cannot be used")]
     AccessKey(String),
+    /// It cannot be put on record.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A policy of ours does not compile.
     #[error("policy: {0}")]
     Policy(String),
@@ -135,6 +139,7 @@ impl Identity {
             callback_url: ensure_provider(state, &bootstrap.provider).await?,
         };
         ensure_workload(state, &bootstrap.workload, &bootstrap.return_urls).await?;
+        record(state, account, &["dev-admin"]).await?;
         Ok(done)
     }
 }
@@ -151,9 +156,19 @@ pub(crate) async fn ensure_initial_admins(state: &State) -> Result<(), Bootstrap
                 secret_access_key: admin.secret_access_key,
             };
             ensure_principal(state, &account.id, "admin", &everything(), true, Some(key)).await?;
+            record(state, &account.id, &["admin"]).await?;
             tracing::info!(account = account.id, "the principal admin was made (break-glass)");
         }
     }
+    Ok(())
+}
+
+/// Whoever gets everything without having been let in by somebody is on record (design D6).
+async fn record(state: &State, account: &str, break_glass: &[&str]) -> Result<(), BootstrapError> {
+    let entry = Entry::new("Bootstrap", Outcome::Done)
+        .with_account(account, &*state.config.region)
+        .with_detail("breakGlass", break_glass);
+    state.recorder.record(entry).await?;
     Ok(())
 }
 
