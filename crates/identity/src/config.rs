@@ -140,6 +140,9 @@ pub enum AccountChange {
 pub struct GatewayConfig {
     /// The `iss` of its tokens.
     pub issuer: String,
+    /// The account whose operations believe it; [`Config::account`] if absent.
+    #[serde(default)]
+    pub account: Option<String>,
     /// Where its keys are; by discovery from the issuer if absent.
     #[serde(default)]
     pub jwks_uri: Option<Url>,
@@ -159,6 +162,9 @@ pub struct GatewayConfig {
 pub struct JwtIssuerConfig {
     /// The `iss` of its tokens; keys by discovery.
     pub issuer: String,
+    /// The account whose operations believe it; [`Config::account`] if absent.
+    #[serde(default)]
+    pub account: Option<String>,
     /// The audiences accepted.
     pub audiences: Vec<String>,
 }
@@ -264,6 +270,15 @@ impl Config {
             .chain(foreign)
             .all(|issuer| issuers.insert(issuer));
         require(listed_once, "gateways", "an issuer is listed once")?;
+        let audiences = self
+            .jwt_issuers
+            .iter()
+            .all(|foreign| !foreign.audiences.is_empty());
+        require(
+            audiences,
+            "jwt_issuers",
+            "audiences must not be empty: a token for anybody would do",
+        )?;
         for gateway in &self.gateways {
             let doors = gateway
                 .workload_audiences

@@ -1,14 +1,33 @@
-//! The two artefacts by which a caller says who the person is: a token of a configured gateway, which proves it, or
+//! The two artefacts by which a caller says who the person is: a token of a configured issuer, which proves it, or
 //! a user id, which nothing proves.
 //!
-//! Each door has its own audience (design D8): a token that the gateway made for the agent opens the door to
-//! workload access tokens and not the one to completion, and the other way round. What makes two artefacts the
-//! same person is the user key (D9), never the token's bytes.
+//! Each door has its own audience (design D8): a token that a gateway of ours made for the agent opens the door to
+//! workload access tokens and not the one to completion, and the other way round. A foreign issuer's token opens
+//! both, as plain AgentCore clients need it. An issuer is believed in its own account alone. What makes two
+//! artefacts the same person is the user key (D9), never the token's bytes.
 
-use countersign_crypto::{JwtError, UserKey, b64url_decode, peek_issuer, published_user_id};
+use countersign_crypto::{
+    Algorithm, JwtError, JwtPolicy, UserKey, b64url_decode, peek_issuer, published_user_id,
+};
+use countersign_oauth::discovery::openid_configuration_url;
+use countersign_oauth::jwks::VerifyError;
 use countersign_web::PersonError;
+use serde_json::Value;
 
+use crate::config::{GatewayConfig, JwtIssuerConfig};
 use crate::state::State;
+
+/// What OpenID providers sign with. Whoever holds the token of one cannot choose: the key's own type decides.
+const FOREIGN_ALGORITHMS: [Algorithm; 6] = [
+    Algorithm::Rs256,
+    Algorithm::Es256,
+    Algorithm::Ps256,
+    Algorithm::Rs512,
+    Algorithm::Es384,
+    Algorithm::EdDsa,
+];
+/// Clock difference to a foreign issuer that is forgiven, seconds.
+const LEEWAY_SECS: u64 = 30;
 
 /// Where a user token is presented.
 #[derive(Debug, Clone, Copy)]
@@ -33,17 +52,30 @@ pub(crate) struct Identified {
     pub(crate) name: String,
 }
 
-/// Verifies a user token at `door`.
+/// Verifies a user token at `door` of an operation in `account`.
 pub(crate) async fn from_user_token(
     state: &State,
+    account: &str,
     door: Door<'_>,
     token: &str,
 ) -> Result<Identified, PersonError> {
     let issuer = peek_issuer(token).ok_or(PersonError::Token(JwtError::Malformed))?;
+    let ours = |of: &Option<String>| of.as_ref().unwrap_or(&state.config.account) == account;
     let mut gateways = state.config.gateways.iter();
-    let gateway = gateways
-        .find(|gateway| gateway.issuer == issuer)
-        .ok_or(PersonError::UnknownIssuer)?;
+    if let Some(gateway) = gateways.find(|gateway| gateway.issuer == issuer && ours(&gateway.account)) {
+        return of_gateway(state, gateway, door, token).await;
+    }
+    let mut issuers = state.config.jwt_issuers.iter();
+    let foreign = issuers.find(|foreign| foreign.issuer == issuer && ours(&foreign.account));
+    of_foreign_issuer(state, foreign.ok_or(PersonError::UnknownIssuer)?, token).await
+}
+
+async fn of_gateway(
+    state: &State,
+    gateway: &GatewayConfig,
+    door: Door<'_>,
+    token: &str,
+) -> Result<Identified, PersonError> {
     let audience = match door {
         Door::Workload(name) => gateway.workload_audiences.get(name),
         Door::Completion => Some(&gateway.completion_audience),
@@ -57,6 +89,51 @@ pub(crate) async fn from_user_token(
         name: person.display_name().to_owned(),
         sid: person.sid,
         audience: Some(audience.clone()),
+    })
+}
+
+/// A token that no gateway of ours made: it proves who the person is, and nothing recognises them at the start page
+/// (design D11).
+async fn of_foreign_issuer(
+    state: &State,
+    foreign: &JwtIssuerConfig,
+    token: &str,
+) -> Result<Identified, PersonError> {
+    let url = openid_configuration_url(&foreign.issuer).map_err(|_| PersonError::KeysUnavailable)?;
+    let metadata = state
+        .discovery
+        .fetch(&url)
+        .await
+        .map_err(|_| PersonError::KeysUnavailable)?;
+    let jwks_uri = metadata.jwks_uri.as_ref().ok_or(PersonError::KeysUnavailable)?;
+    let audiences: Vec<&str> = foreign.audiences.iter().map(String::as_str).collect();
+    let policy = JwtPolicy {
+        issuer: &foreign.issuer,
+        audiences: &audiences,
+        algorithms: &FOREIGN_ALGORITHMS,
+        leeway_secs: LEEWAY_SECS,
+        typ: None,
+    };
+    let verified = state
+        .jwks
+        .verify(jwks_uri, token, &policy, state.clock.now())
+        .await
+        .map_err(|error| match error {
+            VerifyError::Keys(_) => PersonError::KeysUnavailable,
+            VerifyError::Token(error) => PersonError::Token(error),
+        })?;
+    let subject = verified
+        .claims
+        .get("sub")
+        .and_then(Value::as_str)
+        .filter(|subject| !subject.is_empty());
+    let subject = subject.ok_or(PersonError::Token(JwtError::Claim("sub")))?;
+    Ok(Identified {
+        key: UserKey::jwt(&foreign.issuer, subject),
+        person: None,
+        sid: None,
+        audience: None,
+        name: subject.to_owned(),
     })
 }
 

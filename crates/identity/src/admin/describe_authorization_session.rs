@@ -91,7 +91,7 @@ async fn initiated(
         None => return Ok(false),
         Some(UserIdentifier::UserId(user_id)) => from_user_id(user_id),
         Some(UserIdentifier::UserToken(token)) => {
-            from_user_token(&call.state, Door::Completion, token.expose())
+            from_user_token(&call.state, call.account(), Door::Completion, token.expose())
                 .await
                 .map_err(|error| {
                     let answer = countersign_api::ApiError::access_denied("Invalid or expired session");

@@ -53,11 +53,13 @@ impl Handle for CompleteResourceTokenAuth {
 async fn identify(call: &mut Call, identifier: &UserIdentifier) -> Result<Identified, OperationError> {
     let identified = match identifier {
         UserIdentifier::UserId(user_id) => from_user_id(user_id),
-        UserIdentifier::UserToken(token) => from_user_token(&call.state, Door::Completion, token.expose())
-            .await
-            .map_err(|error| {
-                refused_user_token(&error, ApiError::access_denied("Invalid or expired session"))
-            })?,
+        UserIdentifier::UserToken(token) => {
+            from_user_token(&call.state, call.account(), Door::Completion, token.expose())
+                .await
+                .map_err(|error| {
+                    refused_user_token(&error, ApiError::access_denied("Invalid or expired session"))
+                })?
+        }
     };
     call.entry.person = Some(identified.key);
     call.entry.sid.clone_from(&identified.sid);

@@ -14,6 +14,7 @@ impl Handle for GetWorkloadAccessTokenForJWT {
         let workload = authorize_mint(call, &input.workload_name).await?;
         let identified = from_user_token(
             &call.state,
+            call.account(),
             Door::Workload(&workload.name),
             input.user_token.expose(),
         )

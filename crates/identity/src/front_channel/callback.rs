@@ -177,7 +177,7 @@ async fn fail(
     Ok(Refused::new(refusal, reason))
 }
 
-/// started → code_held. Answers with the return URL, which carries the completion handle.
+/// `started → code_held`. Answers with the return URL, which carries the completion handle.
 async fn hold(
     visit: &Visit,
     session: &SessionRow,

@@ -221,11 +221,7 @@ pub(crate) fn is_for(session: &SessionRow, person: &Person) -> bool {
 }
 
 fn check_return_url(workload: &WorkloadIdentityRow, session: &SessionRow) -> Result<(), Refused> {
-    if workload
-        .allowed_return_urls
-        .iter()
-        .any(|allowed| *allowed == session.return_url)
-    {
+    if workload.allowed_return_urls.contains(&session.return_url) {
         return Ok(());
     }
     Err(Refused::new(Refusal::Withdrawn, "return_url_not_registered"))

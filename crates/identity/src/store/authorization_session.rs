@@ -229,7 +229,7 @@ pub(crate) async fn start(
     Ok(changed == 1)
 }
 
-/// started → code_held, in the browser that started.
+/// `started → code_held`, in the browser that started.
 pub(crate) async fn hold_code(
     pool: &Pool,
     session: &SessionRow,
@@ -254,7 +254,7 @@ pub(crate) async fn hold_code(
     Ok(changed == 1)
 }
 
-/// code_held → exchanging. The code leaves the row here: whatever happens next, nobody can send it again.
+/// `code_held → exchanging`. The code leaves the row here: whatever happens next, nobody can send it again.
 pub(crate) async fn begin_exchange(
     pool: &Pool,
     id: &str,

@@ -8,6 +8,8 @@
 pub(crate) mod access_key;
 pub(crate) mod account;
 pub(crate) mod authorization_session;
+#[cfg(test)]
+mod consent_tests;
 pub(crate) mod grant;
 pub(crate) mod key;
 pub(crate) mod oauth2_provider;

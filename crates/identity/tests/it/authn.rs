@@ -1,5 +1,6 @@
 //! Who may call at all: signatures, and requests that no operation understands.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -52,21 +53,16 @@ async fn send(
 /// Sends the request as it is and reads the answer to its end.
 async fn raw(world: &World, request: &Request<Bytes>) -> (StatusCode, Option<ErrorCode>, String) {
     let authority = world.api.authority();
-    let mut head = format!(
-        "{} {} HTTP/1.1\r\n",
-        request.method(),
-        request.uri().path_and_query().expect("a path")
-    );
+    let path = request.uri().path_and_query().expect("a path");
+    let mut head = format!("{} {path} HTTP/1.1\r\n", request.method());
     if !request.headers().contains_key("host") {
-        head.push_str(&format!("host: {authority}\r\n"));
+        write!(head, "host: {authority}\r\n").expect("text");
     }
     for (name, value) in request.headers() {
-        head.push_str(&format!("{name}: {}\r\n", value.to_str().expect("text")));
+        write!(head, "{name}: {}\r\n", value.to_str().expect("text")).expect("text");
     }
-    head.push_str(&format!(
-        "content-length: {}\r\nconnection: close\r\n\r\n",
-        request.body().len()
-    ));
+    let length = request.body().len();
+    write!(head, "content-length: {length}\r\nconnection: close\r\n\r\n").expect("text");
     let mut stream = tokio::net::TcpStream::connect(authority)
         .await
         .expect("connected");
@@ -96,13 +92,36 @@ async fn raw(world: &World, request: &Request<Bytes>) -> (StatusCode, Option<Err
     (status, error.map(|error| error.code), head.to_owned())
 }
 
+/// A refusal: what is wrong, how the request is signed, what is changed afterwards, and how it ends.
+struct Refused<'w> {
+    what: &'static str,
+    sign: Option<(&'w AccessKey, &'static str, &'static str)>,
+    tamper: fn(&mut Request<Bytes>),
+    code: ErrorCode,
+    reason: &'static str,
+}
+
+impl Refused<'_> {
+    async fn check(self, world: &World) {
+        let (status, error, _) = send(world, (Method::POST, PATH, BODY), self.sign, self.tamper).await;
+        assert_eq!(
+            (status, error),
+            (StatusCode::FORBIDDEN, Some(self.code)),
+            "{}: {}",
+            world.engine,
+            self.what
+        );
+        let record = world.refusal("GetWorkloadIdentity", self.reason).await;
+        assert_eq!(record["principal"], serde_json::Value::Null, "nobody is known");
+    }
+}
+
 #[tokio::test]
-async fn unsigned_and_wrongly_signed_requests_are_refused_by_name() {
+async fn unsigned_requests_and_strangers_are_refused_by_name() {
     for world in worlds().await {
         let admin = &world.dev.admin;
         let signed = Some((admin, REGION, "bedrock-agentcore"));
-        let get = || (Method::POST, PATH, BODY);
-        let (status, ..) = send(&world, get(), signed, |_| ()).await;
+        let (status, ..) = send(&world, (Method::POST, PATH, BODY), signed, |_| ()).await;
         assert_eq!(
             status,
             StatusCode::OK,
@@ -118,61 +137,71 @@ async fn unsigned_and_wrongly_signed_requests_are_refused_by_name() {
             secret_access_key: "wrong".to_owned().into(),
             ..admin.clone()
         };
-        let cases: [(_, _, fn(&mut Request<Bytes>), _, _); 9] = [
-            (
+        let refused = |what, sign, code, reason| Refused {
+            what,
+            sign,
+            tamper: |_| (),
+            code,
+            reason,
+        };
+        for case in [
+            refused(
                 "unsigned",
                 None,
-                |_| (),
                 ErrorCode::MissingAuthenticationToken,
                 "signature_missing",
             ),
-            (
-                "another region",
-                Some((admin, "eu-west-1", "bedrock-agentcore")),
-                |_| (),
-                ErrorCode::InvalidSignature,
-                "signature_scope",
-            ),
-            (
-                "another service",
-                Some((admin, REGION, "countersign")),
-                |_| (),
-                ErrorCode::InvalidSignature,
-                "signature_scope",
-            ),
-            (
+            refused(
                 "unknown key",
                 Some((&stranger, REGION, "bedrock-agentcore")),
-                |_| (),
                 ErrorCode::UnrecognizedClient,
                 "unknown_access_key",
             ),
-            (
+            refused(
                 "wrong secret",
                 Some((&forged, REGION, "bedrock-agentcore")),
-                |_| (),
                 ErrorCode::InvalidSignature,
                 "signature_mismatch",
             ),
-            (
+            refused(
+                "another region",
+                Some((admin, "eu-west-1", "bedrock-agentcore")),
+                ErrorCode::InvalidSignature,
+                "signature_scope",
+            ),
+            refused(
+                "another service",
+                Some((admin, REGION, "countersign")),
+                ErrorCode::InvalidSignature,
+                "signature_scope",
+            ),
+        ] {
+            case.check(&world).await;
+        }
+        world.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_changed_after_signing_is_refused_by_name() {
+    for world in worlds().await {
+        let signed = Some((&world.dev.admin, REGION, "bedrock-agentcore"));
+        let refused = |what, sign, tamper, code, reason| Refused {
+            what,
+            sign,
+            tamper,
+            code,
+            reason,
+        };
+        for case in [
+            refused(
                 "changed body",
                 signed,
                 |request| *request.body_mut() = Bytes::from_static(br#"{"name":"dev-agenx"}"#),
                 ErrorCode::InvalidSignature,
                 "signature_mismatch",
             ),
-            (
-                "changed path",
-                signed,
-                |request| {
-                    *request.uri_mut() = "http://x/identities/DeleteWorkloadIdentity"
-                        .parse()
-                        .expect("a URI")
-                },
-                ErrorCode::InvalidSignature,
-                "",
-            ),
-            (
+            refused(
                 "half a signature",
                 signed,
                 |request| {
@@ -188,7 +217,7 @@ async fn unsigned_and_wrongly_signed_requests_are_refused_by_name() {
                 ErrorCode::IncompleteSignature,
                 "signature_incomplete",
             ),
-            (
+            refused(
                 "presigned",
                 None,
                 |request| {
@@ -198,21 +227,21 @@ async fn unsigned_and_wrongly_signed_requests_are_refused_by_name() {
                 ErrorCode::IncompleteSignature,
                 "signature_presigned",
             ),
-        ];
-        for (what, sign, tamper, expected, reason) in cases {
-            let (status, error, _) = send(&world, get(), sign, tamper).await;
-            assert_eq!(
-                (status, error),
-                (StatusCode::FORBIDDEN, Some(expected)),
-                "{}: {what}",
-                world.engine
-            );
-            // A changed path is another operation's refusal.
-            if !reason.is_empty() {
-                let record = world.refusal("GetWorkloadIdentity", reason).await;
-                assert_eq!(record["principal"], serde_json::Value::Null, "nobody is known");
-            }
+        ] {
+            case.check(&world).await;
         }
+        let elsewhere = |request: &mut Request<Bytes>| {
+            let uri = "http://x/identities/DeleteWorkloadIdentity";
+            *request.uri_mut() = uri.parse().expect("a URI");
+        };
+        let (status, error, _) = send(&world, (Method::POST, PATH, BODY), signed, elsewhere).await;
+        assert_eq!(
+            (status, error),
+            (StatusCode::FORBIDDEN, Some(ErrorCode::InvalidSignature))
+        );
+        world
+            .refusal("DeleteWorkloadIdentity", "signature_mismatch")
+            .await;
         world.close().await;
     }
 }

@@ -427,7 +427,7 @@ async fn d02_return_urls_that_run_or_leak_are_not_registered() {
 }
 
 #[tokio::test]
-async fn c08_accounts_do_not_see_each_other() {
+async fn accounts_do_not_see_each_other() {
     for world in worlds().await {
         let (admin, other) = (world.admin(), world.client(&world.other_admin));
         let get = control::get_workload_identity::Input {

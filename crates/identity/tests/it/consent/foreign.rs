@@ -1,0 +1,146 @@
+//! People whom neither a gateway of ours nor the caller vouches for, but a configured issuer (design D9).
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::{Ask, System, assert_invalid_session, expose, text};
+use countersign_crypto::{Clock as _, JwkSet, SigningKey};
+
+/// An OpenID provider: a key, and the documents that lead to it.
+struct Issuer {
+    server: MockServer,
+    key: SigningKey,
+}
+
+impl Issuer {
+    async fn start() -> Self {
+        let key =
+            SigningKey::from_pkcs8("foreign-key", &expose(&SigningKey::generate_pkcs8())).expect("a key");
+        let server = MockServer::start().await;
+        let uri = server.uri();
+        let metadata = json!({
+            "issuer": uri,
+            "authorization_endpoint": format!("{uri}/authorize"),
+            "token_endpoint": format!("{uri}/token"),
+            "jwks_uri": format!("{uri}/jwks.json"),
+        });
+        let keys = JwkSet {
+            keys: vec![key.public_jwk()],
+        };
+        for (at, document) in [
+            ("/.well-known/openid-configuration", metadata),
+            ("/jwks.json", serde_json::to_value(keys).expect("JSON")),
+        ] {
+            let answer = ResponseTemplate::new(200).set_body_json(document);
+            Mock::given(path(at)).respond_with(answer).mount(&server).await;
+        }
+        Self { server, key }
+    }
+
+    fn token(&self, now: i64, change: impl FnOnce(&mut Value)) -> String {
+        let mut claims = json!({
+            "iss": self.server.uri(), "aud": "agents", "sub": "carol", "iat": now, "exp": now + 300,
+        });
+        change(&mut claims);
+        self.key
+            .sign_jwt(serde_json::Map::new(), &claims)
+            .expect("signed")
+    }
+}
+
+/// What is wrong with a token, and how it gets so.
+type Refusal = (&'static str, fn(&mut Value));
+
+#[tokio::test]
+async fn a_configured_issuers_token_proves_a_person_at_both_doors() {
+    let issuer = Issuer::start().await;
+    let system = System::start_with(json!({
+        "jwt_issuers": [{"issuer": issuer.server.uri(), "audiences": ["agents"]}],
+        "outbound_allow": [issuer.server.address().to_string()],
+    }))
+    .await;
+    let now = system.clock.now().as_secs();
+    let agent = system.workload("agent");
+    let minted = agent
+        .mint("ForJWT", json!({"userToken": issuer.token(now, |_| ())}))
+        .await;
+    assert_eq!(minted.status, StatusCode::OK, "{minted:?}");
+
+    let refusals: [Refusal; 6] = [
+        ("another audience", |claims| claims["aud"] = json!("others")),
+        ("another issuer", |claims| {
+            claims["iss"] = json!("https://idp.example");
+        }),
+        ("expired", |claims| {
+            claims["exp"] = json!(claims["iat"].as_i64().map(|at| at - 31));
+        }),
+        ("no subject", |claims| claims["sub"] = Value::Null),
+        ("an empty subject", |claims| claims["sub"] = json!("")),
+        ("a subject that is a number", |claims| claims["sub"] = json!(1001)),
+    ];
+    for (what, change) in refusals {
+        let refused = agent
+            .mint("ForJWT", json!({"userToken": issuer.token(now, change)}))
+            .await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{what}: {refused:?}");
+    }
+
+    let other_key =
+        SigningKey::from_pkcs8("foreign-key", &expose(&SigningKey::generate_pkcs8())).expect("a key");
+    let forged = Issuer {
+        server: issuer.server,
+        key: other_key,
+    };
+    let refused = agent
+        .mint("ForJWT", json!({"userToken": forged.token(now, |_| ())}))
+        .await;
+    assert_eq!(
+        refused.status,
+        StatusCode::UNAUTHORIZED,
+        "another key under the same id"
+    );
+}
+
+#[tokio::test]
+async fn a_person_of_a_configured_issuer_completes_with_a_newer_token() {
+    let issuer = Issuer::start().await;
+    let system = System::start_with(json!({
+        "jwt_issuers": [{"issuer": issuer.server.uri(), "audiences": ["agents"]}],
+        "outbound_allow": [issuer.server.address().to_string()],
+    }))
+    .await;
+    let agent = system.workload("agent");
+    let token = |change: fn(&mut Value)| issuer.token(system.clock.now().as_secs(), change);
+    let minted = agent.mint("ForJWT", json!({"userToken": token(|_| ())})).await;
+    let wat = text(&minted.body["workloadAccessToken"]);
+    let complete = async |handle: &str, token: String| {
+        let body = json!({"sessionUri": handle, "userIdentifier": {"userToken": token}});
+        system
+            .call(&system.binding, "/identities/CompleteResourceTokenAuth", &body)
+            .await
+    };
+
+    // Nobody to recognise: the start page sends the browser on at once (design D11).
+    let consents = async |name: &str| {
+        let browser = system.person(name);
+        let on = browser
+            .opens_anonymously(agent.asks(wat, &Ask::default()).await.link())
+            .await;
+        browser.agrees(on.location(), name).await.handle()
+    };
+
+    let handle = consents("mallory").await;
+    assert_invalid_session(&complete(&handle, token(|claims| claims["sub"] = json!("mallory"))).await);
+    system.assert_nothing_happened().await;
+
+    let handle = consents("carol").await;
+    system.clock.advance(std::time::Duration::from_secs(100));
+    assert_eq!(
+        complete(&handle, token(|_| ())).await.status,
+        StatusCode::OK,
+        "tokens rotate, people stay"
+    );
+    assert!(agent.asks(wat, &Ask::default()).await.token().is_some());
+}

@@ -1,0 +1,10 @@
+//! The identity role from outside: its real routers on real sockets, over SQLite always and over PostgreSQL when
+//! `COUNTERSIGN_TEST_POSTGRES_URL` names a server.
+
+mod authn;
+mod consent;
+mod control;
+mod policy;
+mod principals;
+mod stops;
+mod world;
