@@ -1,0 +1,233 @@
+//! A third-party authorization server of the tests' own: it consents to anything and remembers what it was asked, and
+//! shows the faults that no real server can be made to show.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use countersign_crypto::testing::ManualClock;
+use countersign_crypto::{b64url, sha256};
+use serde_json::{Value, json};
+use url::Url;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+/// What the token endpoint does next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Next {
+    /// Tokens that live this many seconds.
+    Tokens { expires_in: u64 },
+    /// Tokens for fewer scopes.
+    Granted(&'static str),
+    /// An error answer.
+    Error(&'static str),
+    /// A broken answer, after which nobody knows what happened.
+    Broken,
+    /// Nothing for a while, then tokens.
+    Slow,
+}
+
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) next: Next,
+    /// Token requests, as their parameters.
+    pub(super) requests: Vec<HashMap<String, String>>,
+    /// Codes given out: their PKCE challenge and the account.
+    codes: HashMap<String, (String, String)>,
+    /// Accounts by access token.
+    accounts: HashMap<String, String>,
+    refresh_tokens: HashMap<String, String>,
+    issued: usize,
+    pub(super) revoked: Vec<String>,
+}
+
+/// The vendor.
+pub(super) struct Vendor {
+    server: MockServer,
+    pub(super) memory: Arc<Mutex<Memory>>,
+}
+
+impl Vendor {
+    pub(super) async fn start(_clock: Arc<ManualClock>) -> Self {
+        let server = MockServer::start().await;
+        let memory = Arc::new(Mutex::new(Memory {
+            next: Next::Tokens { expires_in: 3600 },
+            requests: Vec::new(),
+            codes: HashMap::new(),
+            accounts: HashMap::new(),
+            refresh_tokens: HashMap::new(),
+            issued: 0,
+            revoked: Vec::new(),
+        }));
+        let uri = server.uri();
+        let metadata = json!({
+            "issuer": uri,
+            "authorization_endpoint": format!("{uri}/authorize"),
+            "token_endpoint": format!("{uri}/token"),
+            "userinfo_endpoint": format!("{uri}/userinfo"),
+            "revocation_endpoint": format!("{uri}/revoke"),
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
+        });
+        Mock::given(path("/.well-known/oauth-authorization-server"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(metadata))
+            .mount(&server)
+            .await;
+        let at_token = Arc::clone(&memory);
+        Mock::given(method("POST"))
+            .and(path("/token"))
+            .respond_with(move |request: &Request| at_token.lock().expect("not poisoned").token(request))
+            .mount(&server)
+            .await;
+        let at_userinfo = Arc::clone(&memory);
+        Mock::given(path("/userinfo"))
+            .respond_with(move |request: &Request| {
+                at_userinfo.lock().expect("not poisoned").userinfo(request)
+            })
+            .mount(&server)
+            .await;
+        let at_revoke = Arc::clone(&memory);
+        Mock::given(method("POST"))
+            .and(path("/revoke"))
+            .respond_with(move |request: &Request| {
+                let mut memory = at_revoke.lock().expect("not poisoned");
+                memory
+                    .revoked
+                    .push(form(request).remove("token").unwrap_or_default());
+                ResponseTemplate::new(200)
+            })
+            .mount(&server)
+            .await;
+        Self { server, memory }
+    }
+
+    pub(super) fn issuer(&self) -> String {
+        self.server.uri()
+    }
+
+    pub(super) fn discovery_url(&self) -> Url {
+        Url::parse(&format!(
+            "{}/.well-known/oauth-authorization-server",
+            self.issuer()
+        ))
+        .expect("a URL")
+    }
+
+    pub(super) fn token_requests(&self) -> usize {
+        self.memory.lock().expect("not poisoned").requests.len()
+    }
+
+    pub(super) fn will(&self, next: Next) {
+        self.memory.lock().expect("not poisoned").next = next;
+    }
+
+    /// The person `account` agrees to the authorization request at `url`; gives the callback URL with a fresh code.
+    pub(super) fn agree(&self, url: &str, account: &str) -> String {
+        let request = parameters(url);
+        let mut memory = self.memory.lock().expect("not poisoned");
+        memory.issued += 1;
+        let code = format!("code-canary-{}", memory.issued);
+        memory.codes.insert(
+            code.clone(),
+            (request["code_challenge"].clone(), account.to_owned()),
+        );
+        self.callback(url, &[("code", &code), ("iss", &self.issuer())])
+    }
+
+    /// The callback URL of the authorization request at `url`, with these parameters and the request's `state`.
+    pub(super) fn callback(&self, url: &str, with: &[(&str, &str)]) -> String {
+        let request = parameters(url);
+        let mut callback = Url::parse(&request["redirect_uri"]).expect("a redirect URI");
+        callback
+            .query_pairs_mut()
+            .extend_pairs(with)
+            .append_pair("state", &request["state"]);
+        callback.into()
+    }
+}
+
+/// The query parameters of a URL.
+pub(super) fn parameters(url: &str) -> HashMap<String, String> {
+    Url::parse(url)
+        .expect("a URL")
+        .query_pairs()
+        .into_owned()
+        .collect()
+}
+
+fn form(request: &Request) -> HashMap<String, String> {
+    url::form_urlencoded::parse(&request.body).into_owned().collect()
+}
+
+impl Memory {
+    fn token(&mut self, request: &Request) -> ResponseTemplate {
+        let form = form(request);
+        self.requests.push(form.clone());
+        let scope = match &self.next {
+            Next::Error(error) => {
+                return ResponseTemplate::new(400).set_body_json(json!({"error": error}));
+            }
+            Next::Broken => return ResponseTemplate::new(502),
+            Next::Granted(scope) => Some(*scope),
+            Next::Tokens { .. } | Next::Slow => None,
+        };
+        let refused = || ResponseTemplate::new(400).set_body_json(json!({"error": "invalid_grant"}));
+        let account = if form["grant_type"] == "authorization_code" {
+            let Some((challenge, account)) = self.codes.remove(&form["code"]) else {
+                return refused();
+            };
+            let verifier = form.get("code_verifier").map_or("", String::as_str);
+            if b64url(&sha256(verifier.as_bytes())) != challenge {
+                return refused();
+            }
+            account
+        } else {
+            // Rotating: each refresh token is good for one use.
+            let Some(account) = self.refresh_tokens.remove(&form["refresh_token"]) else {
+                return refused();
+            };
+            account
+        };
+        self.issue(&account, scope)
+    }
+
+    fn issue(&mut self, account: &str, scope: Option<&str>) -> ResponseTemplate {
+        self.issued += 1;
+        let (access, refresh) = (
+            format!("access-{}", self.issued),
+            format!("refresh-{}", self.issued),
+        );
+        self.accounts.insert(access.clone(), account.to_owned());
+        self.refresh_tokens.insert(refresh.clone(), account.to_owned());
+        let expires_in = if let Next::Tokens { expires_in } = self.next {
+            expires_in
+        } else {
+            3600
+        };
+        let mut body = json!({
+            "access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": expires_in,
+        });
+        if let Some(scope) = scope {
+            body["scope"] = scope.into();
+        }
+        let answer = ResponseTemplate::new(200).set_body_json(body);
+        if self.next == Next::Slow {
+            answer.set_delay(std::time::Duration::from_millis(400))
+        } else {
+            answer
+        }
+    }
+
+    fn userinfo(&self, request: &Request) -> ResponseTemplate {
+        let bearer = request
+            .headers
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let token = bearer.strip_prefix("Bearer ").unwrap_or_default();
+        self.accounts
+            .get(token)
+            .map_or(ResponseTemplate::new(401), |account| {
+                ResponseTemplate::new(200).set_body_json::<Value>(json!({"sub": account, "name": account}))
+            })
+    }
+}
