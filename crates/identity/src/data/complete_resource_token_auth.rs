@@ -51,7 +51,7 @@ impl Handle for CompleteResourceTokenAuth {
 }
 
 async fn identify(call: &mut Call, identifier: &UserIdentifier) -> Result<Identified, OperationError> {
-    let identified = match identifier {
+    let presented = match identifier {
         UserIdentifier::UserId(user_id) => from_user_id(user_id),
         UserIdentifier::UserToken(token) => {
             from_user_token(&call.state, call.account(), Door::Completion, token.expose())
@@ -61,12 +61,12 @@ async fn identify(call: &mut Call, identifier: &UserIdentifier) -> Result<Identi
                 })?
         }
     };
-    call.entry.person = Some(identified.key);
-    call.entry.sid.clone_from(&identified.sid);
+    call.entry.person = Some(presented.key);
+    call.entry.sid.clone_from(&presented.sid);
     call.entry
         .personal
-        .insert("user".to_owned(), identified.name.clone().into());
-    Ok(identified)
+        .insert("user".to_owned(), presented.name.clone().into());
+    Ok(presented)
 }
 
 /// The session of a handle, if this caller may complete sessions of its workload and provider.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 
+use super::vendor::Vendor;
 use super::{Ask, System, assert_invalid_session, text};
 
 #[tokio::test]
@@ -154,9 +155,7 @@ async fn c07_an_answer_of_another_issuer_is_refused() {
             )
             .await;
         let vendor_url = alice.starts(pending.link()).await;
-        let page = alice
-            .opens(&system.vendor.callback(&vendor_url, parameters))
-            .await;
+        let page = alice.opens(&Vendor::callback(&vendor_url, parameters)).await;
         assert_eq!(
             (page.status, page.location()),
             (StatusCode::FORBIDDEN, ""),

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::vendor::{Next, parameters};
+use super::vendor::{Next, Vendor, parameters};
 use super::{Ask, System, assert_invalid_session};
 
 #[tokio::test]
@@ -99,9 +99,7 @@ async fn e02_a_code_of_another_request_is_refused_by_its_verifier() {
     };
     let second = alice.starts(agent.asks(&wat, &write).await.link()).await;
     let injected = parameters(&system.vendor.agree(&first, "mallory"))["code"].clone();
-    let callback = system
-        .vendor
-        .callback(&second, &[("code", &injected), ("iss", &system.vendor.issuer())]);
+    let callback = Vendor::callback(&second, &[("code", &injected), ("iss", &system.vendor.issuer())]);
     let handle = alice.opens(&callback).await.handle();
     let answer = alice.completes(&handle).await;
     assert_eq!(

@@ -33,7 +33,7 @@ async fn e05_twenty_requests_make_one_refresh_and_share_its_token() {
     );
     assert_eq!(system.vendor.token_requests(), 2, "one exchange, one refresh");
     // The rotated refresh token was kept.
-    system.clock.advance(Duration::from_secs(3600));
+    system.clock.advance(Duration::from_hours(1));
     assert!(
         agent
             .asks(&wat_again(&agent, &alice).await, &ask)

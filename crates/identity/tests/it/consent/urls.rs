@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 
-use super::vendor::parameters;
+use super::vendor::{Vendor, parameters};
 use super::{Ask, RETURN_URL, System, assert_invalid_session, text};
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn d03_a_return_url_removed_on_the_way_is_not_used() {
     let page = alice.agrees(&agreed, "alice").await;
     assert_eq!((page.status, page.location()), (StatusCode::FORBIDDEN, ""));
     let denied = [("error", "access_denied"), ("iss", &*system.vendor.issuer())];
-    let page = alice.opens(&system.vendor.callback(&refused, &denied)).await;
+    let page = alice.opens(&Vendor::callback(&refused, &denied)).await;
     assert_eq!((page.status, page.location()), (StatusCode::FORBIDDEN, ""));
     system.assert_nothing_happened().await;
 }
@@ -151,7 +151,7 @@ async fn d05_nothing_of_an_answer_leaves_its_parameter() {
         ),
         ("iss", &*system.vendor.issuer()),
     ];
-    let page = alice.opens(&system.vendor.callback(&vendor_url, &error)).await;
+    let page = alice.opens(&Vendor::callback(&vendor_url, &error)).await;
     assert_eq!(page.status, StatusCode::FOUND);
     assert!(!page.headers.contains_key("set-cookie"));
     assert_eq!(page.parameter("state").as_deref(), Some(state));
@@ -189,7 +189,7 @@ async fn d07_refusals_of_the_authorization_server_end_the_session_and_reach_the_
         if !error.is_empty() {
             answer.push(("error", error));
         }
-        let callback = system.vendor.callback(&vendor_url, &answer);
+        let callback = Vendor::callback(&vendor_url, &answer);
         // In another browser, or with another state, it is a page of ours.
         let stranger = system.person("mallory");
         assert_eq!(stranger.opens(&callback).await.location(), "");

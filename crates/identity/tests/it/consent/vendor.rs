@@ -130,11 +130,11 @@ impl Vendor {
             code.clone(),
             (request["code_challenge"].clone(), account.to_owned()),
         );
-        self.callback(url, &[("code", &code), ("iss", &self.issuer())])
+        Self::callback(url, &[("code", &code), ("iss", &self.issuer())])
     }
 
     /// The callback URL of the authorization request at `url`, with these parameters and the request's `state`.
-    pub(super) fn callback(&self, url: &str, with: &[(&str, &str)]) -> String {
+    pub(super) fn callback(url: &str, with: &[(&str, &str)]) -> String {
         let request = parameters(url);
         let mut callback = Url::parse(&request["redirect_uri"]).expect("a redirect URI");
         callback
