@@ -162,11 +162,13 @@ impl<'a> Access<'a> {
             return Err(TurnError::Answer("authorization URL of a foreign origin"));
         }
         let now = self.agent.parts.clock.now();
-        let expires_at = output
-            .expires_at
-            .map_or(now.plus(SESSION_LIFE), |at| Timestamp::from_secs(whole_secs(at.as_secs_f64())));
+        let expires_at = output.expires_at.map_or(now.plus(SESSION_LIFE), |at| {
+            Timestamp::from_secs(whole_secs(at.as_secs_f64()))
+        });
         for call in waiting {
-            self.events.tool(call.id, call.name, ToolState::Waiting, None).await;
+            self.events
+                .tool(call.id, call.name, ToolState::Waiting, None)
+                .await;
         }
         self.events
             .send(Event::Consent {

@@ -33,8 +33,14 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 pub(crate) fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(page))
-        .route("/assets/chat.js", get(async || asset("text/javascript; charset=utf-8", SCRIPT)))
-        .route("/assets/chat.css", get(async || asset("text/css; charset=utf-8", STYLE)))
+        .route(
+            "/assets/chat.js",
+            get(async || asset("text/javascript; charset=utf-8", SCRIPT)),
+        )
+        .route(
+            "/assets/chat.css",
+            get(async || asset("text/css; charset=utf-8", STYLE)),
+        )
 }
 
 #[derive(Template)]
@@ -50,7 +56,11 @@ struct Chat<'a> {
 }
 
 /// What the empty page offers; the offline model knows all of them.
-const EXAMPLES: [&str; 3] = ["List my open issues", "Create issue: Printer on fire", "What can you do?"];
+const EXAMPLES: [&str; 3] = [
+    "List my open issues",
+    "Create issue: Printer on fire",
+    "What can you do?",
+];
 
 /// `GET /`.
 #[tracing::instrument(name = "agent.chat_page", skip_all)]

@@ -67,8 +67,16 @@ fn shown(conversation: &Conversation) -> Value {
             Entry::User { text } => Some(json!({ "role": "user", "text": text })),
             Entry::Assistant { text, .. } if text.is_empty() => None,
             Entry::Assistant { text, .. } => Some(json!({ "role": "assistant", "text": text })),
-            Entry::Tool { call_id, name, content } => {
-                let state = if content.get("error").is_some() { "failed" } else { "done" };
+            Entry::Tool {
+                call_id,
+                name,
+                content,
+            } => {
+                let state = if content.get("error").is_some() {
+                    "failed"
+                } else {
+                    "done"
+                };
                 Some(json!({ "role": "tool", "id": call_id, "name": name, "state": state }))
             }
         })

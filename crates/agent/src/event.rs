@@ -137,7 +137,13 @@ mod tests {
                 "error",
                 r#"{"code":"model","message":"m"}"#,
             ),
-            (Event::Done { session_id: "s".into() }, "done", r#"{"sessionId":"s"}"#),
+            (
+                Event::Done {
+                    session_id: "s".into(),
+                },
+                "done",
+                r#"{"sessionId":"s"}"#,
+            ),
         ];
         for (event, name, data) in cases {
             assert_eq!(event.name(), name);

@@ -51,11 +51,19 @@ struct Invocation {
 }
 
 #[tracing::instrument(name = "agent.invocation", skip_all)]
-async fn invoke(State(AppState(agent)): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
+async fn invoke(
+    State(AppState(agent)): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
     // A form of another site can send neither this content type nor this Origin (G11).
     if !is_json(&headers) {
         let message = "the content type must be application/json";
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message));
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_type",
+            message,
+        ));
     }
     csrf::require_same_origin(&headers, &agent.app_origin).map_err(|_| Refusal::cross_origin())?;
     let person = agent.persons.verify(&headers).await?;
@@ -87,7 +95,9 @@ async fn invoke(State(AppState(agent)): State<AppState>, headers: HeaderMap, bod
         events: Events(sender),
     };
     let keep_alive = KeepAlive::new().interval(HEARTBEAT).text("waiting");
-    let mut response = Sse::new(body_of(turn, message, events)).keep_alive(keep_alive).into_response();
+    let mut response = Sse::new(body_of(turn, message, events))
+        .keep_alive(keep_alive)
+        .into_response();
     let no = HeaderValue::from_static("no");
     response.headers_mut().insert(X_ACCEL_BUFFERING, no);
     Ok(response)

@@ -18,7 +18,11 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) const fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
-        Self { status, code, message }
+        Self {
+            status,
+            code,
+            message,
+        }
     }
 
     pub(crate) const fn bad_session_id() -> Self {

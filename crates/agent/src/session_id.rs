@@ -47,7 +47,17 @@ mod tests {
         for good in ["a", "..", "A.b_c-9", &"x".repeat(128)] {
             assert!(good.parse::<SessionId>().is_ok(), "{good}");
         }
-        for bad in ["", "a/b", "a b", "é", "a\n", "%2e", "a\\b", "a\0", &"x".repeat(129)] {
+        for bad in [
+            "",
+            "a/b",
+            "a b",
+            "é",
+            "a\n",
+            "%2e",
+            "a\\b",
+            "a\0",
+            &"x".repeat(129),
+        ] {
             assert!(bad.parse::<SessionId>().is_err(), "{bad:?}");
         }
     }

@@ -82,7 +82,11 @@ impl Turn {
 
     async fn answer(&self, message: &str) -> Result<(), TurnError> {
         let now = || self.agent.parts.clock.now();
-        let stored = self.agent.conversations.find(&self.person.user_key, &self.id).await?;
+        let stored = self
+            .agent
+            .conversations
+            .find(&self.person.user_key, &self.id)
+            .await?;
         let mut conversation = stored.unwrap_or_else(|| Conversation::new(&self.id, now()));
         conversation.ask(message, now())?;
         // Written first, so that a page loaded again while the turn waits shows the question.
@@ -116,7 +120,10 @@ impl Turn {
     }
 
     async fn put(&self, conversation: &Conversation) -> Result<(), TurnError> {
-        let put = self.agent.conversations.put(&self.person.user_key, &self.id, conversation);
+        let put = self
+            .agent
+            .conversations
+            .put(&self.person.user_key, &self.id, conversation);
         match put.await {
             Err(StoreError::Superseded) => Err(TurnError::Replaced),
             outcome => Ok(outcome?),
@@ -128,7 +135,11 @@ impl Turn {
             workload_name: self.agent.workload.clone(),
             user_token: self.person.token.clone().into(),
         };
-        let output = self.agent.identity.call::<GetWorkloadAccessTokenForJWT>(&input).await?;
+        let output = self
+            .agent
+            .identity
+            .call::<GetWorkloadAccessTokenForJWT>(&input)
+            .await?;
         Ok(output.workload_access_token)
     }
 
@@ -136,7 +147,10 @@ impl Turn {
     async fn step(&self, conversation: &Conversation) -> Result<(String, Vec<ToolCall>), TurnError> {
         let mut text = String::new();
         let mut calls = Vec::new();
-        let mut deltas = self.agent.model.answer(conversation.for_model(), &self.agent.tools);
+        let mut deltas = self
+            .agent
+            .model
+            .answer(conversation.for_model(), &self.agent.tools);
         loop {
             let delta = tokio::select! {
                 delta = deltas.next() => delta,
@@ -161,7 +175,9 @@ impl Turn {
     async fn call_tools(&self, calls: &[ToolCall], access: &mut Access<'_>) -> Result<Vec<Entry>, TurnError> {
         let mut parsed = Vec::with_capacity(calls.len());
         for call in calls {
-            self.events.tool(&call.id, &call.name, ToolState::Started, None).await;
+            self.events
+                .tool(&call.id, &call.name, ToolState::Started, None)
+                .await;
             parsed.push((call, Call::parse(&call.name, &call.arguments)));
         }
         let scopes: BTreeSet<&'static str> = parsed
@@ -204,7 +220,11 @@ impl Turn {
                 Err(denial) => return Ok(Err(self.denied(*denial))),
             };
             if !current.permits(parsed.scope()) {
-                let words = format!("Your consent at {} does not cover {}.", self.agent.provider, parsed.scope());
+                let words = format!(
+                    "Your consent at {} does not cover {}.",
+                    self.agent.provider,
+                    parsed.scope()
+                );
                 return Ok(Err(failure("scope_not_granted", &words)));
             }
             let token = current.token.clone().into_secret();
@@ -249,11 +269,15 @@ impl Turn {
             ),
             Denial::Expired => failure(
                 "consent_expired",
-                &format!("The request for access to {provider} expired before it was answered. Ask again to get a new one."),
+                &format!(
+                    "The request for access to {provider} expired before it was answered. Ask again to get a new one."
+                ),
             ),
             Denial::Unusable => failure(
                 "access_refused",
-                &format!("{provider} does not accept the access it granted, even after new consent, so I stopped here."),
+                &format!(
+                    "{provider} does not accept the access it granted, even after new consent, so I stopped here."
+                ),
             ),
         }
     }
@@ -318,10 +342,19 @@ impl TurnError {
                 "The identity service gave an answer this agent does not trust, so it stopped.",
             ),
             Self::Model(_) => ("model", "The model gave no usable answer. Please try again."),
-            Self::Steps => ("too_many_steps", "The model did not come to an end, so the agent stopped it."),
-            Self::TooLong => ("too_long", "This took too long, so the agent stopped. Please ask again."),
+            Self::Steps => (
+                "too_many_steps",
+                "The model did not come to an end, so the agent stopped it.",
+            ),
+            Self::TooLong => (
+                "too_long",
+                "This took too long, so the agent stopped. Please ask again.",
+            ),
             Self::Replaced => ("replaced", "A newer message took this one's place."),
-            Self::Draining => ("restarting", "The agent is restarting. Please ask again in a moment."),
+            Self::Draining => (
+                "restarting",
+                "The agent is restarting. Please ask again in a moment.",
+            ),
         }
     }
 }

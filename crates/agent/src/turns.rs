@@ -153,11 +153,18 @@ mod tests {
         let turns = Arc::new(Turns::default());
         let bob = turns.begin(key("bob"), id("c0")).expect("room");
         let places: Vec<_> = (0..MOST_PER_PERSON)
-            .map(|number| turns.begin(key("alice"), id(&format!("c{number}"))).expect("room"))
+            .map(|number| {
+                turns
+                    .begin(key("alice"), id(&format!("c{number}")))
+                    .expect("room")
+            })
             .collect();
         assert!(turns.begin(key("alice"), id("more")).is_err());
         assert!(bob.replaced().now_or_never().is_none());
-        assert!(turns.begin(key("alice"), id("c0")).is_ok(), "replacing one's own is no further turn");
+        assert!(
+            turns.begin(key("alice"), id("c0")).is_ok(),
+            "replacing one's own is no further turn"
+        );
         drop(places);
     }
 }

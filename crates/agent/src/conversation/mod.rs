@@ -104,7 +104,9 @@ impl Conversation {
         }
         self.turn += 1;
         self.updated_at = now;
-        self.entries.push(Entry::User { text: text.to_owned() });
+        self.entries.push(Entry::User {
+            text: text.to_owned(),
+        });
         Ok(())
     }
 

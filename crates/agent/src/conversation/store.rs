@@ -62,7 +62,11 @@ impl ConversationStore {
     }
 
     /// The person's conversation of that id.
-    pub(crate) async fn find(&self, person: &UserKey, id: &SessionId) -> Result<Option<Conversation>, StoreError> {
+    pub(crate) async fn find(
+        &self,
+        person: &UserKey,
+        id: &SessionId,
+    ) -> Result<Option<Conversation>, StoreError> {
         let location = self.location(person, id);
         let Some(conversation) = self.read(&location).await? else {
             return Ok(None);
@@ -100,7 +104,11 @@ impl ConversationStore {
 
     /// The person's latest conversations, newest first.
     pub(crate) async fn list(&self, person: &UserKey) -> Result<Vec<Heading>, StoreError> {
-        let mut found: Vec<_> = self.objects.list(Some(&self.directory_of(person))).try_collect().await?;
+        let mut found: Vec<_> = self
+            .objects
+            .list(Some(&self.directory_of(person)))
+            .try_collect()
+            .await?;
         found.sort_by_key(|object| std::cmp::Reverse(object.last_modified));
         let mut headings = Vec::new();
         for object in found.into_iter().take(MOST_LISTED) {
@@ -166,7 +174,8 @@ mod tests {
     use super::*;
 
     fn store(directory: &tempfile::TempDir) -> ConversationStore {
-        ConversationStore::directory(&directory.path().join("conversations"), "000000000000").expect("a store")
+        ConversationStore::directory(&directory.path().join("conversations"), "000000000000")
+            .expect("a store")
     }
 
     fn conversation(id: &SessionId, text: &str) -> Conversation {
@@ -182,7 +191,10 @@ mod tests {
         let alice = UserKey::jwt("https://idp.example", "alice");
         let mallory = UserKey::jwt("https://idp.example", "mallory");
         let id: SessionId = "shared-id".parse().expect("an id");
-        store.put(&alice, &id, &conversation(&id, "a secret")).await.expect("written");
+        store
+            .put(&alice, &id, &conversation(&id, "a secret"))
+            .await
+            .expect("written");
 
         assert!(store.find(&alice, &id).await.expect("read").is_some());
         assert!(store.find(&mallory, &id).await.expect("read").is_none());
@@ -201,8 +213,14 @@ mod tests {
         let mut second = first.clone();
         second.ask("second", Timestamp::from_secs(1_001)).expect("room");
         store.put(&alice, &id, &second).await.expect("written");
-        assert!(matches!(store.put(&alice, &id, &first).await, Err(StoreError::Superseded)));
-        assert_eq!(store.find(&alice, &id).await.expect("read").expect("kept").turn, 2);
+        assert!(matches!(
+            store.put(&alice, &id, &first).await,
+            Err(StoreError::Superseded)
+        ));
+        assert_eq!(
+            store.find(&alice, &id).await.expect("read").expect("kept").turn,
+            2
+        );
     }
 
     #[tokio::test]
@@ -212,7 +230,10 @@ mod tests {
         let alice = UserKey::jwt("https://idp.example", "alice");
         for id in [".", "..", "...", "-"] {
             let id: SessionId = id.parse().expect("an id");
-            store.put(&alice, &id, &conversation(&id, "hello")).await.expect("written");
+            store
+                .put(&alice, &id, &conversation(&id, "hello"))
+                .await
+                .expect("written");
             assert!(store.find(&alice, &id).await.expect("read").is_some());
         }
         let top: Vec<_> = std::fs::read_dir(directory.path().join("conversations"))

@@ -76,8 +76,7 @@ fn intent(message: &str) -> Intent {
     let has = |any: &[&str]| words.iter().any(|word| any.contains(word));
     let issues = has(&["issue", "issues", "ticket", "tickets"]);
 
-    if has(&["create", "open", "file", "add", "new"]) && has(&["issue", "ticket"]) && !has(&["list", "show", "read"])
-    {
+    if asks_for_creation(&words) {
         return creation(message);
     }
     if let Some(key) = issue_key(message)
@@ -104,6 +103,17 @@ fn intent(message: &str) -> Intent {
     Intent::Unknown
 }
 
+/// A verb of making before the noun; `open` is one only where it leads, since issues are open, too.
+fn asks_for_creation(words: &[&str]) -> bool {
+    words
+        .iter()
+        .position(|word| ["issue", "ticket"].contains(word))
+        .is_some_and(|noun| {
+            let verbs = ["create", "file", "add", "new", "make"];
+            words[0] == "open" || words[..noun].iter().any(|word| verbs.contains(word))
+        })
+}
+
 /// `create issue: TITLE`, `create an issue called TITLE`, `new ticket TITLE`.
 fn creation(message: &str) -> Intent {
     let lower = message.to_ascii_lowercase();
@@ -112,9 +122,22 @@ fn creation(message: &str) -> Intent {
         .filter_map(|noun| lower.find(noun).map(|at| at + noun.len()))
         .min()
         .unwrap_or(message.len());
-    let mut title = message.get(after..).unwrap_or_default().trim_start_matches([':', '-', ' ']);
-    for lead in ["called ", "named ", "titled ", "with title ", "about ", "that says "] {
-        if title.get(..lead.len()).is_some_and(|start| start.eq_ignore_ascii_case(lead)) {
+    let mut title = message
+        .get(after..)
+        .unwrap_or_default()
+        .trim_start_matches([':', '-', ' ']);
+    for lead in [
+        "called ",
+        "named ",
+        "titled ",
+        "with title ",
+        "about ",
+        "that says ",
+    ] {
+        if title
+            .get(..lead.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(lead))
+        {
             title = &title[lead.len()..];
         }
     }
@@ -160,7 +183,10 @@ fn results(entries: &[Entry]) -> String {
 }
 
 fn result(name: &str, content: &Value) -> String {
-    if let Some(message) = content["message"].as_str().filter(|_| content.get("error").is_some()) {
+    if let Some(message) = content["message"]
+        .as_str()
+        .filter(|_| content.get("error").is_some())
+    {
         return message.to_owned();
     }
     match name {
@@ -180,7 +206,10 @@ fn result(name: &str, content: &Value) -> String {
 }
 
 fn issue_list(content: &Value) -> String {
-    let issues = content["issues"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let issues = content["issues"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let state = match content["state"].as_str() {
         Some("open") => "open ",
         Some("closed") => "closed ",
@@ -196,7 +225,11 @@ fn issue_list(content: &Value) -> String {
     } else {
         ""
     };
-    format!("You have {} {state}{noun}:\n• {}{more}", issues.len(), lines.join("\n• "))
+    format!(
+        "You have {} {state}{noun}:\n• {}{more}",
+        issues.len(),
+        lines.join("\n• ")
+    )
 }
 
 fn issue_line(issue: &Value) -> String {
@@ -226,14 +259,18 @@ mod tests {
             ("BOB-1", read("BOB-1")),
             ("create issue: Printer on fire", create("Printer on fire")),
             ("Create an issue called \"Zoë's bug\"", create("Zoë's bug")),
-            ("open a new ticket about ALICE-1 regressing", create("ALICE-1 regressing")),
+            (
+                "open a new ticket about ALICE-1 regressing",
+                create("ALICE-1 regressing"),
+            ),
             ("create an issue", Intent::CreateWithoutTitle),
             ("Hello", Intent::Greeting),
             ("help", Intent::Help),
             ("What can you do?", Intent::Help),
             ("write me a poem", Intent::Unknown),
             ("", Intent::Unknown),
-            ("İ issue create", Intent::CreateWithoutTitle),
+            ("İ issue create", Intent::Unknown),
+            ("Do I have an open issue?", Intent::Unknown),
         ] {
             assert_eq!(intent(message), expected, "{message}");
         }

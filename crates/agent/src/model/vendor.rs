@@ -8,8 +8,8 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use genai::adapter::AdapterKind;
 use genai::chat::{
-    ChatMessage, ChatOptions, ChatRequest, ChatStreamEvent, ContentPart, MessageContent, Tool, ToolCall as VendorCall,
-    ToolResponse,
+    ChatMessage, ChatOptions, ChatRequest, ChatStreamEvent, ContentPart, MessageContent, Tool,
+    ToolCall as VendorCall, ToolResponse,
 };
 use genai::resolver::{AuthData, Endpoint};
 use genai::{Client, ModelIden, ServiceTarget, WebConfig};
@@ -62,7 +62,10 @@ impl VendorModel {
         let (kind, default_url) = match vendor {
             "openai" => (AdapterKind::OpenAI, "https://api.openai.com/v1/"),
             "anthropic" => (AdapterKind::Anthropic, "https://api.anthropic.com/v1/"),
-            "google" => (AdapterKind::Gemini, "https://generativelanguage.googleapis.com/v1beta/"),
+            "google" => (
+                AdapterKind::Gemini,
+                "https://generativelanguage.googleapis.com/v1beta/",
+            ),
             "ollama" => (AdapterKind::Ollama, "http://localhost:11434/"),
             other => return Err(InvalidModel::Vendor(other.to_owned())),
         };
@@ -123,7 +126,9 @@ impl VendorModel {
                 .with_stream_read_timeout(MODEL_TIMEOUT)
                 .with_max_tokens(MOST_OUTPUT_TOKENS)
                 .with_capture_tool_calls(true);
-            let started = self.client.exec_chat_stream(self.target(), request, Some(&options));
+            let started = self
+                .client
+                .exec_chat_stream(self.target(), request, Some(&options));
             let response = tokio::time::timeout(MODEL_TIMEOUT, started)
                 .await
                 .map_err(|_| ModelError::Timeout)?
@@ -155,7 +160,12 @@ fn delta(event: ChatStreamEvent, bytes: &mut usize) -> Result<Option<Vec<Delta>>
         }
         ChatStreamEvent::End(end) => {
             let calls = end.captured_into_tool_calls().unwrap_or_default();
-            Ok(Some(calls.into_iter().map(|call| Delta::ToolCall(ours(call))).collect()))
+            Ok(Some(
+                calls
+                    .into_iter()
+                    .map(|call| Delta::ToolCall(ours(call)))
+                    .collect(),
+            ))
         }
         _ => Ok(None),
     }
@@ -165,7 +175,9 @@ fn delta(event: ChatStreamEvent, bytes: &mut usize) -> Result<Option<Vec<Delta>>
 fn vendor_error(error: &genai::Error) -> ModelError {
     let what = match (error.status(), error) {
         (Some(status), _) => format!("answered {status}"),
-        (None, genai::Error::StreamParse { .. } | genai::Error::SerdeJson(_)) => "answer is not of its form".to_owned(),
+        (None, genai::Error::StreamParse { .. } | genai::Error::SerdeJson(_)) => {
+            "answer is not of its form".to_owned()
+        }
         (None, _) => "no answer, or one cut short".to_owned(),
     };
     ModelError::Vendor(what)
@@ -191,13 +203,20 @@ fn messages(entries: &[Entry]) -> Vec<ChatMessage> {
     let mut results: Vec<ContentPart> = Vec::new();
     for entry in entries {
         // Vendors want the results of one step together, directly after the calls.
-        if let Entry::Tool { call_id, name, content } = entry {
+        if let Entry::Tool {
+            call_id,
+            name,
+            content,
+        } = entry
+        {
             let response = ToolResponse::new(call_id, content.to_string()).with_fn_name(name);
             results.push(ContentPart::ToolResponse(response));
             continue;
         }
         if !results.is_empty() {
-            messages.push(ChatMessage::tool(MessageContent::from_parts(std::mem::take(&mut results))));
+            messages.push(ChatMessage::tool(MessageContent::from_parts(std::mem::take(
+                &mut results,
+            ))));
         }
         match entry {
             Entry::User { text } => messages.push(ChatMessage::user(text.as_str())),
@@ -247,8 +266,15 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in ["gpt-5", "openai:", "acme:x", "openai:x", "openai:x@http://user@host/", "openai:@https://h/"] {
-            let key = (text != "openai:x").then(key).flatten();
+        for text in [
+            "gpt-5",
+            "openai:",
+            "acme:x",
+            "openai:x",
+            "openai:x@http://user@host/",
+            "openai:@https://h/",
+        ] {
+            let key = (text != "openai:x").then(key);
             assert!(VendorModel::parse(text, key).is_err(), "{text}");
         }
     }

@@ -137,7 +137,10 @@ impl Call {
                 if title.trim().is_empty() || title_length > 200 || title.chars().any(char::is_control) {
                     return Err("invalid arguments: title must be one line of 1 to 200 characters".to_owned());
                 }
-                if description.as_ref().is_some_and(|text| text.chars().count() > 4000) {
+                if description
+                    .as_ref()
+                    .is_some_and(|text| text.chars().count() > 4000)
+                {
                     return Err("invalid arguments: description may have 4000 characters".to_owned());
                 }
                 Ok(())
@@ -228,7 +231,11 @@ impl Ledgerline {
             .accept_json()
             .bearer(token.expose_secret())
             .timeout(CALL_TIMEOUT);
-        let response = self.outbound.send(request).await.map_err(ToolError::Unreachable)?;
+        let response = self
+            .outbound
+            .send(request)
+            .await
+            .map_err(ToolError::Unreachable)?;
         match response.status {
             status if status.is_success() => Ok(response),
             StatusCode::UNAUTHORIZED => Err(ToolError::Unauthorized),
@@ -266,7 +273,10 @@ mod tests {
             ("create_issue", json!({"title": "  "})),
             ("create_issue", json!({"title": "a\nb"})),
             ("create_issue", json!({"title": "x".repeat(201)})),
-            ("create_issue", json!({"title": "t", "description": "x".repeat(4001)})),
+            (
+                "create_issue",
+                json!({"title": "t", "description": "x".repeat(4001)}),
+            ),
             ("delete_everything", json!({})),
         ] {
             assert!(Call::parse(name, &arguments).is_err(), "{name} {arguments}");

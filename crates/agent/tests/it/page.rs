@@ -1,0 +1,57 @@
+//! The chat page.
+
+use http::{Method, StatusCode};
+
+use crate::harness::Agent;
+
+#[tokio::test]
+async fn the_page_has_its_hooks_and_loads_its_own_files_alone() {
+    let agent = Agent::start().await;
+    let answer = agent.get("alice <b>", "/").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let policy = answer.headers["content-security-policy"].to_str().expect("text");
+    assert_eq!(
+        policy,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri \
+         'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let page = String::from_utf8(answer.body.to_vec()).expect("text");
+    for expected in [
+        "id=\"message\"",
+        "id=\"send\"",
+        "offline model",
+        "aria-live",
+        "alice &#60;b&#62;",
+        "/logout",
+    ] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    assert!(page.contains("data-front-channel=\"http://localhost:8407\""));
+    for (marker, kind) in [
+        ("/assets/chat.js?v=", "text/javascript"),
+        ("/assets/chat.css?v=", "text/css"),
+    ] {
+        let (_, rest) = page.split_once(marker).expect(marker);
+        let (version, _) = rest.split_once('"').expect("a quote");
+        let asset = agent.get("alice", &format!("{marker}{version}")).await;
+        assert_eq!(asset.status, StatusCode::OK);
+        assert!(
+            asset.headers["content-type"]
+                .to_str()
+                .expect("text")
+                .starts_with(kind)
+        );
+        assert_eq!(asset.headers["x-content-type-options"], "nosniff");
+    }
+}
+
+#[tokio::test]
+async fn health_is_open_and_everything_else_answers_plainly() {
+    let agent = Agent::start().await;
+    let ping = agent.send(agent.request(Method::GET, "/ping", &[], "")).await;
+    assert_eq!((ping.status, &ping.body[..]), (StatusCode::OK, &b"ok"[..]));
+    assert_eq!(agent.get("alice", "/nothing").await.status, StatusCode::NOT_FOUND);
+    let stranger = agent.send(agent.request(Method::GET, "/", &[], "")).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
+}
