@@ -99,6 +99,20 @@ async fn c08_an_account_cannot_complete_or_use_anothers_session() {
     );
     system.assert_nothing_happened().await;
 
+    // Not even with what names the person in both accounts alike.
+    let wat_by_id = agent.wat_for_user_id("bob").await;
+    let browser = system.person("bob");
+    let on = browser
+        .opens_anonymously(agent.asks(&wat_by_id, &Ask::default()).await.link())
+        .await;
+    let by_id = browser.agrees(on.location(), "bob").await.handle();
+    let completion = json!({"sessionUri": by_id, "userIdentifier": {"userId": "bob"}});
+    let path = "/identities/CompleteResourceTokenAuth";
+    assert_invalid_session(&system.call(&other, path, &completion).await);
+    system.assert_nothing_happened().await;
+    let own = system.call(&system.binding, path, &completion).await;
+    assert_eq!(own.status, StatusCode::OK, "it was left as it was");
+
     assert_eq!(
         alice.completes(&handle).await.status,
         StatusCode::OK,
