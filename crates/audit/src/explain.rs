@@ -64,7 +64,6 @@ struct Focus {
     /// The records asked about; all of a grant's or session's when that was asked about.
     records: Vec<Record>,
     sessions: BTreeSet<String>,
-    grants: BTreeSet<String>,
 }
 
 struct Gathered<'a> {
@@ -100,11 +99,7 @@ impl Gathered<'_> {
             let of_grant = self.by(Key::Grant, grant).await?;
             sessions.extend(of_grant.into_iter().filter_map(|record| record.session));
         }
-        Ok(Some(Focus {
-            records,
-            sessions,
-            grants,
-        }))
+        Ok(Some(Focus { records, sessions }))
     }
 
     async fn by_id(&mut self, id: &RecordId) -> Result<Vec<Record>, AuditError> {
@@ -209,19 +204,24 @@ impl Trees {
         let mut trees = Self::default();
         let mut placed: BTreeSet<String> = BTreeSet::new();
         for session in &focus.sessions {
-            let records = gathered.by(Key::Session, session).await?;
+            let (uses, records): (Vec<Record>, Vec<Record>) = gathered
+                .by(Key::Session, session)
+                .await?
+                .into_iter()
+                .partition(is_use);
             placed.extend(records.iter().map(|record| record.id.to_string()));
-            let Some(first) = records.first().cloned() else {
+            let Some(first) = records.first().or(uses.first()).cloned() else {
                 continue;
             };
-            let mut children = Vec::new();
             let granted: BTreeSet<&String> = records
                 .iter()
+                .chain(&uses)
                 .filter_map(|record| record.grant.as_ref())
                 .collect();
-            for grant in granted.into_iter().filter(|grant| focus.grants.contains(*grant)) {
-                children.push(grant_node(grant, focus, &placed));
-            }
+            let children: Vec<Node> = granted
+                .into_iter()
+                .map(|grant| grant_node(grant, uses.iter().chain(&focus.records), &placed))
+                .collect();
             placed.extend(
                 children
                     .iter()
@@ -365,27 +365,33 @@ fn token_node(record: Record, children: Vec<Node>) -> Node {
     }
 }
 
-/// A grant and what of it the question is about.
-fn grant_node(grant: &str, focus: &Focus, placed: &BTreeSet<String>) -> Node {
-    let uses = focus
-        .records
-        .iter()
-        .filter(|record| record.grant.as_deref() == Some(grant) && !placed.contains(&record.id.to_string()));
-    let children = uses.map(|record| Node {
-        kind: if record.action == "GetResourceOauth2Token" {
-            "use"
-        } else {
-            "record"
-        },
-        id: record.id.to_string(),
-        records: vec![record.clone()],
-        children: Vec::new(),
-    });
+/// Whether a record is the release of a grant's access token.
+fn is_use(record: &Record) -> bool {
+    record.action == "GetResourceOauth2Token" && record.grant.is_some()
+}
+
+/// A grant with those of `records` that are of it and not placed elsewhere.
+fn grant_node<'a>(
+    grant: &str,
+    records: impl Iterator<Item = &'a Record>,
+    placed: &BTreeSet<String>,
+) -> Node {
+    let mut seen = BTreeSet::new();
+    let children = records
+        .filter(|record| record.grant.as_deref() == Some(grant))
+        .filter(|record| !placed.contains(&record.id.to_string()) && seen.insert(record.id.to_string()))
+        .map(|record| Node {
+            kind: if is_use(record) { "use" } else { "record" },
+            id: record.id.to_string(),
+            records: vec![record.clone()],
+            children: Vec::new(),
+        })
+        .collect();
     Node {
         kind: "grant",
         id: grant.to_owned(),
         records: Vec::new(),
-        children: children.collect(),
+        children,
     }
 }
 

@@ -7,10 +7,7 @@ use url::Url;
 async fn an_expired_access_token_is_refreshed_without_asking() {
     // Two minutes is too long to wait here; the playground can issue shorter ones.
     let system = System::start_with(e2e::system::Options {
-        environment: vec![(
-            "COUNTERSIGN_PLAYGROUND_ACCESS_TOKEN_SECONDS".to_owned(),
-            "3".to_owned(),
-        )],
+        arguments: vec!["--playground-token-lifetime".to_owned(), "3".to_owned()],
         ..Default::default()
     });
     let alice = Person::new(&system, "alice");
