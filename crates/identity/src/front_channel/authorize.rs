@@ -17,7 +17,7 @@ use super::browser::Browser;
 use super::fetch_metadata::{Idle, idle, is_navigation};
 use super::page::{self, Refusal};
 use super::visit::{Refused, Visit, is_for};
-use crate::config::StartLogin;
+use crate::config::{SidRule, StartLogin};
 use crate::session::{Secrets, SessionUri, Status};
 use crate::state::State;
 use crate::store::authorization_session::{self, SessionRow};
@@ -136,13 +136,18 @@ async fn find(visit: &mut Visit, uri: &SessionUri) -> Result<SessionRow, Refused
     Ok(session)
 }
 
+/// The person of the session, in the login in which it was asked for: completion will require no less (design D9), so
+/// nobody is sent to consent in vain.
 fn check_person(visit: &mut Visit, session: &SessionRow, person: &Person) -> Result<(), Refused> {
     visit.acts(person.user_key, person.sid.as_deref());
-    if is_for(session, person) {
-        Ok(())
-    } else {
-        Err(Refused::new(Refusal::OtherPerson, "wrong_person"))
+    if !is_for(session, person) {
+        return Err(Refused::new(Refusal::OtherPerson, "wrong_person"));
     }
+    let required = visit.state.settings(&session.account).sid == SidRule::Require;
+    if required && session.sid.is_some() && session.sid != person.sid {
+        return Err(Refused::new(Refusal::OtherLogin, "other_browser_session"));
+    }
+    Ok(())
 }
 
 /// Whether the session still waits for its start, in this browser.

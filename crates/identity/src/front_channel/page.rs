@@ -18,6 +18,8 @@ pub(crate) enum Refusal {
     Unknown,
     /// The session is another person's.
     OtherPerson,
+    /// The same person has logged in anew since.
+    OtherLogin,
     /// Another browser started it.
     OtherBrowser,
     /// Its ten minutes are over.
@@ -54,6 +56,11 @@ impl Refusal {
                 "This request is not yours",
                 "Somebody else's agent asked for this connection. If a stranger sent you the link, close this page: \
                  going on would have given them access to your account.",
+            ),
+            Self::OtherLogin => (
+                StatusCode::FORBIDDEN,
+                "You have signed in again since",
+                "This link belongs to your earlier sign-in. Go back to the agent and ask again to get a new one.",
             ),
             Self::OtherBrowser => (
                 StatusCode::FORBIDDEN,

@@ -357,9 +357,12 @@ async fn the_same_person_in_a_new_browser_session_starts_again() {
     let system = System::start().await;
     let (alice, agent) = (system.person("alice"), system.workload("agent"));
     let pending = agent.asks_for_token(&alice).await;
-    let handle = alice.consents(pending.link()).await;
     let mut later = system.person("alice");
     later.sid = "another login".to_owned();
+    let told = later.opens(pending.link()).await;
+    assert_eq!(told.status, StatusCode::FORBIDDEN);
+    assert!(told.body.contains("signed in again"));
+    let handle = alice.consents(pending.link()).await;
     assert_invalid_session(&later.completes(&handle).await);
     system
         .assert_recorded("CompleteResourceTokenAuth", "refused", "other_browser_session")
@@ -423,4 +426,18 @@ async fn a_person_who_declines_at_the_start_page_goes_back_with_the_refusal() {
     );
     assert_invalid_session(&alice.completes(&back.handle()).await);
     system.assert_nothing_happened().await;
+}
+
+/// The original's behaviour, at the workload's own risk: what Mallory knows from the link is what completes.
+#[tokio::test]
+async fn a_workload_may_choose_the_session_uri_as_its_return_handle() {
+    let system = System::start().await;
+    let choice = json!({"workloadName": "agent", "returnHandle": "session-uri"});
+    system.admin("PutReturnHandle", choice).await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let pending = agent.asks_for_token(&alice).await;
+    assert_invalid_session(&alice.completes(pending.session_uri()).await);
+    let handle = alice.consents(pending.link()).await;
+    assert_eq!(handle, pending.session_uri());
+    assert_eq!(alice.completes(&handle).await.status, StatusCode::OK);
 }
