@@ -6,6 +6,7 @@ use std::fmt;
 use countersign_db::Pool;
 use serde::Serialize;
 
+use crate::record::Step;
 use crate::{AuditError, PersonKeys, Record, RecordId, store};
 
 /// A database to look in, with the operator's key to its personal details if there is one.
@@ -371,11 +372,7 @@ fn is_use(record: &Record) -> bool {
 }
 
 /// A grant with those of `records` that are of it and not placed elsewhere.
-fn grant_node<'a>(
-    grant: &str,
-    records: impl Iterator<Item = &'a Record>,
-    placed: &BTreeSet<String>,
-) -> Node {
+fn grant_node<'a>(grant: &str, records: impl Iterator<Item = &'a Record>, placed: &BTreeSet<String>) -> Node {
     let mut seen = BTreeSet::new();
     let children = records
         .filter(|record| record.grant.as_deref() == Some(grant))
@@ -422,12 +419,13 @@ impl Node {
         for record in &self.records {
             writeln!(
                 f,
-                "{rest}{}{record}",
+                "{rest}{}{}",
                 if self.children.is_empty() {
                     "    "
                 } else {
                     "│   "
-                }
+                },
+                Step(record)
             )?;
         }
         for (index, child) in self.children.iter().enumerate() {

@@ -231,6 +231,36 @@ fn tidy(text: &mut String) {
 }
 
 /// One line: time, action, outcome, then what is known, and the id.
+/// A record as a step of a tree, which already names the ids that join it to others: what was done, by whom, and the
+/// details of its own.
+pub(crate) struct Step<'a>(pub(crate) &'a Record);
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = self.0;
+        write!(f, "{} {} {}", record.at, record.action, record.outcome)?;
+        if let Some(reason) = &record.reason {
+            write!(f, " ({reason})")?;
+        }
+        if let Some(principal) = &record.principal {
+            write!(
+                f,
+                " by {}",
+                printable(principal.rsplit('/').next().unwrap_or(principal))
+            )?;
+        }
+        if let Personal::Opened(values) = &record.personal {
+            for (name, value) in values {
+                write!(f, " {name}={}", printable(&value.to_string()))?;
+            }
+        }
+        for (name, value) in record.detail.as_object().into_iter().flatten() {
+            write!(f, " {name}={}", printable(&value.to_string()))?;
+        }
+        write!(f, " [{}]", record.id)
+    }
+}
+
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.at, self.action, self.outcome)?;

@@ -127,8 +127,6 @@ impl Page<'_> {
                 message
                     .fact(Fact::text("Agent", &*session.workload_name))
                     .fact(Fact::list("Permissions", &session.scopes))
-                    .detail("Not the account you meant? Disconnect it under “Connections”.")
-                    .action(Action::secondary("Connections", "/connections"))
             }
         };
         message
