@@ -53,7 +53,10 @@ async fn main() -> anyhow::Result<()> {
             other => bail!("unknown option {other}"),
         }
     }
-    anyhow::ensure!(rounds >= 3, "at least three rounds, so that medians mean something");
+    anyhow::ensure!(
+        rounds >= 3,
+        "at least three rounds, so that medians mean something"
+    );
     let cases = match name.as_str() {
         "token" => token::run(rounds).await?,
         other => bail!("no benchmark {other}"),
@@ -77,7 +80,11 @@ fn row(case: &'static str, samples: &[Sample]) -> Row {
         p50_us: middle(|sample| sample.p50_us).round(),
         p99_us: middle(|sample| sample.p99_us).round(),
         cpu_us: (middle(|sample| sample.cpu_us) * 10.0).round() / 10.0,
-        rss_kb: samples.iter().map(|sample| sample.rss_kb).max().unwrap_or_default(),
+        rss_kb: samples
+            .iter()
+            .map(|sample| sample.rss_kb)
+            .max()
+            .unwrap_or_default(),
         rounds: samples.len(),
     }
 }
@@ -90,13 +97,20 @@ fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    println!("{:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}", "case", "rps", "p50 µs", "p99 µs", "CPU µs", "RSS kB", "errors");
+    println!(
+        "{:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}",
+        "case", "rps", "p50 µs", "p99 µs", "CPU µs", "RSS kB", "errors"
+    );
     for row in rows {
         println!(
             "{:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}",
             row.case, row.rps, row.p50_us, row.p99_us, row.cpu_us, row.rss_kb, row.errors
         );
     }
-    println!("{} connections, medians of {} interleaved rounds", wrk::CONNECTIONS, rows[0].rounds);
+    println!(
+        "{} connections, medians of {} interleaved rounds",
+        wrk::CONNECTIONS,
+        rows[0].rounds
+    );
     Ok(())
 }

@@ -18,6 +18,9 @@ pub(crate) fn cpu_us(pid: u32) -> anyhow::Result<u64> {
 /// Resident memory in kilobytes.
 pub(crate) fn rss_kb(pid: u32) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("a status line")?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .context("a status line")?;
     Ok(line.split_whitespace().nth(1).context("a number")?.parse()?)
 }

@@ -48,7 +48,8 @@ pub(crate) async fn run(rounds: usize) -> anyhow::Result<Vec<(&'static str, Vec<
     for _ in 0..rounds {
         for case in &mut cases {
             let headers = headers(case)?;
-            case.samples.push(wrk::run(case.pid, case.url.as_str(), &headers, &case.body)?);
+            case.samples
+                .push(wrk::run(case.pid, case.url.as_str(), &headers, &case.body)?);
         }
     }
     Ok(cases.into_iter().map(|case| (case.name, case.samples)).collect())
@@ -58,7 +59,10 @@ pub(crate) async fn run(rounds: usize) -> anyhow::Result<Vec<(&'static str, Vec<
 async fn ceiling() -> anyhow::Result<Case> {
     let port = free_port();
     let program = std::env::current_exe()?.with_file_name("ceiling");
-    let child = Command::new(program).arg(port.to_string()).spawn().context("the ceiling starts")?;
+    let child = Command::new(program)
+        .arg(port.to_string())
+        .spawn()
+        .context("the ceiling starts")?;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     Ok(Case {
         name: "ceiling",
@@ -67,7 +71,10 @@ async fn ceiling() -> anyhow::Result<Case> {
         body: "{}".to_owned(),
         credentials: None,
         samples: vec![],
-        _server: Server { _system: None, process: Some(child) },
+        _server: Server {
+            _system: None,
+            process: Some(child),
+        },
     })
 }
 
@@ -76,12 +83,17 @@ async fn vault_hit(name: &'static str, arguments: &[String]) -> anyhow::Result<C
     // A token that does not expire while it is measured: what is measured is reading, not refresh.
     let mut arguments = arguments.to_vec();
     arguments.extend(["--playground-token-lifetime".to_owned(), "86400".to_owned()]);
-    let system = System::start_with(e2e::system::Options { arguments, ..Default::default() });
+    let system = System::start_with(e2e::system::Options {
+        arguments,
+        ..Default::default()
+    });
     let alice = Person::new(&system, "alice");
     alice.logs_in().await;
     let mut events = alice.asks("list my open issues", "bench").await;
     let consent = events.until("consent").await;
-    alice.consents(&Url::parse(consent.data["url"].as_str().context("a link")?)?).await;
+    alice
+        .consents(&Url::parse(consent.data["url"].as_str().context("a link")?)?)
+        .await;
     events.answer().await;
 
     let credentials = Credentials {
@@ -123,12 +135,17 @@ async fn vault_hit(name: &'static str, arguments: &[String]) -> anyhow::Result<C
     });
     let pending = call("/identities/oauth2/token", request.clone()).await?;
     let start = Url::parse(pending["authorizationUrl"].as_str().context("a URL")?)?;
-    let page = alice.browser.opens_until(&start, |url| url.path() == "/callback").await;
+    let page = alice
+        .browser
+        .opens_until(&start, |url| url.path() == "/callback")
+        .await;
     let held = if page.url.path() == "/callback" {
         page
     } else {
         let browser = &alice.browser;
-        browser.submits_until(&page, &[("decision", "allow")], |url| url.path() == "/callback").await
+        browser
+            .submits_until(&page, &[("decision", "allow")], |url| url.path() == "/callback")
+            .await
     };
     let handle = held.query("session_id").context("a handle")?;
     call(
@@ -137,7 +154,10 @@ async fn vault_hit(name: &'static str, arguments: &[String]) -> anyhow::Result<C
     )
     .await?;
     let token = call("/identities/oauth2/token", request.clone()).await?;
-    anyhow::ensure!(token["accessToken"].is_string(), "the vault has the grant: {token}");
+    anyhow::ensure!(
+        token["accessToken"].is_string(),
+        "the vault has the grant: {token}"
+    );
     let url = system.url(1, "/identities/oauth2/token");
     Ok(Case {
         name,
@@ -146,7 +166,10 @@ async fn vault_hit(name: &'static str, arguments: &[String]) -> anyhow::Result<C
         body: request.to_string(),
         credentials: Some(credentials),
         samples: vec![],
-        _server: Server { _system: Some(system), process: None },
+        _server: Server {
+            _system: Some(system),
+            process: None,
+        },
     })
 }
 
@@ -164,8 +187,16 @@ fn signed(url: &Url, body: &str, credentials: &Credentials) -> anyhow::Result<Ve
         .header(HOST, host)
         .header("content-type", "application/json")
         .body(bytes::Bytes::copy_from_slice(body.as_bytes()))?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-    sigv4::sign(credentials, "us-east-1", "bedrock-agentcore", &mut request, i64::try_from(now)?)?;
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_secs();
+    sigv4::sign(
+        credentials,
+        "us-east-1",
+        "bedrock-agentcore",
+        &mut request,
+        i64::try_from(now)?,
+    )?;
     request
         .headers()
         .iter()

@@ -36,10 +36,17 @@ pub(crate) fn run(pid: u32, url: &str, headers: &[(String, String)], body: &str)
         .context("wrk runs")?;
     let after = process::cpu_us(pid)?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().find(|line| line.starts_with('{')).with_context(|| format!("wrk said: {text}"))?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with('{'))
+        .with_context(|| format!("wrk said: {text}"))?;
     let summary: Summary = serde_json::from_str(line)?;
     ensure!(summary.requests > 0, "no request was answered: {text}");
-    #[expect(clippy::cast_precision_loss, reason = "counts of one round are far below 2^52")]
+    ensure!(summary.errors < summary.requests, "every request was refused");
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "counts of one round are far below 2^52"
+    )]
     Ok(Sample {
         requests: summary.requests,
         errors: summary.errors,
@@ -52,9 +59,18 @@ pub(crate) fn run(pid: u32, url: &str, headers: &[(String, String)], body: &str)
 }
 
 fn lua(headers: &[(String, String)], body: &str) -> anyhow::Result<String> {
-    let mut text = format!("wrk.method = 'POST'\nwrk.body = {}\n", serde_json::to_string(body)?);
-    for (name, value) in headers {
-        writeln!(text, "wrk.headers[{}] = {}", serde_json::to_string(name)?, serde_json::to_string(value)?)?;
+    let mut text = format!(
+        "wrk.method = 'POST'\nwrk.body = {}\n",
+        serde_json::to_string(body)?
+    );
+    // wrk writes Host itself, and a second one is refused.
+    for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
+        writeln!(
+            text,
+            "wrk.headers[{}] = {}",
+            serde_json::to_string(name)?,
+            serde_json::to_string(value)?
+        )?;
     }
     text.push_str(
         "done = function(summary, latency)\n\
