@@ -264,10 +264,8 @@ pub(crate) struct Events {
 impl Events {
     /// The next event; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
-        match tokio::time::timeout(PATIENCE, self.read()).await {
-            Ok(event) => event,
-            Err(_) => panic!("no event after {}", self.raw),
-        }
+        let read = tokio::time::timeout(PATIENCE, self.read()).await;
+        read.unwrap_or_else(|_| panic!("no event after {}", self.raw))
     }
 
     async fn read(&mut self) -> Option<(String, Value)> {
