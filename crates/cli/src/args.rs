@@ -100,7 +100,7 @@ pub(crate) struct DevArgs {
     /// Write shell lines NAME=value for AWS SDKs to this file (mode 0600).
     #[arg(long, value_name = "FILE")]
     pub(crate) env_file: Option<PathBuf>,
-    /// The model behind the agent: offline, vendor:name[@URL], or auto (what COUNTERSIGN_MODEL names, else offline).
+    /// The model behind the agent: offline, vendor:name[@URL], or auto (what `COUNTERSIGN_MODEL` names, else offline).
     #[arg(long, value_name = "MODEL", default_value = "auto")]
     pub(crate) model: String,
     /// Log people in at this OpenID provider (its issuer URL) instead of the playground's.
@@ -159,7 +159,7 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConfigFile {
-    /// The configuration file. Each value can be overlaid by a variable such as COUNTERSIGN__GATEWAY__DATABASE__URL.
+    /// The configuration file. Each value can be overlaid by a variable such as `COUNTERSIGN__GATEWAY__DATABASE__URL`.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
 }

@@ -12,6 +12,7 @@ mod health;
 mod migrate;
 mod operations;
 mod output;
+mod process;
 mod roles;
 mod serve;
 mod telemetry;

@@ -1,97 +1,61 @@
 //! `countersign serve ROLE --config FILE`: what a deployment runs.
 
-use std::{path::Path, sync::Arc};
-
 use anyhow::{Context as _, bail};
-use countersign_crypto::{
-    FileKeyProvider, KeyProvider, SharedClock, SharedRandom, SystemClock, SystemRandom,
-};
-use countersign_db::{DatabaseConfig, Pool, database_identity};
+use countersign_db::{Database, DatabaseConfig, Pool, database_identity};
+use countersign_gateway::Gateway;
+use countersign_identity::Identity;
 use tokio::sync::watch;
 
 use crate::{
     args::{Global, Role, ServeArgs},
     config::{self, Config},
     operations, output,
-    roles::{self, Serving},
-    telemetry,
+    process::{GatewaySockets, IdentitySockets, Process},
+    roles, telemetry,
 };
 
 /// Runs until it is interrupted.
 pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> {
-    let metrics = telemetry::install(global.log_format, None)?;
+    let metrics = telemetry::install(global.log_format)?;
     let mut config = config::load(&args.file.config)?;
-    let clock: SharedClock = Arc::new(SystemClock);
-    let random: SharedRandom = Arc::new(SystemRandom);
     let wants = |role: Role| args.role == role || args.role == Role::All;
     let (readiness, ready) = watch::channel(false);
-    let mut serving = Serving::new();
+    let mut process = Process::new();
     let sockets = roles::bind(&config.operations.listen, "operations").await?;
-    serving.add("operations", sockets, operations::router(ready, metrics));
+    process
+        .serving
+        .add("operations", sockets, operations::router(ready, metrics));
 
     let identity = if wants(Role::Identity) {
-        Some(
-            identity(&mut config, &mut serving, &clock, &random)
-                .await
-                .context("the identity role")?,
-        )
+        Some(identity(&mut config, &mut process).await?)
     } else {
         None
     };
     let gateway = if wants(Role::Gateway) {
-        Some(
-            gateway(&mut config, &mut serving, &clock, &random)
-                .await
-                .context("the gateway role")?,
-        )
+        Some(gateway(&mut config, &mut process).await?)
     } else {
         None
     };
     if wants(Role::Binding) {
-        let config = config.binding.take().context("the file has no [binding]")?;
-        let sockets = roles::bind(&config.listen, "the session binding service").await?;
-        let parts = countersign_binding::Parts {
-            clock: clock.clone(),
-            random: random.clone(),
-        };
-        let binding = countersign_binding::start(config, parts).context("the binding role")?;
-        serving.add("the session binding service", sockets, binding.router);
+        let role = config.binding.take().context("the file has no [binding]")?;
+        let sockets = roles::bind(&role.listen, "the session binding service").await?;
+        process.binding(role, sockets)?;
     }
     if wants(Role::Agent) {
-        let config = config.agent.take().context("the file has no [agent]")?;
-        let sockets = roles::bind(&config.listen, "the agent").await?;
-        let parts = countersign_agent::Parts {
-            clock: clock.clone(),
-            random: random.clone(),
-            drain: serving.drained(),
-        };
-        let agent = countersign_agent::start(config, parts).context("the agent role")?;
-        serving.add("the agent", sockets, agent.router);
+        let role = config.agent.take().context("the file has no [agent]")?;
+        let sockets = roles::bind(&role.listen, "the agent").await?;
+        process.agent(role, sockets)?;
     }
 
     readiness.send_replace(true);
     output::line("ready");
-    let interrupted = serving.until_interrupted().await;
+    let interrupted = process.serving.until_interrupted().await;
     readiness.send_replace(false);
-    serving.drain_and_wait().await?;
-    if let Some(identity) = identity {
-        identity
-            .close()
-            .await
-            .context("the identity role does not close")?;
-    }
-    if let Some(gateway) = gateway {
-        gateway.close().await.context("the gateway role does not close")?;
-    }
+    process.end(identity, gateway).await?;
     interrupted
 }
 
-async fn identity(
-    config: &mut Config,
-    serving: &mut Serving,
-    clock: &SharedClock,
-    random: &SharedRandom,
-) -> anyhow::Result<countersign_identity::Identity> {
+async fn identity(config: &mut Config, process: &mut Process) -> anyhow::Result<Identity> {
     let role = config.identity.take().context("the file has no [identity]")?;
     let key = config
         .keys
@@ -99,29 +63,14 @@ async fn identity(
         .as_deref()
         .context("keys.identity names the key file")?;
     refuse_dev_database(&role.database, "identity").await?;
-    let api = roles::bind(&role.listen_api, "the identity API").await?;
-    let front_channel = roles::bind(&role.listen_front_channel, "the front channel").await?;
-    let parts = countersign_identity::Parts {
-        clock: clock.clone(),
-        random: random.clone(),
-        key_provider: key_provider(key, random)?,
+    let sockets = IdentitySockets {
+        api: roles::bind(&role.listen_api, "the identity API").await?,
+        front_channel: roles::bind(&role.listen_front_channel, "the front channel").await?,
     };
-    let identity = countersign_identity::Identity::start(role, parts).await?;
-    serving.add("the identity API", api, identity.api_router());
-    serving.add(
-        "the front channel",
-        front_channel,
-        identity.front_channel_router(),
-    );
-    Ok(identity)
+    process.identity(role, key, sockets).await
 }
 
-async fn gateway(
-    config: &mut Config,
-    serving: &mut Serving,
-    clock: &SharedClock,
-    random: &SharedRandom,
-) -> anyhow::Result<countersign_gateway::Gateway> {
+async fn gateway(config: &mut Config, process: &mut Process) -> anyhow::Result<Gateway> {
     let role = config.gateway.take().context("the file has no [gateway]")?;
     let key = config
         .keys
@@ -129,32 +78,18 @@ async fn gateway(
         .as_deref()
         .context("keys.gateway names the key file")?;
     refuse_dev_database(&role.database, "gateway").await?;
-    let app = roles::bind(&role.listeners.app.listen, "the app origin").await?;
-    let account = roles::bind(&role.listeners.account.listen, "the account origin").await?;
-    let keys = roles::bind(&role.listeners.keys.listen, "the gateway's keys").await?;
-    let parts = countersign_gateway::Parts {
-        clock: clock.clone(),
-        random: random.clone(),
-        key_provider: key_provider(key, random)?,
+    let sockets = GatewaySockets {
+        app: roles::bind(&role.listeners.app.listen, "the app origin").await?,
+        account: roles::bind(&role.listeners.account.listen, "the account origin").await?,
+        keys: roles::bind(&role.listeners.keys.listen, "the gateway's keys").await?,
     };
-    let gateway = countersign_gateway::Gateway::start(role, parts).await?;
-    serving.add("the app origin", app, gateway.app_router());
-    serving.add("the account origin", account, gateway.account_router());
-    serving.add("the gateway's keys", keys, gateway.keys_router());
-    Ok(gateway)
-}
-
-/// A role's key file, made at the first start.
-fn key_provider(path: &Path, random: &SharedRandom) -> anyhow::Result<Arc<dyn KeyProvider>> {
-    Ok(Arc::new(FileKeyProvider::open_or_create(path, random.clone())?))
+    process.gateway(role, key, sockets).await
 }
 
 /// What `dev` made has published passwords and loose ends; it must not reach production (design D25).
 async fn refuse_dev_database(config: &DatabaseConfig, owner: &str) -> anyhow::Result<()> {
     let database = config.database(owner)?;
-    if let countersign_db::Database::Sqlite { path, .. } = &database
-        && !path.exists()
-    {
+    if matches!(&database, Database::Sqlite { path, .. } if !path.exists()) {
         return Ok(());
     }
     let pool = Pool::connect(&database.read_only())

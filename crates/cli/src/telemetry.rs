@@ -16,9 +16,8 @@ const DEFAULT_FILTER: &str = "warn,countersign=info,access=info";
 ///
 /// # Errors
 /// If either was installed before.
-pub(crate) fn install(format: LogFormat, default_filter: Option<&str>) -> anyhow::Result<PrometheusHandle> {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(default_filter.unwrap_or(DEFAULT_FILTER)));
+pub(crate) fn install(format: LogFormat) -> anyhow::Result<PrometheusHandle> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())

@@ -15,7 +15,7 @@ union! {
     /// A client's registration at an authorization server, with its secret.
     Oauth2ProviderConfigInput {
         /// Any server.
-        "customOauth2ProviderConfig" => Custom(CustomOauth2ProviderConfigInput),
+        "customOauth2ProviderConfig" => Custom(Box<CustomOauth2ProviderConfigInput>),
         /// Google.
         "googleOauth2ProviderConfig" => Google(ClientConfigInput),
         /// GitHub.

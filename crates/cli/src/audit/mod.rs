@@ -131,7 +131,10 @@ async fn tail(stores: &[Store], lines: u32, follow: bool, output: Output) -> any
     newest.sort_by_key(|record| record.at);
     let skip = newest.len().saturating_sub(lines as usize);
     print(&newest[skip..], output)?;
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(FOLLOW_INTERVAL).await;
         let mut fresh = vec![];
         for (store, cursor) in stores.iter().zip(&mut cursors) {
@@ -144,7 +147,6 @@ async fn tail(stores: &[Store], lines: u32, follow: bool, output: Output) -> any
         fresh.sort_by_key(|record| record.at);
         print(&fresh, output)?;
     }
-    Ok(())
 }
 
 /// The newest records of one store, oldest first, and the cursor behind the newest.

@@ -37,7 +37,10 @@ pub(super) async fn tail(lines: u32, follow: bool, output: Output) -> anyhow::Re
         .and_then(|record| record["id"].as_str())
         .map(str::to_owned);
     print(&records, output)?;
-    while follow {
+    if !follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(FOLLOW_INTERVAL).await;
         let input = api::list_audit_records::Input {
             after: after.clone(),
@@ -50,7 +53,6 @@ pub(super) async fn tail(lines: u32, follow: bool, output: Output) -> anyhow::Re
         }
         print(&page.records, output)?;
     }
-    Ok(())
 }
 
 pub(super) async fn explain(id: &str, output: Output) -> anyhow::Result<()> {

@@ -92,7 +92,7 @@ pub(crate) fn command(command: &ConfigCommand) -> anyhow::Result<()> {
             output::line(format!("{}: OK", file.config.display()));
         }
         ConfigCommand::Show(file) => {
-            output::line(toml::to_string_pretty(&overlaid(&file.config)?)?.trim_end())
+            output::line(toml::to_string_pretty(&overlaid(&file.config)?)?.trim_end());
         }
         ConfigCommand::Default => output::line(DEFAULT.trim_end()),
     }

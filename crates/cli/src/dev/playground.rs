@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use countersign_playground::{
-    Client, Ledgerline, LedgerlineConfig, OpenIdProvider, OpenIdProviderConfig, Parts as PlaygroundParts,
+    Client, Ledgerline, LedgerlineConfig, OpenIdProvider, OpenIdProviderConfig, Parts,
 };
 use url::Url;
 
 use super::{
-    DataDirectory, Parts,
+    DataDirectory,
     ports::{Ports, ours, playground},
     secrets::Secrets,
 };
-use crate::args::DevArgs;
+use crate::{args::DevArgs, process::Process};
 
 /// The password of alice and bob.
 pub(super) const PASSWORD: &str = "countersign";
@@ -32,11 +32,11 @@ impl Playground {
         ports: Ports,
         data: &DataDirectory,
         secrets: &Secrets,
-        parts: &Parts,
+        process: &Process,
     ) -> anyhow::Result<Self> {
-        let parts = PlaygroundParts {
-            clock: parts.clock.clone(),
-            random: parts.random.clone(),
+        let surroundings = Parts {
+            clock: process.clock.clone(),
+            random: process.random.clone(),
         };
         let account = ours(ports.account());
         let openid_provider = OpenIdProvider::new(
@@ -52,7 +52,7 @@ impl Playground {
                 data: Some(data.playground()),
                 ..OpenIdProviderConfig::default()
             },
-            parts.clone(),
+            surroundings.clone(),
         )
         .context("the playground's OpenID provider does not start")?;
         let ledgerline = Ledgerline::new(
@@ -62,7 +62,7 @@ impl Playground {
                 data: Some(data.playground()),
                 ..LedgerlineConfig::default()
             },
-            parts,
+            surroundings,
         )
         .context("Ledgerline does not start")?;
         Ok(Self {

@@ -74,19 +74,28 @@ fn key(id: &str, secret: &SecretString) -> AccessKey {
 }
 
 fn fresh(random: &dyn Random) -> String {
-    let mut text = String::new();
-    let mut add = |name: &str, value: &str| text.push_str(&format!("{name} = \"{value}\"\n"));
-    add("login_client_secret", &countersign_crypto::token(random));
-    add("ledgerline_client_secret", &countersign_crypto::token(random));
+    let mut members = vec![
+        (
+            "login_client_secret".to_owned(),
+            countersign_crypto::token(random),
+        ),
+        (
+            "ledgerline_client_secret".to_owned(),
+            countersign_crypto::token(random),
+        ),
+    ];
     for principal in ["admin", "agent", "binding"] {
-        let id = hex::encode_upper(random_bytes::<8>(random));
-        add(&format!("{principal}_access_key_id"), &format!("AKIA{id}"));
-        add(
-            &format!("{principal}_secret_access_key"),
-            &countersign_crypto::token(random),
-        );
+        let id = format!("AKIA{}", hex::encode_upper(random_bytes::<8>(random)));
+        members.push((format!("{principal}_access_key_id"), id));
+        members.push((
+            format!("{principal}_secret_access_key"),
+            countersign_crypto::token(random),
+        ));
     }
-    text
+    members
+        .into_iter()
+        .map(|(name, value)| [name, " = \"".to_owned(), value, "\"\n".to_owned()].concat())
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,19 +4,19 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::ports::Ports;
-use crate::roles;
+use crate::{
+    process::{GatewaySockets, IdentitySockets},
+    roles,
+};
 
 /// One list a listener: IPv4 and IPv6 where it is ours, IPv4 for the playground.
 pub(super) struct Sockets {
-    pub(super) app: Vec<TcpListener>,
-    pub(super) identity_api: Vec<TcpListener>,
-    pub(super) gateway_keys: Vec<TcpListener>,
+    pub(super) gateway: GatewaySockets,
+    pub(super) identity: IdentitySockets,
     pub(super) openid_provider: Vec<TcpListener>,
     pub(super) ledgerline: Vec<TcpListener>,
     pub(super) agent: Vec<TcpListener>,
     pub(super) binding: Vec<TcpListener>,
-    pub(super) account: Vec<TcpListener>,
-    pub(super) front_channel: Vec<TcpListener>,
     pub(super) operations: Vec<TcpListener>,
 }
 
@@ -25,16 +25,20 @@ impl Sockets {
     pub(super) async fn bind(ports: Ports) -> anyhow::Result<Self> {
         let bind = || async {
             anyhow::Ok(Self {
-                app: ours(ports.app(), "the app origin").await?,
-                identity_api: ours(ports.identity_api(), "the identity API").await?,
-                gateway_keys: ours(ports.gateway_keys(), "the gateway's keys").await?,
+                gateway: GatewaySockets {
+                    app: ours(ports.app(), "the app origin").await?,
+                    account: ours(ports.account(), "the account origin").await?,
+                    keys: ours(ports.gateway_keys(), "the gateway's keys").await?,
+                },
+                identity: IdentitySockets {
+                    api: ours(ports.identity_api(), "the identity API").await?,
+                    front_channel: ours(ports.front_channel(), "the front channel").await?,
+                },
                 openid_provider: playground(ports.openid_provider(), "the playground's OpenID provider")
                     .await?,
                 ledgerline: playground(ports.ledgerline(), "Ledgerline").await?,
                 agent: ours(ports.agent(), "the agent").await?,
                 binding: ours(ports.binding(), "the session binding service").await?,
-                account: ours(ports.account(), "the account origin").await?,
-                front_channel: ours(ports.front_channel(), "the front channel").await?,
                 operations: ours(ports.operations(), "operations").await?,
             })
         };

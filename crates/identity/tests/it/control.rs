@@ -13,7 +13,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::world::{call, code, worlds, worlds_with};
 
 pub(crate) fn custom(discovery: Oauth2Discovery) -> Oauth2ProviderConfigInput {
-    Oauth2ProviderConfigInput::Custom(CustomOauth2ProviderConfigInput {
+    Oauth2ProviderConfigInput::Custom(Box::new(CustomOauth2ProviderConfigInput {
         oauth_discovery: discovery,
         client_id: Some("client".to_owned()),
         client_secret: Some(Sensitive::from("canary-client-secret")),
@@ -25,7 +25,7 @@ pub(crate) fn custom(discovery: Oauth2Discovery) -> Oauth2ProviderConfigInput {
         private_endpoint: None,
         private_endpoint_overrides: None,
         certificate_configurations: None,
-    })
+    }))
 }
 
 fn explicit(token_endpoint: &str) -> Oauth2ProviderConfigInput {

@@ -1,5 +1,10 @@
 //! `./bench`: interleaved rounds of each case, medians, CPU time from /proc.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark has its own clock, client and environment"
+)]
+
 mod process;
 mod token;
 mod wrk;

@@ -1,0 +1,149 @@
+//! Roles started in this process: `serve` and `dev` start them in the same way.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use countersign_agent as agent;
+use countersign_binding as binding;
+use countersign_crypto::{
+    FileKeyProvider, KeyProvider, SharedClock, SharedRandom, SystemClock, SystemRandom,
+};
+use countersign_gateway::{self as gateway, Gateway};
+use countersign_identity::{self as identity, Identity};
+use tokio::net::TcpListener;
+
+use crate::roles::Serving;
+
+/// What the roles of one process share, and what it serves.
+pub(crate) struct Process {
+    pub(crate) clock: SharedClock,
+    pub(crate) random: SharedRandom,
+    pub(crate) serving: Serving,
+}
+
+/// The gateway's sockets.
+pub(crate) struct GatewaySockets {
+    pub(crate) app: Vec<TcpListener>,
+    pub(crate) account: Vec<TcpListener>,
+    pub(crate) keys: Vec<TcpListener>,
+}
+
+/// The identity service's sockets.
+pub(crate) struct IdentitySockets {
+    pub(crate) api: Vec<TcpListener>,
+    pub(crate) front_channel: Vec<TcpListener>,
+}
+
+impl Process {
+    pub(crate) fn new() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            serving: Serving::new(),
+        }
+    }
+
+    /// Starts the gateway; `key` is its own key file, made at the first start.
+    pub(crate) async fn gateway(
+        &mut self,
+        config: gateway::Config,
+        key: &Path,
+        sockets: GatewaySockets,
+    ) -> anyhow::Result<Gateway> {
+        let parts = gateway::Parts {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            key_provider: self.key_provider(key)?,
+        };
+        let gateway = Gateway::start(config, parts)
+            .await
+            .context("the gateway does not start")?;
+        self.serving
+            .add("the app origin", sockets.app, gateway.app_router());
+        self.serving
+            .add("the account origin", sockets.account, gateway.account_router());
+        self.serving
+            .add("the gateway's keys", sockets.keys, gateway.keys_router());
+        Ok(gateway)
+    }
+
+    /// Starts the identity service; `key` is its own key file, made at the first start.
+    pub(crate) async fn identity(
+        &mut self,
+        config: identity::Config,
+        key: &Path,
+        sockets: IdentitySockets,
+    ) -> anyhow::Result<Identity> {
+        let parts = identity::Parts {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            key_provider: self.key_provider(key)?,
+        };
+        let identity = Identity::start(config, parts)
+            .await
+            .context("the identity service does not start")?;
+        self.serving
+            .add("the identity API", sockets.api, identity.api_router());
+        self.serving.add(
+            "the front channel",
+            sockets.front_channel,
+            identity.front_channel_router(),
+        );
+        Ok(identity)
+    }
+
+    /// Starts the session binding service.
+    pub(crate) fn binding(
+        &mut self,
+        config: binding::Config,
+        sockets: Vec<TcpListener>,
+    ) -> anyhow::Result<()> {
+        let parts = binding::Parts {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+        };
+        let binding = binding::start(config, parts).context("the session binding service does not start")?;
+        self.serving
+            .add("the session binding service", sockets, binding.router);
+        Ok(())
+    }
+
+    /// Starts the agent.
+    pub(crate) fn agent(&mut self, config: agent::Config, sockets: Vec<TcpListener>) -> anyhow::Result<()> {
+        let parts = agent::Parts {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            drain: self.serving.drained(),
+        };
+        let agent = agent::start(config, parts).context("the agent does not start")?;
+        self.serving.add("the agent", sockets, agent.router);
+        Ok(())
+    }
+
+    /// Stops accepting, lets answers under way finish, and ends the audit chains with a checkpoint each, after the
+    /// last answer.
+    pub(crate) async fn end(
+        self,
+        identity: Option<Identity>,
+        gateway: Option<Gateway>,
+    ) -> anyhow::Result<()> {
+        self.serving.drain_and_wait().await?;
+        if let Some(identity) = identity {
+            identity
+                .close()
+                .await
+                .context("the identity service does not close")?;
+        }
+        if let Some(gateway) = gateway {
+            gateway.close().await.context("the gateway does not close")?;
+        }
+        Ok(())
+    }
+
+    fn key_provider(&self, path: &Path) -> anyhow::Result<Arc<dyn KeyProvider>> {
+        Ok(Arc::new(FileKeyProvider::open_or_create(
+            path,
+            self.random.clone(),
+        )?))
+    }
+}
