@@ -134,6 +134,8 @@ fn say_ready(ports: Ports, args: &DevArgs) {
     }
     output::line("        ask: list my open issues");
     if let Some(path) = &args.env_file {
+        // A shell looks a bare name up in PATH.
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
         output::line(format!("        AWS SDKs: set -a; . {}; set +a", path.display()));
     }
     output::line("        Ctrl-C stops; the data stays");
