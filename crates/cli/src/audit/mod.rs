@@ -215,10 +215,12 @@ async fn open(source: &AuditSource) -> anyhow::Result<Option<Vec<Store>>> {
     if let Some(path) = &source.config {
         return Store::of_config(path).await.map(Some);
     }
-    if admin::is_configured() {
+    // The data on this machine first: it has both chains, and nothing has to be believed.
+    let default = Path::new(DEFAULT_DATA);
+    if !default.is_dir() && admin::is_configured() {
         return Ok(None);
     }
-    Store::of_dev(Path::new(DEFAULT_DATA))
+    Store::of_dev(default)
         .await
         .context("name the audit trail with --data DIR or --config FILE, or a server with the AWS variables")
         .map(Some)
