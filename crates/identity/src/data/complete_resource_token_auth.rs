@@ -30,6 +30,7 @@ const WAIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 
 impl Handle for CompleteResourceTokenAuth {
+    #[tracing::instrument(name = "identity.complete_resource_token_auth", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let (region, account) = (call.region().to_owned(), call.account().to_owned());
         call.authorize(&[

@@ -10,6 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::stops::Subject;
 
 impl Handle for GetResourceApiKey {
+    #[tracing::instrument(name = "identity.get_resource_api_key", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let name = input.resource_credential_provider_name;
         call.entry.provider = Some(name.clone());

@@ -48,6 +48,7 @@ struct Request {
 }
 
 impl Handle for GetResourceOauth2Token {
+    #[tracing::instrument(name = "identity.get_resource_oauth2_token", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let session_uri = session_uri(input.session_uri.as_deref())?;
         let request = admit(call, input).await?;

@@ -7,6 +7,7 @@ use super::{authorize_mint, mint};
 use crate::operation::{Call, Handle, OperationError};
 
 impl Handle for GetWorkloadAccessToken {
+    #[tracing::instrument(name = "identity.get_workload_access_token", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let workload = authorize_mint(call, &input.workload_name).await?;
         Ok(Output {
