@@ -9,8 +9,10 @@ pub(crate) mod access_key;
 pub(crate) mod account;
 pub(crate) mod authorization_session;
 #[cfg(test)]
-mod consent_tests;
+mod authorization_session_tests;
 pub(crate) mod grant;
+#[cfg(test)]
+mod grant_tests;
 pub(crate) mod key;
 pub(crate) mod oauth2_provider;
 pub(crate) mod principal;

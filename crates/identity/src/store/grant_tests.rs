@@ -1,0 +1,279 @@
+//! The conformance suite of the store of grants: the same on both engines.
+
+use std::time::Duration;
+
+use countersign_crypto::{Timestamp, UserKey};
+use countersign_db::testing::TestDatabase;
+use countersign_db::{Pool, migrate};
+use futures_util::future::join_all;
+
+use super::grant::{self, GrantFilter, GrantRow, GrantState, Refreshed};
+use super::{MIGRATIONS, OWNER};
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_secs(1_800_000_000).plus(Duration::from_secs(secs))
+}
+
+async fn databases() -> Vec<TestDatabase> {
+    let databases = countersign_db::testing::databases().await;
+    for database in &databases {
+        migrate(&database.pool, OWNER, MIGRATIONS, at(0).as_micros())
+            .await
+            .expect(database.name);
+    }
+    databases
+}
+
+fn grant(id: &str, scope_set: u8) -> GrantRow {
+    GrantRow {
+        id: id.to_owned(),
+        account: "000000000000".to_owned(),
+        workload_id: "w".to_owned(),
+        workload_name: "agent".to_owned(),
+        provider_id: "p".to_owned(),
+        provider_name: "vendor".to_owned(),
+        user_key: UserKey::id("alice"),
+        person: Some("idp:alice".to_owned()),
+        sid: None,
+        session_id: "s".to_owned(),
+        vault_key: [7; 32],
+        scopes: vec!["read".to_owned()],
+        declined: vec!["write".to_owned()],
+        scope_set: [scope_set; 32],
+        issuer: "https://as.example".to_owned(),
+        token_origin: "https://as.example".to_owned(),
+        client_id: "client".to_owned(),
+        resources: vec!["https://api.example".to_owned()],
+        account_identity: Some(vec![4]),
+        access_token: Some(vec![5]),
+        refresh_token: Some(vec![6]),
+        access_expires_at: Some(at(120)),
+        state: GrantState::Active,
+        fence: 0,
+        lease_until: None,
+        created_at: at(0),
+        updated_at: at(0),
+        ended_at: None,
+    }
+}
+
+async fn insert(pool: &Pool, new: &GrantRow) {
+    let mut tx = pool.begin().await.expect("a transaction");
+    grant::insert(&mut tx, new).await.expect("inserted");
+    tx.commit().await.expect("committed");
+}
+
+async fn found(pool: &Pool, id: &str) -> GrantRow {
+    grant::find(pool, "000000000000", id)
+        .await
+        .expect("the store answers")
+        .expect("the grant")
+}
+
+#[tokio::test]
+async fn a_grant_is_read_as_it_was_written_and_a_newer_one_takes_its_place() {
+    for database in databases().await {
+        let pool = &database.pool;
+        insert(pool, &grant("1", 1)).await;
+        assert_eq!(
+            format!("{:?}", found(pool, "1").await),
+            format!("{:?}", grant("1", 1)),
+            "{}",
+            database.name
+        );
+        insert(pool, &grant("2", 1)).await;
+        insert(pool, &grant("3", 2)).await;
+        let replaced = found(pool, "1").await;
+        assert_eq!(replaced.state, GrantState::Replaced);
+        assert_eq!(
+            (replaced.access_token, replaced.refresh_token),
+            (None, None),
+            "its tokens are destroyed"
+        );
+        let live = grant::list_by_vault_key(pool, &[7; 32]).await.expect("answers");
+        assert_eq!(
+            live.iter().map(|grant| grant.id.as_str()).collect::<Vec<_>>(),
+            ["2", "3"]
+        );
+        let connection = grant::list_by_connection(pool, "w", "p", &UserKey::id("alice"))
+            .await
+            .expect("answers");
+        assert_eq!(connection.len(), 2);
+        let other = grant::list_by_connection(pool, "w", "p", &UserKey::id("bob"))
+            .await
+            .expect("answers");
+        assert!(
+            other.is_empty()
+                && grant::find(pool, "111111111111", "2")
+                    .await
+                    .expect("answers")
+                    .is_none()
+        );
+        let all = |filter: GrantFilter| async move {
+            grant::list(pool, "000000000000", &filter, "", 10)
+                .await
+                .expect("answers")
+                .len()
+        };
+        assert_eq!(all(GrantFilter::default()).await, 3, "ended ones too");
+        let published = GrantFilter {
+            user_key: Some(UserKey::id("nobody")),
+            person: Some("idp:alice".to_owned()),
+            ..GrantFilter::default()
+        };
+        assert_eq!(all(published).await, 3);
+        assert_eq!(
+            all(GrantFilter {
+                provider_name: Some("x".to_owned()),
+                ..GrantFilter::default()
+            })
+            .await,
+            0
+        );
+    }
+}
+
+fn refreshed() -> Refreshed {
+    Refreshed {
+        access_token: vec![8],
+        refresh_token: None,
+        access_expires_at: Some(at(300)),
+    }
+}
+
+#[tokio::test]
+async fn e05_one_caller_gets_the_lease_and_only_its_fence_stores() {
+    for database in databases().await {
+        let pool = &database.pool;
+        insert(pool, &grant("1", 1)).await;
+        let claims = join_all((0..20).map(|_| grant::claim_refresh(pool, "1", 0, at(45), at(1)))).await;
+        let fences: Vec<i64> = claims
+            .into_iter()
+            .filter_map(|claim| claim.expect("answers"))
+            .collect();
+        assert_eq!(fences, [1], "{}", database.name);
+        assert_eq!(
+            grant::claim_refresh(pool, "1", 1, at(90), at(44))
+                .await
+                .expect("answers"),
+            None,
+            "leased"
+        );
+        // The holder died: the next one takes over, and the first comes too late.
+        assert_eq!(
+            grant::claim_refresh(pool, "1", 1, at(90), at(45))
+                .await
+                .expect("answers"),
+            Some(2)
+        );
+        assert!(
+            !grant::finish_refresh(pool, "1", 1, &refreshed(), at(50))
+                .await
+                .expect("answers")
+        );
+        assert!(
+            !grant::refuse_refresh(pool, "1", 1, "invalid_grant", at(50))
+                .await
+                .expect("answers")
+        );
+        assert!(
+            !grant::abandon_refresh(pool, "1", 1, GrantState::Active, at(50))
+                .await
+                .expect("answers")
+        );
+        assert!(
+            grant::finish_refresh(pool, "1", 2, &refreshed(), at(50))
+                .await
+                .expect("answers")
+        );
+        let stored = found(pool, "1").await;
+        assert_eq!(
+            (stored.state, stored.access_token),
+            (GrantState::Active, Some(vec![8]))
+        );
+        assert_eq!(
+            stored.refresh_token,
+            Some(vec![6]),
+            "a missing refresh token never erases the old one"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_ends_known_unknown_or_for_good() {
+    for database in databases().await {
+        let pool = &database.pool;
+        insert(pool, &grant("1", 1)).await;
+        grant::claim_refresh(pool, "1", 0, at(45), at(1))
+            .await
+            .expect("answers");
+        assert!(
+            grant::abandon_refresh(pool, "1", 1, GrantState::Unknown, at(2))
+                .await
+                .expect("answers")
+        );
+        assert_eq!(
+            found(pool, "1").await.state,
+            GrantState::Unknown,
+            "{}",
+            database.name
+        );
+        assert_eq!(
+            grant::claim_refresh(pool, "1", 1, at(45), at(10))
+                .await
+                .expect("answers"),
+            Some(2)
+        );
+        assert!(
+            grant::refuse_refresh(pool, "1", 2, "invalid_grant", at(11))
+                .await
+                .expect("answers")
+        );
+        let dead = found(pool, "1").await;
+        assert_eq!((dead.state, dead.refresh_token), (GrantState::NeedsConsent, None));
+        assert_eq!(
+            grant::claim_refresh(pool, "1", 2, at(45), at(12))
+                .await
+                .expect("answers"),
+            None
+        );
+        assert!(
+            grant::list_by_vault_key(pool, &[7; 32])
+                .await
+                .expect("answers")
+                .is_empty()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_wins_over_a_refresh_under_way() {
+    for database in databases().await {
+        let pool = &database.pool;
+        insert(pool, &grant("1", 1)).await;
+        grant::claim_refresh(pool, "1", 0, at(45), at(1))
+            .await
+            .expect("answers");
+        let mut tx = pool.begin().await.expect("a transaction");
+        assert!(
+            grant::end(&mut tx, "1", GrantState::Revoked, "revoked_by_operator", at(2))
+                .await
+                .expect("answers")
+        );
+        assert!(
+            !grant::end(&mut tx, "1", GrantState::Revoked, "revoked_by_operator", at(2))
+                .await
+                .expect("answers")
+        );
+        tx.commit().await.expect("committed");
+        assert!(
+            !grant::finish_refresh(pool, "1", 1, &refreshed(), at(3))
+                .await
+                .expect("answers"),
+            "{}",
+            database.name
+        );
+        let revoked = found(pool, "1").await;
+        assert_eq!((revoked.state, revoked.access_token), (GrantState::Revoked, None));
+    }
+}
