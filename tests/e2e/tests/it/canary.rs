@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use e2e::{Person, System};
+use reqwest::cookie::CookieStore as _;
 use url::Url;
 
 /// Every file below a directory, as bytes.
@@ -63,7 +64,6 @@ async fn d10_planted_secrets_appear_nowhere_in_clear() {
         ("session URI", session_uri),
         ("workload access token", wat),
         ("access token", token),
-        ("password", "canary-never-typed".to_owned()),
     ];
     for name in [
         "AWS_SECRET_ACCESS_KEY",
@@ -72,11 +72,28 @@ async fn d10_planted_secrets_appear_nowhere_in_clear() {
     ] {
         canaries.push(("secret access key", system.variable(name).to_owned()));
     }
-    let secrets =
-        std::fs::read_to_string(system.data.join("client-secrets")).expect("dev keeps its client secrets");
-    for line in secrets.lines().filter_map(|line| line.split_once('=')) {
-        canaries.push(("client secret", line.1.trim().trim_matches('"').to_owned()));
+    let secrets = std::fs::read_to_string(system.data.join("secrets")).expect("dev keeps its secrets");
+    for (name, value) in secrets.lines().filter_map(|line| line.split_once('=')) {
+        if name.contains("secret") {
+            canaries.push(("secret of dev", value.trim().trim_matches('"').to_owned()));
+        }
     }
+    // A ticket opens its session record: it is a secret of the person's browser.
+    let cookies = alice
+        .browser
+        .jar
+        .cookies(&system.app("/"))
+        .expect("the browser has cookies");
+    let cookies = cookies.to_str().expect("text").to_owned();
+    for (name, value) in cookies.split("; ").filter_map(|cookie| cookie.split_once('=')) {
+        if name.starts_with("countersign-account") || name.starts_with("countersign-app") {
+            canaries.push(("ticket", value.to_owned()));
+        }
+    }
+    assert!(
+        canaries.iter().filter(|(what, _)| *what == "ticket").count() >= 2,
+        "both origins: {cookies}"
+    );
 
     assert_eq!(system.interrupt().code(), Some(0));
     let mut places = vec![("the log".to_owned(), system.log_text().into_bytes())];
