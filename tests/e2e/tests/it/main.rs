@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests read their environment")]
 
+mod bad_input;
 mod browser;
 mod canary;
 mod clients;
