@@ -14,6 +14,7 @@
 
 pub mod chromium;
 pub mod cli;
+pub mod hostile_page;
 pub mod http_browser;
 pub mod oidc_provider;
 pub mod person;

@@ -39,8 +39,21 @@ pub struct Pkcs11Config {
 /// Wraps keys inside a PKCS#11 token. The module is called from a thread of its own: its calls block, and
 /// many modules want all calls of a session from one thread. The thread ends with the provider.
 pub struct Pkcs11KeyProvider {
-    requests: mpsc::Sender<Request>,
+    /// Present until the provider ends.
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<thread::JoinHandle<()>>,
     key_id: String,
+}
+
+impl Drop for Pkcs11KeyProvider {
+    /// Waits for the thread: a module must not be called while the process takes it down.
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was its callers' error already.
+            drop(thread.join());
+        }
+    }
 }
 
 /// One call of the token.
@@ -85,9 +98,13 @@ impl Pkcs11KeyProvider {
             }
         };
         let started = thread::Builder::new().name("pkcs11".to_owned()).spawn(serve);
-        started.map_err(|error| unavailable(format!("no thread for the module: {error}")))?;
+        let thread = started.map_err(|error| unavailable(format!("no thread for the module: {error}")))?;
         patiently(open).await??;
-        Ok(Self { requests, key_id })
+        Ok(Self {
+            requests: Some(requests),
+            thread: Some(thread),
+            key_id,
+        })
     }
 
     async fn call(
@@ -104,6 +121,8 @@ impl Pkcs11KeyProvider {
             answer,
         };
         self.requests
+            .as_ref()
+            .ok_or_else(|| unavailable("the provider has ended"))?
             .try_send(request)
             .map_err(|_| unavailable("the token is too slow for the requests"))?;
         patiently(answered).await?
