@@ -1,6 +1,13 @@
 //! `countersign audit …` on the data of a flow that happened.
 
-use e2e::{Person, System, cli::countersign};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use e2e::{
+    Person, System,
+    cli::{Ran, countersign},
+};
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -24,8 +31,95 @@ async fn a_day_at_work() -> (tempfile::TempDir, String) {
     (directory, data.to_str().expect("a text path").to_owned())
 }
 
-fn audit(arguments: &[&str]) -> e2e::cli::Ran {
+fn audit(arguments: &[&str]) -> Ran {
     countersign(arguments, [])
+}
+
+/// `audit verify --output json` of a data directory.
+fn verify(data: &Path, against: Option<&Path>) -> Ran {
+    let mut arguments = vec!["audit", "verify", "--output", "json", "--data", text(data)];
+    arguments.extend(against.into_iter().flat_map(|kept| ["--against", text(kept)]));
+    audit(&arguments)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a text path")
+}
+
+/// Starts again on the data of a stopped system.
+fn start_again(data: &Path) -> System {
+    let port_base = std::fs::read_to_string(data.join("port-base")).expect("it is kept");
+    System::start_with(e2e::system::Options {
+        data: Some(data.to_owned()),
+        port_base: Some(port_base.trim().parse().expect("a port")),
+        ..Default::default()
+    })
+}
+
+/// Another day on the same data: further writers, records and checkpoints.
+async fn another_day(data: &Path) {
+    let mut system = start_again(data);
+    Person::new(&system, "bob").logs_in().await;
+    assert_eq!(system.interrupt().code(), Some(0));
+}
+
+/// A tampered copy, by `tests/python/tamper.py`.
+#[derive(Deserialize)]
+struct Tampered {
+    copy: PathBuf,
+    place: String,
+    what: String,
+}
+
+impl Tampered {
+    /// What a verifier that misses it did, or nothing.
+    fn missed(&self, against: Option<&Path>) -> Option<String> {
+        let ran = verify(&self.copy, against);
+        let reports: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap_or_default();
+        let named = reports
+            .iter()
+            .filter_map(|report| report["faults"].as_array())
+            .flatten()
+            .any(|fault| fault["place"] == self.place.as_str());
+        (ran.code != 1 || !named)
+            .then(|| format!("{}: exit {}, {}{}", self.what, ran.code, ran.stdout, ran.stderr))
+    }
+}
+
+/// Makes a copy of `data` for each tampering of a mode.
+fn tampered(data: &Path, copies: &Path, mode: &str) -> Vec<Tampered> {
+    let python = std::env::var("COUNTERSIGN_TEST_PYTHON").unwrap_or_else(|_| "/usr/bin/python3".to_owned());
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../python/tamper.py"))
+        .args([data, copies, Path::new(mode)])
+        .output()
+        .expect("python runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let lines = String::from_utf8(output.stdout).expect("JSON is text");
+    let tampered: Vec<Tampered> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an object a line"))
+        .collect();
+    let databases = ["identity.sqlite", "gateway.sqlite"];
+    let each = databases.map(|name| tampered.iter().any(|one| one.what.starts_with(name)));
+    assert_eq!(each, [true, true], "both databases were tampered with");
+    tampered
+}
+
+/// Verifies every tampered copy and fails with all that were missed.
+fn none_missed(tampered: &[Tampered], against: Option<&Path>) {
+    let missed: Vec<String> = tampered.iter().filter_map(|one| one.missed(against)).collect();
+    assert!(
+        missed.is_empty(),
+        "{} of {} missed:\n{}",
+        missed.len(),
+        tampered.len(),
+        missed.join("\n")
+    );
 }
 
 #[tokio::test]
@@ -57,76 +151,131 @@ async fn explain_prints_login_consent_grant_and_token_use() {
     let id = release["id"].as_str().expect("a record has an id");
     let ran = audit(&["audit", "explain", id, "--data", &data]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let positions: Vec<usize> = [
-        "Login",
-        "CompleteResourceTokenAuth",
-        "grant",
-        "GetResourceOauth2Token",
-    ]
-    .iter()
-    .map(|word| {
+    // The lines that begin a node, without the branches before them; what follows a node is indented below it.
+    let nodes: Vec<(usize, &str)> = ran
+        .stdout
+        .lines()
+        .filter_map(|line| {
+            let node = line.trim_start_matches(['│', '├', '└', '─', ' ']);
+            ["login ", "authorization session ", "grant ", "use "]
+                .into_iter()
+                .find(|kind| node.starts_with(kind))
+                .map(|kind| (line.chars().count() - node.chars().count(), kind.trim_end()))
+        })
+        .collect();
+    let kinds: Vec<&str> = nodes.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(
+        kinds,
+        ["login", "authorization session", "grant", "use"],
+        "{}",
         ran.stdout
-            .find(word)
-            .unwrap_or_else(|| panic!("no {word} in:\n{}", ran.stdout))
-    })
-    .collect();
-    assert!(positions.is_sorted(), "the chain is in order:\n{}", ran.stdout);
+    );
+    assert!(
+        nodes.is_sorted_by(|(above, _), (below, _)| above < below),
+        "each follows from the one before:\n{}",
+        ran.stdout
+    );
 }
 
 #[tokio::test]
-async fn a_deleted_last_record_is_found_against_the_checkpoints() {
+async fn every_change_of_a_record_or_checkpoint_is_found() {
     let (directory, data) = a_day_at_work().await;
-    let kept = directory.path().join("kept");
-    std::fs::copy(directory.path().join("data/audit-checkpoints"), &kept)
-        .expect("checkpoints are outside the database");
-    let older = directory.path().join("older.sqlite");
-    let database = directory.path().join("data/identity.sqlite");
-    std::fs::copy(&database, &older).expect("a copy");
+    let data = Path::new(&data);
+    another_day(data).await;
+    assert_eq!(verify(data, None).code, 0, "before anything is changed");
+    none_missed(&tampered(data, &directory.path().join("copies"), "change"), None);
+}
 
-    // Another day goes by, then the older copy is put back.
-    let mut system = System::start_with(e2e::system::Options {
-        data: Some(directory.path().join("data")),
-        port_base: Some(
-            std::fs::read_to_string(directory.path().join("data/port-base"))
-                .expect("kept")
-                .trim()
-                .parse()
-                .expect("a port"),
-        ),
-        ..Default::default()
-    });
-    Person::new(&system, "bob").logs_in().await;
-    assert_eq!(system.interrupt().code(), Some(0));
-    let newer = directory.path().join("newer-checkpoints");
-    std::fs::copy(directory.path().join("data/audit-checkpoints"), &newer).expect("checkpoints");
-    assert_eq!(
-        audit(&[
-            "audit",
-            "verify",
-            "--data",
-            &data,
-            "--against",
-            newer.to_str().expect("text")
-        ])
-        .code,
-        0
-    );
-    for suffix in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{suffix}", database.display()));
+#[tokio::test]
+async fn every_deleted_record_or_checkpoint_is_found() {
+    let (directory, data) = a_day_at_work().await;
+    let data = Path::new(&data);
+    another_day(data).await;
+    none_missed(&tampered(data, &directory.path().join("copies"), "delete"), None);
+}
+
+#[tokio::test]
+async fn a_last_record_cut_off_with_its_checkpoints_is_found_against_the_kept_file() {
+    let (directory, data) = a_day_at_work().await;
+    let data = Path::new(&data);
+    let kept = directory.path().join("kept");
+    std::fs::copy(data.join("audit-checkpoints"), &kept).expect("checkpoints are outside the database");
+    let truncated = tampered(data, &directory.path().join("copies"), "truncate");
+    for one in &truncated {
+        // Nothing in this copy vouches for what was cut: it is the kept file that finds it.
+        assert_eq!(verify(&one.copy, None).code, 0, "{}", one.what);
     }
-    std::fs::copy(&older, &database).expect("the older copy is put back");
-    let ran = audit(&[
-        "audit",
-        "verify",
-        "--data",
-        &data,
-        "--against",
-        newer.to_str().expect("text"),
-    ]);
-    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
-    assert!(
-        format!("{}{}", ran.stdout, ran.stderr).contains("identity"),
-        "it names the place: {}",
-        ran.stdout
-    );
+    none_missed(&truncated, Some(&kept));
+}
+
+#[tokio::test]
+async fn an_older_copy_put_back_is_found_against_the_checkpoints() {
+    let (directory, data) = a_day_at_work().await;
+    let data = Path::new(&data);
+    let roles = ["identity", "gateway"];
+    for role in roles {
+        let older = directory.path().join(role);
+        std::fs::copy(data.join(format!("{role}.sqlite")), older).expect("a copy");
+    }
+    let older_checkpoints = std::fs::read(data.join("audit-checkpoints")).expect("checkpoints");
+    another_day(data).await;
+    let kept = directory.path().join("kept");
+    std::fs::copy(data.join("audit-checkpoints"), &kept).expect("checkpoints");
+    assert_eq!(verify(data, Some(&kept)).code, 0, "before anything is put back");
+
+    // Whoever puts the database back can put back the file beside it too.
+    std::fs::write(data.join("audit-checkpoints"), older_checkpoints).expect("put back");
+    for role in roles {
+        let database = data.join(format!("{role}.sqlite"));
+        let newer = std::fs::read(&database).expect("the newer one");
+        for suffix in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{suffix}", database.display()));
+        }
+        std::fs::copy(directory.path().join(role), &database).expect("the older copy is put back");
+        let ran = verify(data, Some(&kept));
+        assert_eq!(ran.code, 1, "{role}: {}{}", ran.stdout, ran.stderr);
+        let reports: Vec<Value> = serde_json::from_str(&ran.stdout).expect("reports");
+        for report in &reports {
+            assert_eq!(report["ok"], report["role"] != role, "{role} alone: {report}");
+        }
+        let place = reports
+            .iter()
+            .find_map(|report| report["faults"][0]["place"].as_str())
+            .expect("a fault");
+        assert!(place.starts_with("audit_checkpoint "), "{place}");
+        std::fs::write(&database, newer).expect("the newer one again");
+    }
+}
+
+#[tokio::test]
+async fn a_running_system_can_be_verified() {
+    let system = System::start();
+    Person::new(&system, "alice").logs_in().await;
+    let ran = audit(&["audit", "verify", "--data", text(&system.data)]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    for role in ["identity: OK", "gateway: OK"] {
+        assert!(ran.stdout.contains(role), "{}", ran.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_file_too_corrupt_to_read_fails_without_a_panic() {
+    let (_directory, data) = a_day_at_work().await;
+    for role in ["identity", "gateway"] {
+        let database = Path::new(&data).join(format!("{role}.sqlite"));
+        let whole = std::fs::read(&database).expect("the file");
+        let length = whole.len();
+        // All but the first page, the middle, the header.
+        for zeroed in [4096..length, length / 8..length - length / 8, 0..100] {
+            let mut corrupt = whole.clone();
+            corrupt[zeroed.clone()].fill(0);
+            std::fs::write(&database, corrupt).expect("corrupted");
+            let ran = audit(&["audit", "verify", "--data", &data]);
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert_eq!(ran.code, 1, "{role} {zeroed:?}: {said}");
+            assert!(said.contains(role), "it names the database: {said}");
+            assert!(!ran.stderr.contains("panicked"), "{said}");
+        }
+        std::fs::write(&database, whole).expect("whole again");
+    }
 }
