@@ -67,11 +67,12 @@ pub(crate) async fn verify(
     let mut reports = vec![];
     for store in &stores {
         // The file beside the database always counts; one kept elsewhere is what an intruder could not change.
-        let checkpoints = [store.checkpoints.as_deref(), against.as_deref()]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join("\n");
+        let local = store.checkpoints.as_deref().unwrap_or_default();
+        let checkpoints = match &against {
+            // A crash may have cut the local file's last line, which is forgiven only at the end of the text.
+            Some(against) => format!("{}{against}", local.rfind('\n').map_or("", |end| &local[..=end])),
+            None => local.to_owned(),
+        };
         let trail = Trail {
             pool: &store.pool,
             role: store.role,
