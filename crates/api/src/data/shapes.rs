@@ -20,6 +20,18 @@ pub enum Oauth2Flow {
     OnBehalfOfTokenExchange,
 }
 
+impl Oauth2Flow {
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UserFederation => "USER_FEDERATION",
+            Self::M2m => "M2M",
+            Self::OnBehalfOfTokenExchange => "ON_BEHALF_OF_TOKEN_EXCHANGE",
+        }
+    }
+}
+
 /// How far an authorization session is. Success has no word of its own: the access token says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

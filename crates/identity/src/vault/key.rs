@@ -11,7 +11,10 @@ pub(crate) struct VaultKeyParts<'a> {
     /// Internal ids, which no other workload or provider will ever have, even under the same name.
     pub(crate) workload_id: &'a str,
     pub(crate) provider_id: &'a str,
-    pub(crate) user_key: &'a UserKey,
+    /// `None` where the token is the workload's own.
+    pub(crate) user_key: Option<&'a UserKey>,
+    /// The flow's name on the wire.
+    pub(crate) flow: &'a str,
     pub(crate) custom_parameters: &'a BTreeMap<String, String>,
     pub(crate) resources: &'a [String],
     pub(crate) audiences: &'a [String],
@@ -30,8 +33,8 @@ impl VaultKeyParts<'_> {
             self.account.as_bytes(),
             self.workload_id.as_bytes(),
             self.provider_id.as_bytes(),
-            self.user_key.as_bytes(),
-            b"USER_FEDERATION",
+            self.user_key.map_or(&[][..], |key| key.as_bytes()),
+            self.flow.as_bytes(),
             &sha256_parts(&parameters),
             &set_hash(self.resources),
             &set_hash(self.audiences),
@@ -69,7 +72,8 @@ mod tests {
             account: "000000000000",
             workload_id: "w1",
             provider_id: "p1",
-            user_key: &user,
+            user_key: Some(&user),
+            flow: "USER_FEDERATION",
             custom_parameters: &none,
             resources: &[],
             audiences: &[],
@@ -92,10 +96,16 @@ mod tests {
             }
             .hash(),
             VaultKeyParts {
-                user_key: &other_user,
+                user_key: Some(&other_user),
                 ..base
             }
             .hash(),
+            VaultKeyParts {
+                user_key: None,
+                ..base
+            }
+            .hash(),
+            VaultKeyParts { flow: "M2M", ..base }.hash(),
             VaultKeyParts {
                 custom_parameters: &some,
                 ..base

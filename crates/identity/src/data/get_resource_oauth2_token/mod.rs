@@ -1,0 +1,159 @@
+//! `GetResourceOauth2Token`: an access token for a third-party service, by one of three flows, or the session in
+//! which a person may consent to one. One file a flow; what they share is here: who asks, for which provider, with
+//! whose permission, and that nobody concerned is stopped.
+
+mod m2m;
+mod on_behalf_of;
+mod user_federation;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use countersign_api::data::get_resource_oauth2_token::{Input, Output};
+use countersign_api::data::{GetResourceOauth2Token, Oauth2Flow};
+use countersign_api::{ApiError, Arn};
+
+use super::{open_wat, user_subjects};
+use crate::operation::{Call, Handle, OperationError};
+use crate::stops::Subject;
+use crate::store::oauth2_provider::ProviderRow;
+use crate::store::workload_identity::WorkloadIdentityRow;
+use crate::vault::key::{VaultKeyParts, normalised_scopes};
+use crate::wat::WatUser;
+
+/// A request whose caller, workload and provider are known and allowed, and what every flow reads of it.
+struct Request {
+    workload: Arc<WorkloadIdentityRow>,
+    provider: Arc<ProviderRow>,
+    /// `None`: the agent alone.
+    user: Option<WatUser>,
+    scopes: Vec<String>,
+    custom_parameters: BTreeMap<String, String>,
+    resources: Vec<String>,
+    audiences: Vec<String>,
+    /// Asks past everything that is kept.
+    force: bool,
+}
+
+/// What only `USER_FEDERATION` reads.
+struct SessionMembers {
+    session_uri: Option<String>,
+    return_url: Option<String>,
+    custom_state: Option<String>,
+}
+
+impl Handle for GetResourceOauth2Token {
+    #[tracing::instrument(name = "identity.get_resource_oauth2_token", skip_all)]
+    async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
+        let flow = input.oauth2_flow;
+        call.entry.detail.insert("flow".to_owned(), flow.as_str().into());
+        let (request, members) = admit(call, input).await?;
+        match flow {
+            Oauth2Flow::UserFederation => user_federation::token(call, request, members).await,
+            Oauth2Flow::M2m => {
+                members.refuse(flow)?;
+                m2m::token(call, &request).await
+            }
+            Oauth2Flow::OnBehalfOfTokenExchange => {
+                members.refuse(flow)?;
+                on_behalf_of::token(call, &request).await
+            }
+        }
+    }
+}
+
+/// Everything that must hold before a flow begins.
+async fn admit(call: &mut Call, input: Input) -> Result<(Request, SessionMembers), OperationError> {
+    let name = input.resource_credential_provider_name;
+    call.entry.provider = Some(name.clone());
+    let (wat, workload) = open_wat(call, &input.workload_identity_token).await?;
+    let (region, account) = (call.region().to_owned(), call.account().to_owned());
+    call.authorize(&[
+        Arn::oauth2_provider(&region, &account, &name),
+        Arn::token_vault(&region, &account),
+        Arn::workload_identity(&region, &account, &workload.name),
+        Arn::directory(&region, &account),
+    ])?;
+    let provider = call.state.cache.provider(&account, &name).await?;
+    let provider = provider.ok_or_else(|| OperationError::not_found("OAuth2 credential provider", &name))?;
+    let mut subjects = vec![Subject::Workload(workload.name.clone()), Subject::Provider(name)];
+    subjects.extend(
+        wat.user
+            .iter()
+            .flat_map(|user| user_subjects(user.key, user.person.as_deref())),
+    );
+    call.check_stops(subjects).await?;
+    let custom_parameters = input.custom_parameters.unwrap_or_default();
+    let request = Request {
+        workload,
+        provider,
+        user: wat.user,
+        scopes: normalised_scopes(&input.scopes),
+        custom_parameters: custom_parameters
+            .into_iter()
+            .map(|(name, value)| (name, value.expose().to_owned()))
+            .collect(),
+        resources: input.resources.unwrap_or_default(),
+        audiences: input.audiences.unwrap_or_default(),
+        force: input.force_authentication.unwrap_or(false),
+    };
+    let members = SessionMembers {
+        session_uri: input.session_uri,
+        return_url: input.resource_oauth2_return_url,
+        custom_state: input.custom_state.map(|state| state.expose().to_owned()),
+    };
+    Ok((request, members))
+}
+
+impl Request {
+    /// The vault key of `flow` (design D13); of the person too where the flow is for one.
+    fn vault_key(&self, flow: Oauth2Flow) -> [u8; 32] {
+        let for_person = flow != Oauth2Flow::M2m;
+        VaultKeyParts {
+            account: &self.provider.account,
+            workload_id: &self.workload.id,
+            provider_id: &self.provider.id,
+            user_key: self.user.as_ref().map(|user| &user.key).filter(|_| for_person),
+            flow: flow.as_str(),
+            custom_parameters: &self.custom_parameters,
+            resources: &self.resources,
+            audiences: &self.audiences,
+        }
+        .hash()
+    }
+
+    /// Custom parameters add; a name that `reserved` claims would override (AWS: "must not override the standard
+    /// OAuth parameters").
+    fn refuse_overrides(&self, reserved: impl Fn(&str) -> bool) -> Result<(), OperationError> {
+        let Some(name) = self.custom_parameters.keys().find(|name| reserved(name)) else {
+            return Ok(());
+        };
+        let error = ApiError::field(
+            format!("customParameters.{name}"),
+            "is a parameter of OAuth's own",
+        );
+        Err(OperationError::refused("reserved_parameter", error))
+    }
+}
+
+impl SessionMembers {
+    /// Members that a flow without a browser cannot honour are refused by name rather than ignored. The return URL
+    /// is let through: the Python SDK sends one whatever the flow, when it knows one.
+    fn refuse(&self, flow: Oauth2Flow) -> Result<(), OperationError> {
+        let member = match self {
+            Self {
+                session_uri: Some(_), ..
+            } => "sessionUri",
+            Self {
+                custom_state: Some(_),
+                ..
+            } => "customState",
+            _ => return Ok(()),
+        };
+        let rule = format!("has no meaning for {}, which opens no session", flow.as_str());
+        Err(OperationError::refused(
+            "member_of_another_flow",
+            ApiError::field(member, rule),
+        ))
+    }
+}
