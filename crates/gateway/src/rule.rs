@@ -61,6 +61,7 @@ impl Rule {
         let authenticate = match rule.actions.first()? {
             config::Action::AuthenticateOidc {
                 on_unauthenticated_request,
+                ..
             } => Some(*on_unauthenticated_request),
             _ => None,
         };

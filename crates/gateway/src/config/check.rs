@@ -8,7 +8,6 @@ const MAX_RULES: usize = 100;
 const MAX_VALUES: usize = 5;
 const MAX_PATTERN: usize = 128;
 const MAX_FIXED_BODY: usize = 1_024;
-const MAX_EXTRA_PARAMS: usize = 10;
 const CONTENT_TYPES: [&str; 5] = [
     "text/plain",
     "text/html",
@@ -36,7 +35,7 @@ impl ConfigError {
     }
 }
 
-fn refuse(place: impl Into<String>, fault: impl Into<String>) -> Result<(), ConfigError> {
+pub(super) fn refuse(place: impl Into<String>, fault: impl Into<String>) -> Result<(), ConfigError> {
     Err(ConfigError::new(place, fault))
 }
 
@@ -53,7 +52,7 @@ impl Config {
             // The agent's pages would share an origin with the consent button.
             return refuse("listeners", "app and account must be two origins");
         }
-        self.check_provider()?;
+        self.check_applications()?;
         self.check_lifetimes()?;
         let mut audiences = BTreeSet::new();
         for (name, group) in &self.target_groups {
@@ -71,34 +70,28 @@ impl Config {
         self.check_listener("listeners.account", &self.listeners.account)
     }
 
-    fn check_provider(&self) -> Result<(), ConfigError> {
-        let provider = &self.authenticate_oidc;
-        if provider.client_id.is_empty() {
-            return refuse("authenticate_oidc.client_id", "is empty");
-        }
-        if !provider.scope.iter().any(|scope| scope == "openid") {
-            return refuse(
-                "authenticate_oidc.scope",
-                "must contain openid: without it there is no ID token",
-            );
-        }
-        if provider.extra_params.len() > MAX_EXTRA_PARAMS {
-            return refuse(
-                "authenticate_oidc.extra_params",
-                format!("at most {MAX_EXTRA_PARAMS}"),
-            );
+    /// Each application has a cookie of its own: two of one name would share sessions of two providers.
+    fn check_applications(&self) -> Result<(), ConfigError> {
+        self.authenticate_oidc.check("authenticate_oidc")?;
+        let mut cookies = BTreeSet::new();
+        for (name, application) in &self.applications {
+            let place = format!("applications.{name}");
+            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+                return refuse(place, "a name has letters, digits and hyphens");
+            }
+            application.check(&place)?;
+            if !cookies.insert(application.application_cookie_name()) {
+                return refuse(
+                    format!("{place}.session_cookie_name"),
+                    "another application has this cookie; independent logins need names of their own",
+                );
+            }
         }
         Ok(())
     }
 
     fn check_lifetimes(&self) -> Result<(), ConfigError> {
-        let session = &self.session;
-        if session.session_timeout_seconds == 0 || session.session_timeout_seconds > 604_800 {
-            return refuse("session.session_timeout_seconds", "1 to 604800 (7 days)");
-        }
-        if session.idle_timeout_seconds == 0 {
-            return refuse("session.idle_timeout_seconds", "at least 1");
-        }
+        self.session.check("session")?;
         // The token of a request is proof for that request, never a session.
         if !(10..=300).contains(&self.claims_header.lifetime_seconds) {
             return refuse("claims_header.lifetime_seconds", "10 to 300");
@@ -138,6 +131,17 @@ impl Config {
                 "at most one authenticate-oidc, then exactly one other action",
             );
         };
+        if let [
+            Action::AuthenticateOidc {
+                application: Some(name),
+                ..
+            },
+            _,
+        ] = actions
+            && !self.applications.contains_key(name)
+        {
+            return refuse(place, format!("application {name:?} is not configured"));
+        }
         match terminal {
             Action::AuthenticateOidc { .. } => refuse(
                 place,

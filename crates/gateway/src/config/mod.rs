@@ -8,17 +8,18 @@ use std::path::PathBuf;
 
 use countersign_db::DatabaseConfig;
 use countersign_outbound::HostPort;
-use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
 use crate::origin::Origin;
 
+mod authenticate;
 mod check;
 mod rule;
 #[cfg(test)]
 mod tests;
 
+pub use authenticate::{AuthenticateOidc, SessionLimits, StopList};
 pub use check::ConfigError;
 pub use rule::{
     Action, Conditions, FixedResponse, OnUnauthenticatedRequest, Redirect, Rule, account_rules, app_rules,
@@ -43,6 +44,17 @@ pub struct Config {
     pub checkpoint_file: Option<PathBuf>,
     /// The OpenID provider that people log in at.
     pub authenticate_oidc: AuthenticateOidc,
+    /// Further, independent logins by name, each with its provider, cookie and limits: for applications
+    /// that are logged in to on the origin they are served at, as behind an ALB. A rule's
+    /// `authenticate-oidc` action names one.
+    #[serde(default)]
+    pub applications: BTreeMap<String, AuthenticateOidc>,
+    /// Where stops of people are read; absent where no identity service stands behind this gateway.
+    #[serde(default)]
+    pub stop_list: Option<StopList>,
+    /// A file with one line a request, as an ALB's access log. The process's own log has less.
+    #[serde(default)]
+    pub access_log: Option<AccessLog>,
     /// Exact `host:port` exceptions of the outbound guard, for a provider on HTTP or an internal address.
     #[serde(default)]
     pub outbound_allow: Vec<HostPort>,
@@ -60,53 +72,6 @@ pub struct Config {
     /// Limits of forwarding.
     #[serde(default)]
     pub forward: ForwardLimits,
-}
-
-/// The `authenticate-oidc` action: an OpenID provider by discovery, and our client there.
-///
-/// The redirect URI to register is `<account origin>/oauth2/idpresponse`, and for logout
-/// `<account origin>/logged-out`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuthenticateOidc {
-    /// Issuer, exactly as the provider's metadata and ID tokens write it.
-    pub issuer: String,
-    /// Discovery document, when it is not at `<issuer>/.well-known/openid-configuration`.
-    #[serde(default)]
-    pub discovery_url: Option<Url>,
-    /// Client id at the provider.
-    pub client_id: String,
-    /// Client secret at the provider; absent for a public client, which PKCE then protects alone.
-    #[serde(default)]
-    pub client_secret: Option<SecretString>,
-    /// Scopes to ask for; must contain `openid`.
-    #[serde(default = "default_scope")]
-    pub scope: Vec<String>,
-    /// Further parameters of the authorization request (`prompt`, `domain_hint`, …), at most 10.
-    #[serde(default)]
-    pub extra_params: BTreeMap<String, String>,
-    /// Time-out of each request to the provider, in milliseconds.
-    #[serde(default = "default_endpoint_timeout_ms")]
-    pub endpoint_timeout_ms: u64,
-}
-
-/// How long a browser session lives.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SessionLimits {
-    /// Seconds from login to the end, whatever happens in between.
-    pub session_timeout_seconds: u64,
-    /// Seconds without a request after which the session ends.
-    pub idle_timeout_seconds: u64,
-}
-
-impl Default for SessionLimits {
-    fn default() -> Self {
-        Self {
-            session_timeout_seconds: 12 * 3_600,
-            idle_timeout_seconds: 2 * 3_600,
-        }
-    }
 }
 
 /// `x-amzn-oidc-data` as an Application Load Balancer would sign it.
@@ -202,6 +167,28 @@ pub struct TargetGroup {
     pub max_request_body_bytes: u64,
 }
 
+/// The access log. `code`, `state`, `session_id` and tokens in URLs are redacted.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    /// Where lines are appended.
+    pub file: PathBuf,
+    /// How they are written.
+    #[serde(default)]
+    pub format: AccessLogFormat,
+}
+
+/// How the access log is written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccessLogFormat {
+    /// Space-delimited, the fields and order of an ALB's.
+    #[default]
+    Alb,
+    /// One JSON object a line, members named as the ALB's fields.
+    Json,
+}
+
 /// What happens to `X-Forwarded-For` of the client.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
@@ -234,15 +221,6 @@ impl Default for ForwardLimits {
             xff_header_processing: XffHeaderProcessing::default(),
         }
     }
-}
-
-fn default_scope() -> Vec<String> {
-    ["openid", "profile", "email"].map(str::to_owned).to_vec()
-}
-
-const fn default_endpoint_timeout_ms() -> u64 {
-    // An ALB gives the provider's endpoints 5 s.
-    5_000
 }
 
 const fn default_claims_header_lifetime_seconds() -> u32 {

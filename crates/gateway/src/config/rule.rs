@@ -37,6 +37,10 @@ pub enum Action {
         /// What happens to a request without a session.
         #[serde(default)]
         on_unauthenticated_request: OnUnauthenticatedRequest,
+        /// Name in `applications`: log in there, on the origin the request was sent to. Absent: the login
+        /// that the app and account origins share.
+        #[serde(default)]
+        application: Option<String>,
     },
     /// Send the request to a target group.
     Forward {
@@ -179,6 +183,7 @@ fn authenticated(
         actions: vec![
             Action::AuthenticateOidc {
                 on_unauthenticated_request: otherwise,
+                application: None,
             },
             Action::Forward {
                 target_group: target.to_owned(),

@@ -224,14 +224,13 @@ fn config(urls: &[String], provider: &OpenIdProvider, target: &str, directory: &
         },
         checkpoint_file: None,
         authenticate_oidc: AuthenticateOidc {
-            issuer: provider.issuer.clone(),
-            discovery_url: None,
-            client_id: "gateway".to_owned(),
             client_secret: Some("gateway-secret".to_owned().into()),
-            scope: ["openid", "profile", "email"].map(str::to_owned).to_vec(),
-            extra_params: BTreeMap::new(),
             endpoint_timeout_ms: 1_000,
+            ..AuthenticateOidc::new(&provider.issuer, "gateway")
         },
+        applications: BTreeMap::new(),
+        stop_list: None,
+        access_log: None,
         outbound_allow: vec![
             provider
                 .issuer
