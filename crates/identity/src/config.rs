@@ -1,6 +1,8 @@
 //! The `[identity]` table of a configuration file. Unknown keys are refused.
 
-use std::collections::{BTreeMap, HashSet};
+mod issuers;
+
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use countersign_crypto::{ExposeSecret as _, SecretString};
@@ -8,6 +10,8 @@ use countersign_db::DatabaseConfig;
 use countersign_outbound::HostPort;
 use serde::Deserialize;
 use url::Url;
+
+pub use issuers::{ClientKeyConfig, GatewayConfig, UserIssuerConfig, WorkloadIssuerConfig};
 
 /// The configuration of the identity role.
 #[derive(Debug, Clone, Deserialize)]
@@ -54,7 +58,13 @@ pub struct Config {
     pub gateways: Vec<GatewayConfig>,
     /// Issuers other than gateways whose JWTs prove a person to the API.
     #[serde(default)]
-    pub jwt_issuers: Vec<JwtIssuerConfig>,
+    pub user_issuers: Vec<UserIssuerConfig>,
+    /// Issuers whose JWTs prove a workload to `AssumeRoleWithWebIdentity`.
+    #[serde(default)]
+    pub workload_issuers: Vec<WorkloadIssuerConfig>,
+    /// The private keys that providers with `PRIVATE_KEY_JWT` may name.
+    #[serde(default)]
+    pub client_keys: Vec<ClientKeyConfig>,
     /// Told apart in cookie names on hosts where ports share cookies: the port base in development, else
     /// empty.
     #[serde(default)]
@@ -132,41 +142,6 @@ pub enum AccountChange {
     Confirm,
     /// The old one stays.
     Refuse,
-}
-
-/// A gateway of ours whose `x-countersign-user-token` is believed, each audience at its own door (design D8).
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GatewayConfig {
-    /// The `iss` of its tokens.
-    pub issuer: String,
-    /// The account whose operations believe it; [`Config::account`] if absent.
-    #[serde(default)]
-    pub account: Option<String>,
-    /// Where its keys are; by discovery from the issuer if absent.
-    #[serde(default)]
-    pub jwks_uri: Option<Url>,
-    /// For each workload identity the audience that `GetWorkloadAccessTokenForJWT` accepts.
-    #[serde(default)]
-    pub workload_audiences: BTreeMap<String, String>,
-    /// The audience that `CompleteResourceTokenAuth` accepts.
-    pub completion_audience: String,
-    /// The audience that the start page and `/connections` accept.
-    pub start_audience: String,
-}
-
-/// An issuer whose JWTs prove a person to `GetWorkloadAccessTokenForJWT` and `CompleteResourceTokenAuth`, as plain
-/// AgentCore clients have it: one token for both doors.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JwtIssuerConfig {
-    /// The `iss` of its tokens; keys by discovery.
-    pub issuer: String,
-    /// The account whose operations believe it; [`Config::account`] if absent.
-    #[serde(default)]
-    pub account: Option<String>,
-    /// The audiences accepted.
-    pub audiences: Vec<String>,
 }
 
 /// A configuration that cannot be used as written.
@@ -261,41 +236,7 @@ impl Config {
             "api_hosts",
             "at least the host that callers use",
         )?;
-        let mut issuers = HashSet::new();
-        let foreign = self.jwt_issuers.iter().map(|foreign| &foreign.issuer);
-        let listed_once = self
-            .gateways
-            .iter()
-            .map(|gateway| &gateway.issuer)
-            .chain(foreign)
-            .all(|issuer| issuers.insert(issuer));
-        require(listed_once, "gateways", "an issuer is listed once")?;
-        let audiences = self
-            .jwt_issuers
-            .iter()
-            .all(|foreign| !foreign.audiences.is_empty());
-        require(
-            audiences,
-            "jwt_issuers",
-            "audiences must not be empty: a token for anybody would do",
-        )?;
-        for gateway in &self.gateways {
-            let doors = gateway
-                .workload_audiences
-                .values()
-                .chain([&gateway.completion_audience, &gateway.start_audience]);
-            let doors: Vec<&String> = doors.collect();
-            let agents: HashSet<&String> = gateway.workload_audiences.values().collect();
-            require(
-                gateway.completion_audience != gateway.start_audience
-                    && !agents.contains(&gateway.completion_audience)
-                    && !agents.contains(&gateway.start_audience)
-                    && doors.iter().all(|audience| !audience.is_empty()),
-                "gateways",
-                "completion_audience, start_audience and every workload's audience differ (a token opens one door)",
-            )?;
-        }
-        Ok(())
+        self.check_issuers()
     }
 }
 

@@ -29,8 +29,8 @@ mod wat;
 
 pub use bootstrap::{AccessKey, Bootstrap, BootstrapError, BootstrapProvider, Bootstrapped};
 pub use config::{
-    AccountChange, AccountConfig, Config, ConfigError, GatewayConfig, InitialAdmin, JwtIssuerConfig, SidRule,
-    StartLogin,
+    AccountChange, AccountConfig, ClientKeyConfig, Config, ConfigError, GatewayConfig, InitialAdmin, SidRule,
+    StartLogin, UserIssuerConfig, WorkloadIssuerConfig,
 };
 pub use keys::{AuditKeys, KeysError, audit_keys};
 pub use start::{Identity, Parts, StartError, migrate};

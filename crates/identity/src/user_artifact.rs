@@ -7,25 +7,16 @@
 //! artefacts the same person is the user key (D9), never the token's bytes.
 
 use countersign_crypto::{
-    Algorithm, JwtError, JwtPolicy, UserKey, b64url_decode, peek_issuer, published_user_id,
+    JwtError, JwtPolicy, UserKey, Verified, b64url_decode, peek_issuer, published_user_id,
 };
 use countersign_oauth::discovery::openid_configuration_url;
 use countersign_oauth::jwks::VerifyError;
 use countersign_web::PersonError;
 use serde_json::Value;
 
-use crate::config::{GatewayConfig, JwtIssuerConfig};
+use crate::config::{GatewayConfig, UserIssuerConfig};
 use crate::state::State;
 
-/// What OpenID providers sign with. Whoever holds the token of one cannot choose: the key's own type decides.
-const FOREIGN_ALGORITHMS: [Algorithm; 6] = [
-    Algorithm::Rs256,
-    Algorithm::Es256,
-    Algorithm::Ps256,
-    Algorithm::Rs512,
-    Algorithm::Es384,
-    Algorithm::EdDsa,
-];
 /// Clock difference to a foreign issuer that is forgiven, seconds.
 const LEEWAY_SECS: u64 = 30;
 
@@ -60,14 +51,23 @@ pub(crate) async fn from_user_token(
     token: &str,
 ) -> Result<Identified, PersonError> {
     let issuer = peek_issuer(token).ok_or(PersonError::Token(JwtError::Malformed))?;
-    let ours = |of: &Option<String>| of.as_ref().unwrap_or(&state.config.account) == account;
-    let mut gateways = state.config.gateways.iter();
-    if let Some(gateway) = gateways.find(|gateway| gateway.issuer == issuer && ours(&gateway.account)) {
+    let config = &state.config;
+    let ours = |gateway: &&GatewayConfig| {
+        gateway.issuer == issuer && config.account_of(gateway.account.as_ref()) == account
+    };
+    if let Some(gateway) = config.gateways.iter().find(ours) {
         return of_gateway(state, gateway, door, token).await;
     }
-    let mut issuers = state.config.jwt_issuers.iter();
-    let foreign = issuers.find(|foreign| foreign.issuer == issuer && ours(&foreign.account));
-    of_foreign_issuer(state, foreign.ok_or(PersonError::UnknownIssuer)?, token).await
+    let foreign = config
+        .user_issuer(account, &issuer)
+        .ok_or(PersonError::UnknownIssuer)?;
+    // Completion compares the person with the session's, which a listed workload opened.
+    if let Door::Workload(name) = door
+        && !foreign.allows_workload(name)
+    {
+        return Err(PersonError::Token(JwtError::Audience));
+    }
+    of_foreign_issuer(state, foreign, token).await
 }
 
 async fn of_gateway(
@@ -96,7 +96,7 @@ async fn of_gateway(
 /// (design D11).
 async fn of_foreign_issuer(
     state: &State,
-    foreign: &JwtIssuerConfig,
+    foreign: &UserIssuerConfig,
     token: &str,
 ) -> Result<Identified, PersonError> {
     let url = openid_configuration_url(&foreign.issuer).map_err(|_| PersonError::KeysUnavailable)?;
@@ -110,7 +110,7 @@ async fn of_foreign_issuer(
     let policy = JwtPolicy {
         issuer: &foreign.issuer,
         audiences: &audiences,
-        algorithms: &FOREIGN_ALGORITHMS,
+        algorithms: &foreign.algorithms,
         leeway_secs: LEEWAY_SECS,
         typ: None,
     };
@@ -122,6 +122,9 @@ async fn of_foreign_issuer(
             VerifyError::Keys(_) => PersonError::KeysUnavailable,
             VerifyError::Token(error) => PersonError::Token(error),
         })?;
+    if !accepts_typ(foreign, &verified) || (!foreign.id_tokens && is_id_token(&verified)) {
+        return Err(PersonError::Token(JwtError::Algorithm));
+    }
     let subject = verified
         .claims
         .get("sub")
@@ -135,6 +138,36 @@ async fn of_foreign_issuer(
         audience: None,
         name: subject.to_owned(),
     })
+}
+
+fn accepts_typ(foreign: &UserIssuerConfig, token: &Verified) -> bool {
+    let plain = |typ: &str| {
+        let typ = typ.to_ascii_lowercase();
+        typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
+    };
+    // RFC 7519 section 5.1: `JWT` is what a token is that does not say.
+    let found = match token.header.get("typ") {
+        None => "jwt".to_owned(),
+        Some(typ) => plain(typ.as_str().unwrap_or_default()),
+    };
+    foreign.typ.iter().any(|accepted| plain(accepted) == found)
+}
+
+/// Whether a token bears a mark of ID tokens: OpenID Connect Core sections 2, 3.1.3.6 and 3.3.2.11, Cognito's
+/// `token_use`, Keycloak's `typ` claim. RFC 9068 section 2.1 gives access tokens a type that ID tokens never have.
+fn is_id_token(token: &Verified) -> bool {
+    let typ = token
+        .header
+        .get("typ")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let access_token = typ.to_ascii_lowercase().ends_with("at+jwt");
+    let claim = |name: &str| token.claims.get(name).and_then(Value::as_str);
+    let named = claim("token_use") == Some("id") || claim("typ") == Some("ID");
+    let marked = ["nonce", "at_hash", "c_hash"]
+        .iter()
+        .any(|name| token.claims.contains_key(*name));
+    named || (marked && !access_token)
 }
 
 /// Takes a user id at the caller's word. One of the published form names somebody whom the start page can

@@ -57,7 +57,7 @@ type Refusal = (&'static str, fn(&mut Value));
 async fn a_configured_issuers_token_proves_a_person_at_both_doors() {
     let issuer = Issuer::start().await;
     let system = System::start_with(json!({
-        "jwt_issuers": [{"issuer": issuer.server.uri(), "audiences": ["agents"]}],
+        "user_issuers": [{"issuer": issuer.server.uri(), "audiences": ["agents"], "workloads": ["agent"]}],
         "outbound_allow": [issuer.server.address().to_string()],
     }))
     .await;
@@ -107,7 +107,7 @@ async fn a_configured_issuers_token_proves_a_person_at_both_doors() {
 async fn a_person_of_a_configured_issuer_completes_with_a_newer_token() {
     let issuer = Issuer::start().await;
     let system = System::start_with(json!({
-        "jwt_issuers": [{"issuer": issuer.server.uri(), "audiences": ["agents"]}],
+        "user_issuers": [{"issuer": issuer.server.uri(), "audiences": ["agents"], "workloads": ["agent"]}],
         "outbound_allow": [issuer.server.address().to_string()],
     }))
     .await;
