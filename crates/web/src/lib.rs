@@ -12,11 +12,16 @@ pub mod edge;
 pub mod form;
 pub mod page;
 pub mod person;
+pub mod request_scanner;
 pub mod security_headers;
 pub mod serve;
+pub mod transport;
+pub mod workers;
 
 pub use bind::bind_localhost;
 pub use drain::{Drain, DrainSignal};
 pub use edge::{Edge, ErrorFormat, HostAllowList, PassedOn, RequestId};
 pub use person::{Inbound, Person, PersonError, PersonVerifier};
 pub use serve::{Peer, ServeOptions, serve};
+pub use transport::{Accepted, ByteStream, Transport};
+pub use workers::Workers;

@@ -113,12 +113,92 @@ async fn slow_heads_and_silence_are_cut() {
 #[tokio::test]
 async fn large_heads_are_refused() {
     let server = Server::start(router(), ServeOptions::default()).await;
-    let padding = "x".repeat(70 * 1024);
-    let answer = server
-        .exchange(&format!("GET /peer HTTP/1.1\r\nhost: a\r\nx: {padding}\r\n\r\n"))
-        .await;
-    // The refusal may be lost to the reset of the connection; a served request may not happen.
-    assert!(answer.is_empty() || status(&answer) == 431, "{answer}");
+    let header = format!("x: {}\r\n", "x".repeat(15 * 1024));
+    let many = header.repeat(5);
+    let long = format!("x: {}\r\n", "x".repeat(17 * 1024));
+    let target = format!("/{}", "x".repeat(17 * 1024));
+    for (target, headers, expected) in [
+        ("/peer", many.as_str(), 431),
+        ("/peer", long.as_str(), 400),
+        (target.as_str(), "", 400),
+    ] {
+        let answer = server
+            .exchange(&format!("GET {target} HTTP/1.1\r\nhost: a\r\n{headers}\r\n"))
+            .await;
+        // The refusal may be lost to the reset of the connection; a served request may not happen.
+        assert!(answer.is_empty() || status(&answer) == expected, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn g12_ambiguous_framing_is_refused_after_what_came_before_it() {
+    let server = Server::start(router(), ServeOptions::default()).await;
+    let good = "GET /peer HTTP/1.1\r\nhost: a\r\n\r\n";
+    for bad in [
+        "POST /peer HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /peer HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ncontent-length: 4\r\n\r\n0\r\n\r\n",
+        "POST /peer HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncontent-length: 0\r\n\r\n",
+        "POST /peer HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "POST /peer HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        "POST /peer HTTP/1.1\r\nhost: a\r\ntransfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+        "GET /peer HTTP/1.1\r\nhost: a\r\nx: a\r\n b: c\r\n\r\n",
+        "GET /peer HTTP/1.1\nhost: a\n\n",
+        "GET /peer HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        "GET /peer\r\nhost: a\r\n\r\n",
+        "GET  /peer HTTP/1.1\r\nhost: a\r\n\r\n",
+        "GET /pe\0er HTTP/1.1\r\nhost: a\r\n\r\n",
+    ] {
+        let alone = server.exchange(&format!("{bad}{good}")).await;
+        assert_eq!(status(&alone), 400, "{bad:?}");
+        assert_eq!(
+            alone.matches("HTTP/1.1 ").count(),
+            1,
+            "nothing behind it is answered: {bad:?}"
+        );
+        let behind = server.exchange(&format!("{good}{bad}{good}")).await;
+        assert_eq!(status(&behind), 200, "{bad:?}");
+        assert_eq!(behind.matches("HTTP/1.1 ").count(), 2, "{bad:?}: {behind}");
+        assert!(behind.contains("HTTP/1.1 400"), "{bad:?}: {behind}");
+    }
+}
+
+#[tokio::test]
+async fn each_worker_listens_on_the_same_port() {
+    let workers = countersign_web::Workers::start("test", std::num::NonZeroUsize::new(2)).expect("threads");
+    let sockets = workers
+        .bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))
+        .await
+        .expect("a free port");
+    let address = sockets[0].local_addr().expect("bound");
+    let (signal, drain) = countersign_web::Drain::new();
+    let serving: Vec<_> = workers
+        .runtimes()
+        .zip(sockets)
+        .map(|(runtime, socket)| {
+            let drain = drain.clone();
+            runtime.spawn(async move {
+                let listener = tokio::net::TcpListener::from_std(socket)?;
+                countersign_web::serve(vec![listener], router(), drain, ServeOptions::default()).await
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address).await.expect("listening");
+        stream
+            .write_all(b"GET /peer HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            .await
+            .expect("sent");
+        assert_eq!(status(&rest(&mut stream).await), 200);
+    }
+    let taken = workers.bind(address).await.expect_err("a second copy of us");
+    assert!(taken.to_string().contains("already in use"), "{taken}");
+    signal.drain();
+    for served in serving {
+        served.await.expect("no panic").expect("served");
+    }
+    tokio::task::spawn_blocking(|| drop(workers))
+        .await
+        .expect("threads end");
 }
 
 #[tokio::test]

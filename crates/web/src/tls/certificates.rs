@@ -1,0 +1,193 @@
+//! Which certificate a client is shown: by the server name it asks for (SNI), else the first.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::extensions::GeneralName;
+
+use super::TlsError;
+use super::config::CertificateFiles;
+
+/// ALPN protocol of the TLS-ALPN-01 challenge (RFC 8737 section 6.2).
+pub const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
+
+/// Certificates that change while listeners run: those that ACME has issued, and those that answer its
+/// TLS-ALPN-01 challenges. Shared by the listeners that use ACME.
+#[derive(Debug, Default)]
+pub struct IssuedCertificates {
+    issued: ArcSwap<ByName>,
+    challenges: ArcSwap<ByName>,
+}
+
+type ByName = HashMap<String, Arc<CertifiedKey>>;
+
+impl IssuedCertificates {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Shows this certificate (PEM, with its chain) for the names in it from now on.
+    pub fn install(&self, chain_pem: &str, key_pem: &str) -> Result<(), TlsError> {
+        let (names, key) = certified_key(chain_pem.as_bytes(), key_pem.as_bytes())
+            .map_err(|fault| TlsError::new("the issued certificate", fault))?;
+        self.issued.rcu(|known| {
+            let mut known = ByName::clone(known);
+            known.extend(names.iter().map(|name| (name.clone(), Arc::clone(&key))));
+            known
+        });
+        Ok(())
+    }
+
+    /// Answers TLS-ALPN-01 challenges for `name` with this certificate.
+    pub fn answer_challenge(&self, name: &str, certificate_pem: &str, key_pem: &str) -> Result<(), TlsError> {
+        let (_, key) = certified_key(certificate_pem.as_bytes(), key_pem.as_bytes())
+            .map_err(|fault| TlsError::new("the challenge certificate", fault))?;
+        self.challenges.rcu(|known| {
+            let mut known = ByName::clone(known);
+            known.insert(name.to_ascii_lowercase(), Arc::clone(&key));
+            known
+        });
+        Ok(())
+    }
+
+    /// Answers challenges for `name` no more.
+    pub fn end_challenge(&self, name: &str) {
+        self.challenges.rcu(|known| {
+            let mut known = ByName::clone(known);
+            known.remove(&name.to_ascii_lowercase());
+            known
+        });
+    }
+}
+
+/// The certificates of one listener.
+pub(super) struct Certificates {
+    by_name: ByName,
+    first: Option<Arc<CertifiedKey>>,
+    issued: Option<Arc<IssuedCertificates>>,
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates")
+            .field("names", &self.by_name.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Certificates {
+    /// Reads the files; `fallback` is shown where they have nothing better.
+    pub(super) fn load(
+        files: &[CertificateFiles],
+        fallback: Option<(Vec<String>, Arc<CertifiedKey>)>,
+        issued: Option<Arc<IssuedCertificates>>,
+    ) -> Result<Self, TlsError> {
+        let mut by_name = ByName::new();
+        let mut first = None;
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|error| TlsError::new(path.display(), format!("cannot be read: {error}")))
+        };
+        let mut loaded = Vec::new();
+        for pair in files {
+            super::private_file(&pair.private_key)?;
+            let certificate = read(&pair.certificate)?;
+            let key = read(&pair.private_key)?;
+            loaded.push(
+                certified_key(&certificate, &key)
+                    .map_err(|fault| TlsError::new(pair.certificate.display(), fault))?,
+            );
+        }
+        for (names, key) in loaded.into_iter().chain(fallback) {
+            first.get_or_insert_with(|| Arc::clone(&key));
+            for name in names {
+                // The first one named keeps its names, as it stands in the file.
+                by_name.entry(name).or_insert_with(|| Arc::clone(&key));
+            }
+        }
+        Ok(Self {
+            by_name,
+            first,
+            issued,
+        })
+    }
+
+    fn named(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+        let in_files = |name: &str| self.by_name.get(name).cloned();
+        let issued = |name: &str| self.issued.as_ref()?.issued.load().get(name).cloned();
+        in_files(name)
+            .or_else(|| issued(name))
+            .or_else(|| in_files(wildcard.as_deref()?))
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        // RFC 8737 section 3: this protocol alone means a validation, and nothing else is served on it.
+        if hello
+            .alpn()
+            .is_some_and(|mut protocols| protocols.next() == Some(ACME_TLS_ALPN) && protocols.next().is_none())
+        {
+            return self.issued.as_ref()?.challenges.load().get(&name?).cloned();
+        }
+        name.and_then(|name| self.named(&name))
+            .or_else(|| self.first.clone())
+            .or_else(|| self.issued.as_ref()?.issued.load().values().next().cloned())
+    }
+}
+
+/// A key with its chain, and the names in the certificate. The error says what is wrong, without the file.
+fn certified_key(chain: &[u8], key: &[u8]) -> Result<(Vec<String>, Arc<CertifiedKey>), String> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("not a PEM certificate: {error}"))?;
+    let Some(leaf) = chain.first() else {
+        return Err("has no certificate".to_owned());
+    };
+    let names = names_of(leaf)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the private key is not PEM".to_owned())?;
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)
+        .map_err(|_| "the private key has an unknown type".to_owned())?;
+    let certified = CertifiedKey::new(chain, key);
+    certified
+        .keys_match()
+        .map_err(|_| "the private key belongs to another certificate".to_owned())?;
+    Ok((names, Arc::new(certified)))
+}
+
+fn names_of(leaf: &CertificateDer<'_>) -> Result<Vec<String>, String> {
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(leaf).map_err(|error| format!("not a certificate: {error}"))?;
+    let alternatives = certificate
+        .subject_alternative_name()
+        .ok()
+        .flatten()
+        .map(|extension| extension.value.general_names.as_slice())
+        .unwrap_or_default();
+    let names = alternatives.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    Ok(names.collect())
+}
+
+/// A certificate of our own making for `names`, good for 10 years: nobody checks it.
+pub(super) fn self_signed(names: &[String]) -> Result<(Vec<String>, Arc<CertifiedKey>), TlsError> {
+    let refused = |error: rcgen::Error| TlsError::new("the self-signed certificate", error.to_string());
+    let key = rcgen::KeyPair::generate().map_err(refused)?;
+    let certificate = rcgen::CertificateParams::new(names.to_vec())
+        .and_then(|params| params.self_signed(&key))
+        .map_err(refused)?;
+    certified_key(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())
+        .map_err(|fault| TlsError::new("the self-signed certificate", fault))
+}
