@@ -15,6 +15,7 @@ pub mod person;
 pub mod request_scanner;
 pub mod security_headers;
 pub mod serve;
+pub mod tls;
 pub mod transport;
 pub mod workers;
 

@@ -16,7 +16,7 @@ use super::TlsError;
 use super::config::CertificateFiles;
 
 /// ALPN protocol of the TLS-ALPN-01 challenge (RFC 8737 section 6.2).
-pub const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
+pub(super) const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
 
 /// Certificates that change while listeners run: those that ACME has issued, and those that answer its
 /// TLS-ALPN-01 challenges. Shared by the listeners that use ACME.

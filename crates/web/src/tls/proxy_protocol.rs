@@ -3,9 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use ppp::v2::{Addresses, Command, Header, MINIMUM_LENGTH, PROTOCOL_PREFIX, Protocol};
+use ppp::v2::{Addresses, Command, Header, PROTOCOL_PREFIX, Protocol};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+/// Signature, version, family and length (section 2.2).
+const FIXED_LENGTH: usize = 16;
 /// Longest header. The length field allows 64 KB; addresses take 36 bytes, the rest are extensions.
 const MAX_LENGTH: usize = 4_096;
 
@@ -13,7 +15,7 @@ const MAX_LENGTH: usize = 4_096;
 /// health check).
 pub(super) async fn read_source(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     let malformed = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut header = vec![0; MINIMUM_LENGTH];
+    let mut header = vec![0; FIXED_LENGTH];
     stream.read_exact(&mut header).await?;
     if !header.starts_with(PROTOCOL_PREFIX) {
         return Err(malformed("no PROXY protocol header from a trusted source"));
@@ -22,8 +24,8 @@ pub(super) async fn read_source(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
     if rest > MAX_LENGTH {
         return Err(malformed("PROXY protocol header too long"));
     }
-    header.resize(MINIMUM_LENGTH + rest, 0);
-    stream.read_exact(&mut header[MINIMUM_LENGTH..]).await?;
+    header.resize(FIXED_LENGTH + rest, 0);
+    stream.read_exact(&mut header[FIXED_LENGTH..]).await?;
     let header = Header::try_from(header.as_slice()).map_err(|_| malformed("PROXY protocol header malformed"))?;
     match (header.command, header.protocol, header.addresses) {
         (Command::Local, _, _) => Ok(None),
