@@ -3,6 +3,8 @@
 use countersign_crypto::{ExposeSecret as _, Random, SecretString, b64url, sha256, token};
 use url::Url;
 
+use crate::vendor::Authorization;
+
 /// Parameters that custom ones can never replace or add to. Besides those that this client sets: the ones
 /// by which a request would stop being what it seems (`request`, `request_uri`, `response_mode`, …).
 const RESERVED: [&str; 19] = [
@@ -73,14 +75,16 @@ pub struct AuthorizationRequest<'a> {
     pub scopes: &'a [String],
     /// Binds the response to this request.
     pub state: &'a str,
-    /// PKCE challenge, S256.
-    pub code_challenge: &'a str,
+    /// PKCE challenge, S256; `None` only for a server that refuses one.
+    pub code_challenge: Option<&'a str>,
     /// Binds the ID token to this request; OpenID Connect only.
     pub nonce: Option<&'a str>,
     /// Resource indicators (RFC 8707), one parameter each.
     pub resources: &'a [String],
     /// Further parameters; those with a [reserved](is_reserved) name are left out.
     pub custom: &'a [(String, String)],
+    /// In what the server departs from the standard.
+    pub rules: &'a Authorization,
 }
 
 impl AuthorizationRequest<'_> {
@@ -96,7 +100,7 @@ impl AuthorizationRequest<'_> {
             .collect();
         url.set_fragment(None);
         url.set_query(None);
-        let scope = self.scopes.join(" ");
+        let scope = self.scopes.join(self.rules.scope_separator);
         let mut query = url.query_pairs_mut();
         query
             .extend_pairs(&kept)
@@ -106,17 +110,37 @@ impl AuthorizationRequest<'_> {
         if !scope.is_empty() {
             query.append_pair("scope", &scope);
         }
-        query
-            .append_pair("state", self.state)
-            .append_pair("code_challenge", self.code_challenge)
-            .append_pair("code_challenge_method", "S256");
+        query.append_pair("state", self.state);
+        if let Some(challenge) = self.code_challenge {
+            query
+                .append_pair("code_challenge", challenge)
+                .append_pair("code_challenge_method", "S256");
+        }
         if let Some(nonce) = self.nonce {
             query.append_pair("nonce", nonce);
         }
         for resource in self.resources {
             query.append_pair("resource", resource);
         }
-        query.extend_pairs(self.custom.iter().filter(|(name, _)| !is_reserved(name)));
+        let fixed = |name: &str| {
+            self.rules
+                .fixed
+                .iter()
+                .any(|(fixed, _)| name.eq_ignore_ascii_case(fixed))
+        };
+        let custom = |name: &str| {
+            self.custom
+                .iter()
+                .any(|(custom, _)| name.eq_ignore_ascii_case(custom))
+        };
+        query
+            .extend_pairs(self.rules.fixed)
+            .extend_pairs(self.rules.defaults.iter().filter(|(name, _)| !custom(name)))
+            .extend_pairs(
+                self.custom
+                    .iter()
+                    .filter(|(name, _)| !is_reserved(name) && !fixed(name)),
+            );
         drop(query);
         url
     }
@@ -181,10 +205,11 @@ mod tests {
             redirect_uri: "https://account.example/callback",
             scopes: &[],
             state: "state",
-            code_challenge: "challenge",
+            code_challenge: Some("challenge"),
             nonce: None,
             resources: &*RESOURCES,
             custom,
+            rules: &Authorization::STANDARD,
         }
     }
 

@@ -2,7 +2,14 @@
 
 use countersign_crypto::{ExposeSecret as _, SecretString};
 use countersign_outbound::Request;
+use http::HeaderValue;
+use serde_json::{Map, Value};
 use url::form_urlencoded;
+
+use crate::vendor::Body;
+
+/// RFC 7523 section 2.2.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A client authentication method with its secret.
 #[derive(Debug, Clone)]
@@ -13,6 +20,10 @@ pub enum ClientAuthentication {
     Post(SecretString),
     /// `none`: a public client, which PKCE alone protects.
     None,
+    /// `private_key_jwt` with a [signed assertion](crate::private_key_jwt::ClientAssertion), good for one request.
+    PrivateKeyJwt(SecretString),
+    /// Nobody: neither client id nor proof, where the grant alone counts (RFC 7521 section 4.1).
+    Anonymous,
 }
 
 impl ClientAuthentication {
@@ -32,13 +43,19 @@ impl ClientAuthentication {
         }
     }
 
-    /// Builds `request`'s form from `fields` and what the method adds to body or headers.
-    pub(crate) fn form(&self, request: Request, client_id: &str, fields: &[(&str, &str)]) -> Request {
+    /// Writes `request`'s body from `fields` and what the method adds to body or headers.
+    pub(crate) fn write(
+        &self,
+        request: Request,
+        body: Body,
+        client_id: &str,
+        fields: &[(&str, &str)],
+    ) -> Request {
         let mut fields = fields.to_vec();
         match self {
             Self::Basic(secret) => {
-                return request
-                    .form(&fields)
+                return body
+                    .write(request, &fields)
                     .basic_auth(&form_encode(client_id), &form_encode(secret.expose_secret()));
             }
             Self::Post(secret) => {
@@ -48,8 +65,30 @@ impl ClientAuthentication {
                 ]);
             }
             Self::None => fields.push(("client_id", client_id)),
+            Self::PrivateKeyJwt(assertion) => fields.extend([
+                ("client_id", client_id),
+                ("client_assertion_type", JWT_BEARER),
+                ("client_assertion", assertion.expose_secret()),
+            ]),
+            Self::Anonymous => {}
         }
-        request.form(&fields)
+        body.write(request, &fields)
+    }
+}
+
+impl Body {
+    fn write(self, request: Request, fields: &[(&str, &str)]) -> Request {
+        match self {
+            Self::Form => request.form(fields),
+            Self::Json => {
+                let object: Map<String, Value> = fields
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                    .collect();
+                let body = Value::Object(object).to_string();
+                request.body(HeaderValue::from_static("application/json"), body)
+            }
+        }
     }
 }
 
@@ -69,7 +108,7 @@ mod tests {
     fn e08_basic_encodes_special_characters_first() {
         let request = Request::post(Url::parse("https://as.example/token").expect("a URL"));
         let basic = ClientAuthentication::Basic("p:w %+ü".into());
-        let request = basic.form(request, "id:1", &[("grant_type", "refresh_token")]);
+        let request = basic.write(request, Body::Form, "id:1", &[("grant_type", "refresh_token")]);
         let header = request.headers[AUTHORIZATION].to_str().expect("ASCII");
         let encoded = header
             .strip_prefix("Basic ")
@@ -83,9 +122,27 @@ mod tests {
     #[test]
     fn e08_post_puts_both_into_the_body() {
         let request = Request::post(Url::parse("https://as.example/token").expect("a URL"));
-        let request = ClientAuthentication::Post("s&t".into()).form(request, "id", &[("a", "b")]);
+        let request =
+            ClientAuthentication::Post("s&t".into()).write(request, Body::Form, "id", &[("a", "b")]);
         assert!(!request.headers.contains_key(AUTHORIZATION));
         assert_eq!(request.body, "a=b&client_id=id&client_secret=s%26t");
+    }
+
+    #[test]
+    fn e08_an_assertion_and_nobody_at_all() {
+        let form = |authentication: ClientAuthentication| {
+            let request = Request::post(Url::parse("https://as.example/token").expect("a URL"));
+            let request = authentication.write(request, Body::Form, "id", &[("a", "b")]);
+            assert!(!request.headers.contains_key(AUTHORIZATION));
+            String::from_utf8_lossy(&request.body).into_owned()
+        };
+        assert_eq!(
+            form(ClientAuthentication::PrivateKeyJwt("x.y.z".into())),
+            "a=b&client_id=id&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+             &client_assertion=x.y.z"
+        );
+        assert_eq!(form(ClientAuthentication::Anonymous), "a=b");
+        assert_eq!(form(ClientAuthentication::None), "a=b&client_id=id");
     }
 
     #[test]
@@ -98,7 +155,7 @@ mod tests {
             Some(ClientAuthentication::Basic(_)) => "basic",
             Some(ClientAuthentication::Post(_)) => "post",
             Some(ClientAuthentication::None) => "none",
-            None => "-",
+            Some(_) | None => "-",
         };
         assert_eq!(
             choose(&["client_secret_post", "client_secret_basic"], Some("s")),

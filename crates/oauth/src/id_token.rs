@@ -1,8 +1,10 @@
 //! ID token validation: OpenID Connect Core 1.0 section 3.1.3.7.
 
+use std::borrow::Cow;
+
 use countersign_crypto::{
-    Algorithm, ExposeSecret as _, JwtError, JwtPolicy, SecretString, Timestamp, b64url, constant_time_eq,
-    sha256, sha384, sha512,
+    Algorithm, ExposeSecret as _, JwtError, JwtPolicy, SecretString, Timestamp, b64url, b64url_decode,
+    constant_time_eq, sha256, sha384, sha512,
 };
 use serde_json::{Map, Value};
 
@@ -114,8 +116,9 @@ pub async fn validate(
     now: Timestamp,
 ) -> Result<IdTokenClaims, IdTokenError> {
     let jwks_uri = expected.server.jwks_uri.as_ref().ok_or(IdTokenError::NoKeys)?;
+    let issuer = issuer_of_tenant(&expected.server.issuer, token)?;
     let policy = JwtPolicy {
-        issuer: &expected.server.issuer,
+        issuer: &issuer,
         audiences: &[expected.client_id],
         algorithms: &algorithms(expected.server),
         leeway_secs: LEEWAY_SECS,
@@ -136,8 +139,29 @@ pub async fn validate(
     read(verified.claims)
 }
 
-/// The algorithms the server says it uses, as far as we verify them.
-fn algorithms(server: &ServerMetadata) -> Vec<Algorithm> {
+/// Microsoft's issuer has `{tenantid}` in it where several tenants log in at one address: the token says in `tid`
+/// which of them it is, and then everything has to fit that one.
+fn issuer_of_tenant<'a>(issuer: &'a str, token: &SecretString) -> Result<Cow<'a, str>, IdTokenError> {
+    const TENANT: &str = "{tenantid}";
+    if !issuer.contains(TENANT) {
+        return Ok(Cow::Borrowed(issuer));
+    }
+    let payload = token.expose_secret().split('.').nth(1).and_then(b64url_decode);
+    let claims = payload.and_then(|payload| serde_json::from_slice::<Value>(&payload).ok());
+    let tenant = claims.as_ref().and_then(|claims| claims.get("tid")?.as_str());
+    match tenant {
+        // A GUID: anything else could bend the issuer.
+        Some(id) if id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') => {
+            Ok(Cow::Owned(issuer.replace(TENANT, id)))
+        }
+        _ => Err(IdTokenError::Token(JwtError::Issuer)),
+    }
+}
+
+/// The algorithms the server says it uses, as far as we verify them: of ID tokens, and of logout tokens
+/// (OpenID Connect Back-Channel Logout 1.0 section 2.4).
+#[must_use]
+pub fn algorithms(server: &ServerMetadata) -> Vec<Algorithm> {
     let says = server.id_token_signing_alg_values_supported.as_ref();
     ALGORITHMS
         .into_iter()

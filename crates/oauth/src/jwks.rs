@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_crypto::{JwkSet, JwtError, JwtPolicy, SharedClock, Timestamp, Verified, verify_jwt};
+use countersign_crypto::{
+    JwkSet, JwtError, JwtPolicy, SharedClock, Timestamp, Verified, verify_jwt, verify_jwt_of_any_audience,
+};
 use countersign_outbound::Client;
 use url::Url;
 
@@ -58,15 +60,38 @@ impl JwksCache {
         policy: &JwtPolicy<'_>,
         now: Timestamp,
     ) -> Result<Verified, VerifyError> {
+        self.verify_by(jwks_uri, |keys| verify_jwt(token, keys, policy, now))
+            .await
+    }
+
+    /// As [`verify`](Self::verify), but whom the token is for is left to the caller.
+    pub async fn verify_of_any_audience(
+        &self,
+        jwks_uri: &Url,
+        token: &str,
+        policy: &JwtPolicy<'_>,
+        now: Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        self.verify_by(jwks_uri, |keys| {
+            verify_jwt_of_any_audience(token, keys, policy, now)
+        })
+        .await
+    }
+
+    async fn verify_by(
+        &self,
+        jwks_uri: &Url,
+        verify: impl Fn(&JwkSet) -> Result<Verified, JwtError>,
+    ) -> Result<Verified, VerifyError> {
         let keys = self.get(jwks_uri).await?;
-        match verify_jwt(token, &keys, policy, now) {
+        match verify(&keys) {
             Err(JwtError::UnknownKey) => {
                 let keys = self
                     .0
                     .newer_than(jwks_uri, &keys)
                     .await
                     .ok_or(JwtError::UnknownKey)?;
-                Ok(verify_jwt(token, &keys, policy, now)?)
+                Ok(verify(&keys)?)
             }
             other => Ok(other?),
         }

@@ -15,6 +15,7 @@ pub mod discovery;
 pub mod id_token;
 pub mod jwks;
 pub mod metadata;
+pub mod private_key_jwt;
 pub mod revoke;
 pub mod token;
 pub mod userinfo;

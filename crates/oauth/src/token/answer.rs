@@ -8,25 +8,27 @@ use url::form_urlencoded;
 
 use super::{TokenError, TokenSet};
 use crate::callback::sanitise;
+use crate::vendor::{Dialect, RenewalGrant};
 
 const MAX_ERROR_CHARS: usize = 64;
 const MAX_DESCRIPTION_CHARS: usize = 500;
 /// Longest lifetime believed, seconds: ten years.
 const MAX_LIFETIME_SECS: u64 = 10 * 365 * 24 * 60 * 60;
 
-pub(super) fn read(status: StatusCode, body: &[u8]) -> Result<TokenSet, TokenError> {
+pub(super) fn read(status: StatusCode, body: &[u8], dialect: &Dialect) -> Result<TokenSet, TokenError> {
     // A server error may have struck after the code or refresh token was spent, whatever its body says.
     if !status.is_success() && !status.is_client_error() {
         return Err(TokenError::Status(status.as_u16()));
     }
     let members = members(body);
-    if let Some(denied) = members.as_ref().ok().and_then(error) {
-        return Err(denied);
+    let error = members.as_ref().ok().and_then(|members| error(members, status));
+    if let Some((code, description)) = error {
+        return Err(denied(&code, description.as_deref(), dialect));
     }
     if !status.is_success() {
         return Err(TokenError::Status(status.as_u16()));
     }
-    tokens(&members?, body)
+    tokens(&members?, body, dialect)
 }
 
 /// A JSON object, or a form (GitHub's default, old Facebook).
@@ -54,45 +56,78 @@ fn members(body: &[u8]) -> Result<Map<String, Value>, TokenError> {
     Ok(members)
 }
 
-/// The error in an answer of any status: RFC 6749's `error`, Facebook's `error` object, or `ok: false`.
-fn error(members: &Map<String, Value>) -> Option<TokenError> {
-    let (code, description) = match members.get("error") {
-        Some(Value::String(code)) if !code.is_empty() => (code.as_str(), members.get("error_description")),
-        Some(Value::Object(error)) => {
-            let code = error
-                .get("type")
-                .or_else(|| error.get("code"))
-                .and_then(Value::as_str);
-            (code.unwrap_or("unknown_error"), error.get("message"))
-        }
-        None | Some(Value::Null | Value::String(_)) if members.get("ok") != Some(&Value::Bool(false)) => {
-            return None;
-        }
-        _ => ("unknown_error", None),
+/// The error in an answer of any status, and its description: RFC 6749's `error`, Facebook's `error` object, or
+/// `ok: false` (Slack); beside a status that says so, HubSpot's `status` and `message`.
+fn error(members: &Map<String, Value>, status: StatusCode) -> Option<(String, Option<String>)> {
+    let text = |value: Option<&Value>| match value? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
     };
-    Some(TokenError::Denied {
-        error: sanitise(code, MAX_ERROR_CHARS),
-        description: description
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-            .map(|text| sanitise(text, MAX_DESCRIPTION_CHARS)),
-    })
+    let unknown = || "unknown_error".to_owned();
+    match members.get("error") {
+        Some(Value::Object(error)) => {
+            let code = text(error.get("code")).or_else(|| text(error.get("type")));
+            Some((code.unwrap_or_else(unknown), text(error.get("message"))))
+        }
+        Some(Value::String(code)) if !code.is_empty() => {
+            Some((code.clone(), text(members.get("error_description"))))
+        }
+        // Reddit has been seen to repeat the status here.
+        Some(Value::Number(code)) => Some((code.to_string(), text(members.get("message")))),
+        None | Some(Value::Null | Value::String(_)) if members.get("ok") != Some(&Value::Bool(false)) => {
+            let code = text(members.get("status")).filter(|_| !status.is_success())?;
+            Some((code, text(members.get("message"))))
+        }
+        _ => Some((unknown(), None)),
+    }
 }
 
-fn tokens(members: &Map<String, Value>, body: &[u8]) -> Result<TokenSet, TokenError> {
+/// The vendor's words for `invalid_grant` become that, and are kept in the description.
+fn denied(code: &str, description: Option<&str>, dialect: &Dialect) -> TokenError {
+    let (error, description) = if dialect.dead_grant_errors.contains(&code) {
+        let description = description.map(|text| format!("{code}: {text}"));
+        (
+            "invalid_grant",
+            Some(description.unwrap_or_else(|| code.to_owned())),
+        )
+    } else {
+        (code, description.map(str::to_owned))
+    };
+    TokenError::Denied {
+        error: sanitise(error, MAX_ERROR_CHARS),
+        description: description.map(|text| sanitise(&text, MAX_DESCRIPTION_CHARS)),
+    }
+}
+
+fn tokens(members: &Map<String, Value>, body: &[u8], dialect: &Dialect) -> Result<TokenSet, TokenError> {
+    let there =
+        |members: &Map<String, Value>| members.get("access_token").is_some_and(|token| !token.is_null());
+    let nested = dialect.nested.and_then(|name| members.get(name)?.as_object());
+    let members = nested.filter(|_| !there(members)).unwrap_or(members);
     let access_token = token(members, "access_token")?.ok_or(TokenError::Malformed("no access_token"))?;
+    let refresh_token = match dialect.renewal_grant {
+        RenewalGrant::RefreshToken => token(members, "refresh_token")?,
+        RenewalGrant::AccessToken(_) => Some(access_token.clone()),
+    };
     Ok(TokenSet {
-        access_token,
-        refresh_token: token(members, "refresh_token")?,
+        refresh_token,
         id_token: token(members, "id_token")?,
         token_type: members
             .get("token_type")
             .and_then(Value::as_str)
             .filter(|kind| !kind.is_empty() && !kind.eq_ignore_ascii_case("bearer"))
             .map_or_else(|| "Bearer".to_owned(), |kind| sanitise(kind, MAX_ERROR_CHARS)),
-        expires_in: members.get("expires_in").and_then(lifetime),
-        scope: members.get("scope").and_then(scopes),
+        expires_in: members
+            .get("expires_in")
+            .and_then(lifetime)
+            .or_else(|| dialect.default_lifetime.map(|lifetime| lifetime.as_secs())),
+        scope: members
+            .get("scope")
+            .or_else(|| members.get("scopes"))
+            .and_then(scopes),
         raw: SecretString::from(String::from_utf8_lossy(body).into_owned()),
+        access_token,
     })
 }
 
@@ -156,7 +191,7 @@ mod tests {
     use super::*;
 
     fn ok(body: &str) -> Result<TokenSet, TokenError> {
-        read(StatusCode::OK, body.as_bytes())
+        read(StatusCode::OK, body.as_bytes(), &Dialect::STANDARD)
     }
 
     fn denied(error: &str, description: Option<&str>) -> TokenError {
@@ -216,8 +251,85 @@ mod tests {
         let both = r#"{"error":"invalid_grant","access_token":"a"}"#;
         assert_eq!(ok(both).err(), Some(denied("invalid_grant", None)));
         let facebook = r#"{"error":{"message":"Expired","type":"OAuthException","code":190}}"#;
-        let refused = read(StatusCode::BAD_REQUEST, facebook.as_bytes()).err();
-        assert_eq!(refused, Some(denied("OAuthException", Some("Expired"))));
+        let refused = read(StatusCode::BAD_REQUEST, facebook.as_bytes(), &Dialect::STANDARD).err();
+        assert_eq!(refused, Some(denied("190", Some("Expired"))));
+    }
+
+    /// What `vendor` makes of an answer with status 200.
+    fn at(vendor: &str, body: &str) -> Result<TokenSet, TokenError> {
+        let vendor = crate::vendor::vendor(vendor).expect("a vendor");
+        read(StatusCode::OK, body.as_bytes(), &vendor.dialect)
+    }
+
+    #[test]
+    fn e03_slack_nests_the_persons_own_token() {
+        let nested = r#"{"ok":true,"team":{"id":"T1"},"authed_user":{"id":"U1","scope":"chat:write,users:read",
+            "access_token":"xoxp","token_type":"user","expires_in":43200,"refresh_token":"xoxe"}}"#;
+        let set = at("SlackOauth2", nested).expect("the person's token");
+        assert_eq!(set.access_token.expose_secret(), "xoxp");
+        assert_eq!(set.refresh_token.expect("there").expose_secret(), "xoxe");
+        assert_eq!(set.scope, Some(vec!["chat:write".into(), "users:read".into()]));
+        let both = r#"{"ok":true,"access_token":"xoxb","scope":"chat:write","authed_user":{"id":"U1","access_token":"xoxp"}}"#;
+        let set = at("SlackOauth2", both).expect("the bot's token");
+        assert_eq!(set.access_token.expose_secret(), "xoxb");
+        let none = r#"{"ok":true,"authed_user":{"id":"U1"}}"#;
+        assert_eq!(
+            at("SlackOauth2", none).err(),
+            Some(TokenError::Malformed("no access_token"))
+        );
+        // No other vendor's answers are searched.
+        assert!(at("GithubOauth2", nested).is_err());
+    }
+
+    #[test]
+    fn e03_each_vendors_own_word_for_invalid_grant_is_understood() {
+        for (vendor, body) in [
+            (
+                "GithubOauth2",
+                r#"{"error":"bad_refresh_token","error_description":"No."}"#,
+            ),
+            ("SlackOauth2", r#"{"ok":false,"error":"invalid_refresh_token"}"#),
+            (
+                "FacebookOauth2",
+                r#"{"error":{"message":"No.","type":"OAuthException","code":190,"error_subcode":463}}"#,
+            ),
+            (
+                "AtlassianOauth2",
+                r#"{"error":"unauthorized_client","error_description":"refresh_token is invalid"}"#,
+            ),
+        ] {
+            let error = at(vendor, body).expect_err(vendor);
+            assert!(error.is_invalid_grant(), "{vendor}: {error}");
+            assert_eq!(error.outcome(), super::super::Outcome::Refused);
+        }
+        let hubspot = r#"{"status":"BAD_REFRESH_TOKEN","message":"missing or unknown refresh token"}"#;
+        let vendor = crate::vendor::vendor("HubspotOauth2").expect("a vendor");
+        let error = read(StatusCode::BAD_REQUEST, hubspot.as_bytes(), &vendor.dialect).expect_err("refused");
+        let description = "BAD_REFRESH_TOKEN: missing or unknown refresh token";
+        assert_eq!(error, denied("invalid_grant", Some(description)));
+        // Facebook's other errors do not end a grant.
+        let busy = r#"{"error":{"message":"Try later","type":"OAuthException","code":2}}"#;
+        assert!(
+            !at("FacebookOauth2", busy)
+                .expect_err("refused")
+                .is_invalid_grant()
+        );
+    }
+
+    #[test]
+    fn lifetimes_and_renewal_where_the_answer_says_nothing() {
+        let bare = r#"{"access_token":"a","instance_url":"https://acme.my.salesforce.com","issued_at":"1700000000000"}"#;
+        assert_eq!(
+            at("SalesforceOauth2", bare).expect("tokens").expires_in,
+            Some(900)
+        );
+        assert_eq!(at("GithubOauth2", bare).expect("tokens").expires_in, None);
+        let short = r#"{"access_token":"a","token_type":"bearer","expires_in":5183944}"#;
+        let set = at("FacebookOauth2", short).expect("tokens");
+        assert_eq!(set.refresh_token.expect("the token itself").expose_secret(), "a");
+        let listed = r#"{"access_token":"a","scopes":["crm.objects.contacts.read","oauth"],"hub_id":5}"#;
+        let scopes = at("HubspotOauth2", listed).expect("tokens").scope;
+        assert_eq!(scopes.expect("there"), ["crm.objects.contacts.read", "oauth"]);
     }
 
     #[test]
@@ -244,7 +356,9 @@ mod tests {
         use super::super::Outcome;
         let outcome = |status: u16, body: &str| {
             let status = StatusCode::from_u16(status).expect("a status");
-            read(status, body.as_bytes()).expect_err("no tokens").outcome()
+            read(status, body.as_bytes(), &Dialect::STANDARD)
+                .expect_err("no tokens")
+                .outcome()
         };
         let invalid_grant = r#"{"error":"invalid_grant"}"#;
         assert_eq!(outcome(400, invalid_grant), Outcome::Refused);
@@ -260,7 +374,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_panics(body in proptest::collection::vec(any::<u8>(), 0..300), status in 200_u16..600) {
-            let _ = read(StatusCode::from_u16(status).expect("a status"), &body);
+            let _ = read(StatusCode::from_u16(status).expect("a status"), &body, &Dialect::STANDARD);
         }
     }
 }

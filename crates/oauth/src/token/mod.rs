@@ -4,6 +4,9 @@
 //! [`Outcome`]: the caller of a refresh must not try again when the server may have rotated already.
 
 mod answer;
+mod client_credentials;
+mod jwt_bearer;
+mod token_exchange;
 
 use std::fmt;
 
@@ -11,7 +14,12 @@ use countersign_crypto::{ExposeSecret as _, SecretString};
 use countersign_outbound::{Client, OutboundError, Request};
 use url::Url;
 
+use crate::authorize::is_reserved;
 use crate::client_auth::ClientAuthentication;
+use crate::vendor::{Dialect, RenewalGrant};
+
+pub use jwt_bearer::JwtBearer;
+pub use token_exchange::TokenExchange;
 
 /// Largest answer, bytes.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -49,7 +57,8 @@ pub enum Outcome {
 /// Why there are no tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// The server's error answer (RFC 6749 section 5.2), also where it came with status 200.
+    /// The server's error answer (RFC 6749 section 5.2), also where it came with status 200. What a vendor has
+    /// in place of `invalid_grant` is called that, with the vendor's own word in the description.
     #[error("token endpoint answered {error}")]
     Denied {
         /// The error code, in RFC 6749's characters.
@@ -89,15 +98,7 @@ impl TokenError {
     /// Whether the grant itself is at fault, so that the person has to consent again.
     #[must_use]
     pub fn is_invalid_grant(&self) -> bool {
-        // GitHub and HubSpot have words of their own for it.
-        const WORDS: [&str; 5] = [
-            "invalid_grant",
-            "bad_refresh_token",
-            "bad_verification_code",
-            "BAD_REFRESH_TOKEN",
-            "invalid_refresh_token",
-        ];
-        matches!(self, Self::Denied { error, .. } if WORDS.contains(&error.as_str()))
+        matches!(self, Self::Denied { error, .. } if error == "invalid_grant")
     }
 
     /// The vendor's error code, or a word of ours where there is none: safe to show and to store.
@@ -131,8 +132,8 @@ pub struct CodeExchange<'a> {
     pub code: &'a SecretString,
     /// The redirect URI of the authorization request.
     pub redirect_uri: &'a str,
-    /// The PKCE verifier of the authorization request.
-    pub verifier: &'a SecretString,
+    /// The PKCE verifier of the authorization request, where it had a challenge.
+    pub verifier: Option<&'a SecretString>,
     /// Resource indicators of the authorization request (RFC 8707).
     pub resources: &'a [String],
 }
@@ -149,6 +150,71 @@ pub struct Refresh<'a> {
     pub resources: &'a [String],
 }
 
+/// What a token asked for without a browser is to be good for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Target<'a> {
+    /// Scopes; none at all leaves the parameter out.
+    pub scopes: &'a [String],
+    /// Resource indicators (RFC 8707), one parameter each.
+    pub resources: &'a [String],
+    /// `audience` parameters (RFC 8693 section 2.1), one each.
+    pub audiences: &'a [String],
+    /// Further parameters, which may take the place of a default (`subject_token_type`). Those with a
+    /// [reserved](is_reserved_at_token_endpoint) name are left out.
+    pub custom: &'a [(String, String)],
+}
+
+impl<'a> Target<'a> {
+    fn scope(&self) -> String {
+        self.scopes.join(" ")
+    }
+
+    fn add_to<'f>(&self, fields: &mut Vec<(&'f str, &'f str)>, scope: &'f str)
+    where
+        'a: 'f,
+    {
+        let custom = |name: &str| self.custom.iter().any(|(custom, _)| custom == name);
+        fields.retain(|(name, _)| is_reserved_at_token_endpoint(name) || !custom(name));
+        if !scope.is_empty() {
+            fields.push(("scope", scope));
+        }
+        fields.extend(
+            self.resources
+                .iter()
+                .map(|resource| ("resource", resource.as_str())),
+        );
+        fields.extend(
+            self.audiences
+                .iter()
+                .map(|audience| ("audience", audience.as_str())),
+        );
+        let allowed = self
+            .custom
+            .iter()
+            .filter(|(name, _)| !is_reserved_at_token_endpoint(name));
+        fields.extend(allowed.map(|(name, value)| (name.as_str(), value.as_str())));
+    }
+}
+
+/// Whether custom parameters of a token request may not have this name: those that say who asks, by which grant and
+/// for what.
+#[must_use]
+pub fn is_reserved_at_token_endpoint(name: &str) -> bool {
+    const RESERVED: [&str; 7] = [
+        "actor_token",
+        "actor_token_type",
+        "code_verifier",
+        "password",
+        "refresh_token",
+        "subject_token",
+        "username",
+    ];
+    is_reserved(name)
+        || RESERVED
+            .iter()
+            .any(|reserved| name.eq_ignore_ascii_case(reserved))
+}
+
 /// One client at one token endpoint.
 #[derive(Clone, Copy)]
 pub struct TokenEndpoint<'a> {
@@ -160,6 +226,8 @@ pub struct TokenEndpoint<'a> {
     pub client_id: &'a str,
     /// Client authentication.
     pub authentication: &'a ClientAuthentication,
+    /// In what it departs from the standard.
+    pub dialect: &'a Dialect,
 }
 
 impl fmt::Debug for TokenEndpoint<'_> {
@@ -178,8 +246,9 @@ impl TokenEndpoint<'_> {
             ("grant_type", "authorization_code"),
             ("code", exchange.code.expose_secret()),
             ("redirect_uri", exchange.redirect_uri),
-            ("code_verifier", exchange.verifier.expose_secret()),
         ];
+        let verifier = exchange.verifier.map(|verifier| verifier.expose_secret());
+        fields.extend(verifier.map(|verifier| ("code_verifier", verifier)));
         fields.extend(
             exchange
                 .resources
@@ -189,13 +258,17 @@ impl TokenEndpoint<'_> {
         self.send(&fields).await
     }
 
-    /// Uses a refresh token (RFC 6749 section 6).
+    /// Uses a refresh token (RFC 6749 section 6), or what the vendor has in its place.
     #[tracing::instrument(name = "oauth.refresh", skip_all, fields(server.address = self.url.host_str()), err(level = "warn"))]
     pub async fn refresh(&self, refresh: &Refresh<'_>) -> Result<TokenSet, TokenError> {
         let scope = refresh.scopes.map(|scopes| scopes.join(" "));
+        let name = match self.dialect.renewal_grant {
+            RenewalGrant::RefreshToken => "refresh_token",
+            RenewalGrant::AccessToken(name) => name,
+        };
         let mut fields = vec![
-            ("grant_type", "refresh_token"),
-            ("refresh_token", refresh.refresh_token.expose_secret()),
+            ("grant_type", name),
+            (name, refresh.refresh_token.expose_secret()),
         ];
         fields.extend(scope.as_deref().map(|scope| ("scope", scope)));
         fields.extend(
@@ -209,10 +282,10 @@ impl TokenEndpoint<'_> {
 
     async fn send(&self, fields: &[(&str, &str)]) -> Result<TokenSet, TokenError> {
         let request = Request::post(self.url.clone()).accept_json().max_bytes(MAX_BYTES);
-        let response = self
-            .client
-            .send(self.authentication.form(request, self.client_id, fields))
-            .await?;
-        answer::read(response.status, &response.body)
+        let request = self
+            .authentication
+            .write(request, self.dialect.body, self.client_id, fields);
+        let response = self.client.send(request).await?;
+        answer::read(response.status, &response.body, self.dialect)
     }
 }

@@ -126,6 +126,36 @@ async fn e04_claims_that_do_not_fit_are_refused() {
 }
 
 #[tokio::test]
+async fn e04_the_issuer_of_several_tenants_is_the_one_of_the_tenant() {
+    let mut login = Login::new().await;
+    login.server.issuer = "https://login.example/{tenantid}/v2.0".into();
+    let tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    let token = |iss: &str, tid: Value| {
+        let mut claims = good();
+        claims.insert("iss".into(), iss.into());
+        claims.insert("tid".into(), tid);
+        login.key.sign_jwt(Map::new(), &claims).expect("an object")
+    };
+    let fits = format!("https://login.example/{tenant}/v2.0");
+    assert!(login.validate_text(&token(&fits, json!(tenant))).await.is_ok());
+    let wrong = Some(IdTokenError::Token(JwtError::Issuer));
+    let other = "9188040d-6c67-4c5b-b112-36a304b66dad";
+    for (iss, tid) in [
+        (fits.as_str(), json!(other)),
+        (fits.as_str(), Value::Null),
+        ("https://login.example/{tenantid}/v2.0", json!(tenant)),
+        ("https://login.example/{tenantid}/v2.0", json!("{tenantid}")),
+        ("https://login.example/evil/../x/v2.0", json!("evil/../x")),
+    ] {
+        assert_eq!(
+            login.validate_text(&token(iss, tid.clone())).await.err(),
+            wrong,
+            "{iss} {tid}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn e04_signatures_that_do_not_hold_are_refused() {
     let login = Login::new().await;
     let good_token = login.key.sign_jwt(Map::new(), &good()).expect("an object");

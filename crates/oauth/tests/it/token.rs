@@ -1,15 +1,18 @@
 use std::time::Duration;
 
 use countersign_crypto::{ExposeSecret as _, SecretString};
-use countersign_oauth::revoke::{TokenKind, revoke};
+use countersign_oauth::revoke::{Revocable, Revocation, TokenKind, revoke};
 use countersign_oauth::token::{CodeExchange, Refresh};
+use countersign_oauth::vendor::{Dialect, vendor};
 use countersign_oauth::{ClientAuthentication, Outcome, TokenEndpoint, TokenError, TokenSet};
 use serde_json::json;
 use url::Url;
-use wiremock::matchers::{body_string, header, method, path};
+use wiremock::matchers::{body_json, body_string, header, method, path};
 use wiremock::{Mock, ResponseTemplate};
 
 use crate::World;
+
+const STANDARD: Revocation = Revocation::Standard(Revocable::Both);
 
 async fn exchange(world: &World, url: &Url) -> Result<TokenSet, TokenError> {
     let authentication = ClientAuthentication::Basic("secret".into());
@@ -18,12 +21,13 @@ async fn exchange(world: &World, url: &Url) -> Result<TokenSet, TokenError> {
         url,
         client_id: "client",
         authentication: &authentication,
+        dialect: &Dialect::STANDARD,
     };
     let (code, verifier) = (SecretString::from("code"), SecretString::from("verifier"));
     let exchange = CodeExchange {
         code: &code,
         redirect_uri: "https://account.example/cb",
-        verifier: &verifier,
+        verifier: Some(&verifier),
         resources: &[],
     };
     endpoint.exchange_code(&exchange).await
@@ -73,6 +77,7 @@ async fn the_requests_are_what_the_rfcs_say() {
         url: &url,
         client_id: "client",
         authentication: &authentication,
+        dialect: &Dialect::STANDARD,
     };
     let refresh_token = SecretString::from("r");
     let resources = ["https://a.example".to_owned(), "https://b.example".to_owned()];
@@ -180,8 +185,9 @@ async fn revocation_sends_token_and_hint() {
         url: &url,
         client_id: "client",
         authentication: &ClientAuthentication::None,
+        dialect: &Dialect::STANDARD,
     };
-    revoke(&endpoint, &"r".into(), TokenKind::Refresh)
+    revoke(&endpoint, STANDARD, &"r".into(), TokenKind::Refresh)
         .await
         .expect("revoked");
     let nowhere = world.url("/nowhere");
@@ -189,6 +195,128 @@ async fn revocation_sends_token_and_hint() {
         url: &nowhere,
         ..endpoint
     };
-    let failed = revoke(&endpoint, &"r".into(), TokenKind::Access).await;
+    let failed = revoke(&endpoint, STANDARD, &"r".into(), TokenKind::Access).await;
     assert_eq!(failed, Err(TokenError::Status(404)));
+}
+
+/// What revoking the access token `a` gives by `name`'s recipe, where only `expected` at `/r` is answered.
+async fn revoked(
+    name: &str,
+    expected: wiremock::MockBuilder,
+    answer: ResponseTemplate,
+) -> Result<(), TokenError> {
+    let world = World::new().await;
+    expected.respond_with(answer).mount(&world.server).await;
+    let url = world.url("/r");
+    let endpoint = TokenEndpoint {
+        client: &world.client,
+        url: &url,
+        client_id: "cl/ient",
+        authentication: &ClientAuthentication::Basic("secret".into()),
+        dialect: &Dialect::STANDARD,
+    };
+    let recipe = vendor(name).expect("a vendor").revocation;
+    assert_eq!(recipe.wants(false), Some(TokenKind::Access));
+    revoke(&endpoint, recipe, &"a".into(), TokenKind::Access).await
+}
+
+#[tokio::test]
+async fn tokens_are_revoked_the_vendors_way() {
+    const BASIC: &str = "Basic Y2wlMkZpZW50OnNlY3JldA==";
+    let ok = || ResponseTemplate::new(200);
+    let github = || {
+        Mock::given(method("DELETE"))
+            .and(path("/r/cl%2Fient/grant"))
+            .and(header("authorization", BASIC))
+            .and(body_json(json!({"access_token": "a"})))
+    };
+    assert_eq!(
+        revoked("GithubOauth2", github(), ResponseTemplate::new(204)).await,
+        Ok(())
+    );
+    // GitHub knows no such token: that is what was asked for.
+    assert_eq!(
+        revoked("GithubOauth2", github(), ResponseTemplate::new(404)).await,
+        Ok(())
+    );
+    let refused = revoked("GithubOauth2", github(), ResponseTemplate::new(401)).await;
+    assert_eq!(refused, Err(TokenError::Status(401)));
+
+    let bearer = |verb| {
+        Mock::given(method(verb))
+            .and(path("/r"))
+            .and(header("authorization", "Bearer a"))
+    };
+    assert_eq!(revoked("DropboxOauth2", bearer("POST"), ok()).await, Ok(()));
+    assert_eq!(revoked("FacebookOauth2", bearer("DELETE"), ok()).await, Ok(()));
+    let told = ok().set_body_json(json!({"ok": true, "revoked": true}));
+    assert_eq!(revoked("SlackOauth2", bearer("POST"), told).await, Ok(()));
+    // Failure with status 200.
+    let told = ok().set_body_json(json!({"ok": false, "error": "invalid_auth"}));
+    assert_eq!(
+        revoked("SlackOauth2", bearer("POST"), told)
+            .await
+            .expect_err("refused")
+            .code(),
+        "not_revoked"
+    );
+
+    let notion = Mock::given(method("POST"))
+        .and(path("/r"))
+        .and(header("authorization", BASIC))
+        .and(body_json(json!({"token": "a"})));
+    assert_eq!(revoked("NotionOauth2", notion, ok()).await, Ok(()));
+    // A redirect would carry the token to somewhere else.
+    let moved = ResponseTemplate::new(307).insert_header("location", "/elsewhere");
+    assert_eq!(
+        revoked("DropboxOauth2", bearer("POST"), moved).await,
+        Err(TokenError::Status(307))
+    );
+}
+
+#[tokio::test]
+async fn a_vendors_dialect_shapes_the_request() {
+    let world = World::new().await;
+    let tokens = ResponseTemplate::new(200).set_body_json(json!({"access_token": "long"}));
+    let json_body = json!({
+        "grant_type": "authorization_code", "code": "code", "redirect_uri": "https://account.example/cb",
+    });
+    for expected in [
+        Mock::given(header("content-type", "application/json")).and(body_json(json_body)),
+        Mock::given(body_string(
+            "grant_type=fb_exchange_token&fb_exchange_token=short",
+        )),
+    ] {
+        expected
+            .respond_with(tokens.clone())
+            .expect(1)
+            .mount(&world.server)
+            .await;
+    }
+    let url = world.url("/token");
+    let basic = ClientAuthentication::Basic("secret".into());
+    let at = |name: &str| TokenEndpoint {
+        client: &world.client,
+        url: &url,
+        client_id: "client",
+        authentication: &basic,
+        dialect: &vendor(name).expect("a vendor").dialect,
+    };
+    let exchange = CodeExchange {
+        code: &"code".into(),
+        redirect_uri: "https://account.example/cb",
+        verifier: None,
+        resources: &[],
+    };
+    at("NotionOauth2").exchange_code(&exchange).await.expect("tokens");
+    let refresh = Refresh {
+        refresh_token: &"short".into(),
+        scopes: None,
+        resources: &[],
+    };
+    let renewed = at("FacebookOauth2").refresh(&refresh).await.expect("tokens");
+    assert_eq!(
+        renewed.refresh_token.expect("the token itself").expose_secret(),
+        "long"
+    );
 }

@@ -1,9 +1,11 @@
 use countersign_crypto::SecretString;
 use countersign_oauth::userinfo::{UserinfoError, fetch};
-use countersign_oauth::vendor::{account_identity, vendor};
-use countersign_oauth::{AccountIdentity, IdTokenClaims, ServerMetadata};
+use countersign_oauth::vendor::{Dialect, account_identity, vendor};
+use countersign_oauth::{
+    AccountIdentity, ClientAuthentication, IdTokenClaims, ServerMetadata, TokenEndpoint, TokenSet,
+};
 use serde_json::{Value, json};
-use wiremock::matchers::{header, path};
+use wiremock::matchers::{body_string, header, method, path};
 use wiremock::{Mock, ResponseTemplate};
 
 use crate::World;
@@ -27,15 +29,40 @@ fn claims(value: &Value) -> IdTokenClaims {
 }
 
 async fn identity(world: &World, id_token: Option<&IdTokenClaims>) -> Option<AccountIdentity> {
+    identity_at(world, "CustomOauth2", id_token, r#"{"access_token":"access"}"#).await
+}
+
+/// The account at `/userinfo`, when the token endpoint answered `raw`.
+async fn identity_at(
+    world: &World,
+    name: &str,
+    id_token: Option<&IdTokenClaims>,
+    raw: &str,
+) -> Option<AccountIdentity> {
     let mut server = ServerMetadata::new("https://as.example", world.url("/a"), world.url("/t"));
     server.userinfo_endpoint = Some(world.url("/userinfo"));
-    let custom = vendor("CustomOauth2").expect("known");
+    let endpoint = TokenEndpoint {
+        client: &world.client,
+        url: &server.token_endpoint,
+        client_id: "client",
+        authentication: &ClientAuthentication::Post("secret".into()),
+        dialect: &Dialect::STANDARD,
+    };
+    let tokens = TokenSet {
+        access_token: "access".into(),
+        refresh_token: None,
+        id_token: None,
+        token_type: "Bearer".into(),
+        expires_in: None,
+        scope: None,
+        raw: raw.into(),
+    };
     account_identity(
-        custom,
-        &world.client,
+        vendor(name).expect("known"),
+        &endpoint,
         &server,
         id_token,
-        &SecretString::from("access"),
+        &tokens,
     )
     .await
 }
@@ -86,4 +113,89 @@ async fn userinfo_about_somebody_else_is_refused() {
             name: None
         }
     );
+}
+
+fn account(id: &str, name: Option<&str>) -> Option<AccountIdentity> {
+    Some(AccountIdentity {
+        id: id.to_owned(),
+        name: name.map(str::to_owned),
+    })
+}
+
+/// The account that vendor `name`'s recipe finds where `expected` is answered with `body`.
+async fn called(name: &str, expected: wiremock::MockBuilder, body: Value) -> Option<AccountIdentity> {
+    let world = World::new().await;
+    expected
+        .respond_with(ResponseTemplate::new(200).set_body_json(body))
+        .mount(&world.server)
+        .await;
+    identity_at(&world, name, None, r#"{"access_token":"access"}"#).await
+}
+
+#[tokio::test]
+async fn numbers_nested_members_and_several_keys_identify_accounts() {
+    let get = || Mock::given(method("GET")).and(header("authorization", "Bearer access"));
+    let found = called("GithubOauth2", get(), json!({"id": 583_231, "login": "octocat"})).await;
+    assert_eq!(found, account("583231", Some("octocat")));
+    let found = called(
+        "XOauth2",
+        get(),
+        json!({"data": {"id": "1", "username": "alice"}}),
+    )
+    .await;
+    assert_eq!(found, account("1", Some("alice")));
+    // A user id is a workspace's own at Slack.
+    let slack = json!({"ok": true, "team_id": "T1", "user_id": "U1", "user": "alice"});
+    assert_eq!(
+        called("SlackOauth2", get(), slack).await,
+        account("T1:U1", Some("alice"))
+    );
+    let failed = json!({"ok": false, "error": "invalid_auth", "team_id": "T1", "user_id": "U1"});
+    assert_eq!(called("SlackOauth2", get(), failed).await, None);
+    // Half a key is none.
+    assert_eq!(
+        called("SlackOauth2", get(), json!({"ok": true, "user_id": "U1"})).await,
+        None
+    );
+}
+
+#[tokio::test]
+async fn account_calls_are_made_the_vendors_way() {
+    let client_id = Mock::given(method("GET"))
+        .and(header("authorization", "Bearer access"))
+        .and(header("client-id", "client"));
+    let found = called(
+        "TwitchOauth2",
+        client_id,
+        json!({"data": [{"id": "9", "login": "a"}]}),
+    )
+    .await;
+    assert_eq!(found, account("9", Some("a")));
+    let scheme = Mock::given(method("GET")).and(header("authorization", "OAuth access"));
+    let found = called("YandexOauth2", scheme, json!({"id": "2", "login": "b"})).await;
+    assert_eq!(found, account("2", Some("b")));
+    let post = Mock::given(method("POST"))
+        .and(header("authorization", "Bearer access"))
+        .and(body_string(""));
+    let found = called("DropboxOauth2", post, json!({"account_id": "dbid:1"})).await;
+    assert_eq!(found, account("dbid:1", None));
+    let introspection =
+        Mock::given(method("POST")).and(body_string("token=access&client_id=client&client_secret=secret"));
+    let body = json!({"active": true, "hub_id": 5, "user_id": 6, "user": "a@example.com"});
+    let found = called("HubspotOauth2", introspection, body).await;
+    assert_eq!(found, account("5:6", Some("a@example.com")));
+}
+
+#[tokio::test]
+async fn accounts_named_by_the_token_answer_need_no_call() {
+    let nowhere = World::new().await;
+    let notion = json!({
+        "access_token": "access", "workspace_id": "w1", "workspace_name": "Acme",
+        "owner": {"type": "user", "user": {"id": "u1", "person": {"email": "a@example.com"}}},
+    });
+    let found = identity_at(&nowhere, "NotionOauth2", None, &notion.to_string()).await;
+    assert_eq!(found, account("w1:u1", Some("a@example.com")));
+    let salesforce = json!({"access_token": "access", "id": "https://login.salesforce.com/id/00D/005"});
+    let found = identity_at(&nowhere, "SalesforceOauth2", None, &salesforce.to_string()).await;
+    assert_eq!(found, account("https://login.salesforce.com/id/00D/005", None));
 }
