@@ -24,8 +24,8 @@ pub use digest::{
     b64url, b64url_decode, constant_time_eq, hmac_sha256, sha256, sha256_parts, sha384, sha512,
 };
 pub use jose::{
-    Algorithm, Jwk, JwkSet, JwtError, JwtPolicy, MAX_JWT_BYTES, SigningKey, SigningKeyError, Verified,
-    peek_issuer, verify_jwt,
+    Algorithm, Jwk, JwkSet, JwtError, JwtPolicy, MAX_JWT_BYTES, PrivateKey, PrivateKeyError, SigningKey,
+    SigningKeyError, Verified, peek_issuer, verify_jwt, verify_jwt_of_any_audience,
 };
 pub use json::{StrictJsonError, parse_strict_json};
 pub use key_provider::{BoxFuture, EncryptionContext, FileKeyProvider, KeyProvider, KeyProviderError};
