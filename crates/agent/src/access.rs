@@ -5,6 +5,7 @@
 //! refuses leads to one new consent and then to a stop, never to a loop (E7, H5).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_api::data::get_resource_oauth2_token::{Input, Output};
@@ -13,10 +14,8 @@ use countersign_api::{ClientError, Sensitive};
 use countersign_crypto::{Timestamp, token};
 use url::Url;
 
-use crate::Agent;
-use crate::event::{Event, Events, ToolState};
-use crate::turn::TurnError;
-use crate::turns::Place;
+use crate::event::{Event, ToolState};
+use crate::turn::{Turn, TurnError};
 
 /// Between two polls of a pending session.
 const POLL: Duration = Duration::from_secs(1);
@@ -50,12 +49,12 @@ pub(crate) struct Waiting<'a> {
 }
 
 /// One turn's access to one provider.
-pub(crate) struct Access<'a> {
-    pub(crate) agent: &'a Agent,
-    pub(crate) events: &'a Events,
-    pub(crate) place: &'a Place,
+pub(crate) struct Access {
+    provider: Arc<str>,
     workload_access_token: Sensitive,
-    declined: BTreeSet<&'static str>,
+    /// Scopes that the person is known to have consented to before.
+    known: BTreeSet<String>,
+    declined: BTreeSet<String>,
     forced: bool,
 }
 
@@ -66,57 +65,64 @@ impl Grant {
             .as_ref()
             .is_none_or(|scopes| scopes.iter().any(|granted| granted == scope))
     }
+
+    /// What was consented to; `None` when the identity service does not say (AWS's does not).
+    pub(crate) fn scopes(&self) -> Option<&Vec<String>> {
+        self.scopes.as_ref()
+    }
 }
 
-impl<'a> Access<'a> {
-    pub(crate) fn new(
-        agent: &'a Agent,
-        events: &'a Events,
-        place: &'a Place,
-        workload_access_token: Sensitive,
-    ) -> Self {
+impl Access {
+    pub(crate) fn new(provider: Arc<str>, workload_access_token: Sensitive, known: BTreeSet<String>) -> Self {
         Self {
-            agent,
-            events,
-            place,
+            provider,
             workload_access_token,
+            known,
             declined: BTreeSet::new(),
             forced: false,
         }
     }
 
+    /// The provider's name at the identity service.
+    pub(crate) fn provider(&self) -> &str {
+        &self.provider
+    }
+
     /// A token for `scopes`, on behalf of the calls in `waiting`.
     pub(crate) async fn obtain(
         &mut self,
-        scopes: &BTreeSet<&'static str>,
+        turn: &Turn,
+        scopes: &BTreeSet<String>,
         waiting: &[Waiting<'_>],
     ) -> Result<Result<Grant, Denial>, TurnError> {
-        self.request(scopes, false, waiting).await
+        self.request(turn, scopes, false, waiting).await
     }
 
     /// Another token than `dead`, which the service has refused although the vault held it to be good.
     pub(crate) async fn renew(
         &mut self,
+        turn: &Turn,
         dead: &Sensitive,
-        scopes: &BTreeSet<&'static str>,
+        scopes: &BTreeSet<String>,
         waiting: Waiting<'_>,
     ) -> Result<Result<Grant, Denial>, TurnError> {
         if self.forced {
             return Ok(Err(Denial::Unusable));
         }
         // It may have expired on its way here, and the vault have a newer one by now.
-        match self.request(scopes, false, &[waiting]).await? {
+        match self.request(turn, scopes, false, &[waiting]).await? {
             Ok(grant) if grant.token != *dead => return Ok(Ok(grant)),
             Ok(_) => {}
             Err(denial) => return Ok(Err(denial)),
         }
         self.forced = true;
-        self.request(scopes, true, &[waiting]).await
+        self.request(turn, scopes, true, &[waiting]).await
     }
 
     async fn request(
         &mut self,
-        scopes: &BTreeSet<&'static str>,
+        turn: &Turn,
+        scopes: &BTreeSet<String>,
         force: bool,
         waiting: &[Waiting<'_>],
     ) -> Result<Result<Grant, Denial>, TurnError> {
@@ -125,93 +131,108 @@ impl<'a> Access<'a> {
         }
         let mut input = Input {
             workload_identity_token: self.workload_access_token.clone(),
-            resource_credential_provider_name: self.agent.provider.clone(),
-            scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            resource_credential_provider_name: self.provider.to_string(),
+            scopes: scopes.iter().cloned().collect(),
             oauth2_flow: Oauth2Flow::UserFederation,
-            resource_oauth2_return_url: Some(self.agent.return_url.clone()),
+            resource_oauth2_return_url: Some(turn.agent.return_url.clone()),
             force_authentication: force.then_some(true),
             ..Input::default()
         };
-        let output = self.agent.identity.call::<GetResourceOauth2Token>(&input).await?;
+        let output = turn.agent.identity.call::<GetResourceOauth2Token>(&input).await?;
         if let Some(grant) = granted(&output) {
             return Ok(Ok(grant));
         }
-        let expires_at = self.ask(&input.scopes, &output, waiting).await?;
+        let expires_at = self.ask(turn, &input.scopes, &output, waiting)?;
         input.force_authentication = None;
         input.session_uri = output.session_uri;
-        let outcome = self.wait(&input, expires_at).await?;
+        let outcome = wait(turn, &input, expires_at).await?;
         if outcome.is_err() {
-            self.declined.extend(scopes);
+            self.declined.extend(scopes.iter().cloned());
         }
         Ok(outcome)
     }
 
     /// Shows the consent card; when the session expires.
-    async fn ask(
+    fn ask(
         &self,
+        turn: &Turn,
         scopes: &[String],
         output: &Output,
         waiting: &[Waiting<'_>],
     ) -> Result<Timestamp, TurnError> {
+        let agent = &turn.agent;
         let (Some(url), Some(_)) = (&output.authorization_url, &output.session_uri) else {
             return Err(TurnError::Answer("neither a token nor a session to wait for"));
         };
         // Whatever else may have gone wrong, the person is never sent to a place that is not ours (H1).
         let parsed = Url::parse(url.expose()).map_err(|_| TurnError::Answer("authorization URL"))?;
-        if parsed.origin() != self.agent.front_channel {
+        if parsed.origin() != agent.front_channel {
             return Err(TurnError::Answer("authorization URL of a foreign origin"));
         }
-        let now = self.agent.parts.clock.now();
+        let now = agent.parts.clock.now();
         let expires_at = output.expires_at.map_or(now.plus(SESSION_LIFE), |at| {
             Timestamp::from_secs(whole_secs(at.as_secs_f64()))
         });
         for call in waiting {
-            self.events
-                .tool(call.id, call.name, ToolState::Waiting, None)
-                .await;
+            turn.log.push(Event::Tool {
+                id: call.id.to_owned(),
+                name: call.name.to_owned(),
+                state: ToolState::Waiting,
+                reason: None,
+            });
         }
-        self.events
-            .send(Event::Consent {
-                id: token(&*self.agent.parts.random),
-                provider: self.agent.provider.clone(),
-                scopes: scopes.to_vec(),
-                url: url.expose().to_owned(),
-                expires_at: expires_at.as_secs(),
-            })
-            .await;
+        let service = agent.tools.service(&self.provider);
+        let words = |scope: &String| Some((scope.clone(), service?.scopes.get(scope)?.clone()));
+        turn.log.push(Event::Consent {
+            id: token(&*agent.parts.random),
+            provider: self.provider.to_string(),
+            title: agent.title(&self.provider),
+            agent: agent.workload.clone(),
+            person: turn.person.display_name().to_owned(),
+            scopes: scopes.to_vec(),
+            new_scopes: scopes
+                .iter()
+                .filter(|&scope| !self.known.contains(scope))
+                .cloned()
+                .collect(),
+            scope_descriptions: scopes.iter().filter_map(words).collect(),
+            calls: waiting.iter().map(|call| call.id.to_owned()).collect(),
+            url: url.expose().to_owned(),
+            expires_at: expires_at.as_secs(),
+        });
         Ok(expires_at)
     }
+}
 
-    /// Polls until the person has decided, the session is over or a newer message replaces the turn.
-    #[tracing::instrument(name = "agent.wait_for_consent", skip_all)]
-    async fn wait(&self, poll: &Input, expires_at: Timestamp) -> Result<Result<Grant, Denial>, TurnError> {
-        let mut failures = 0;
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                () = self.place.replaced() => return Err(TurnError::Replaced),
-                () = self.agent.parts.drain.signaled() => return Err(TurnError::Draining),
-            }
-            let expired = self.agent.parts.clock.now() >= expires_at;
-            match self.agent.identity.call::<GetResourceOauth2Token>(poll).await {
-                Ok(output) => {
-                    failures = 0;
-                    if let Some(grant) = granted(&output) {
-                        return Ok(Ok(grant));
-                    }
-                    if expired {
-                        return Ok(Err(Denial::Expired));
-                    }
-                    if output.session_status == Some(SessionStatus::Failed) {
-                        return Ok(Err(Denial::Declined));
-                    }
+/// Polls until the person has decided, the session is over or the turn must not go on.
+#[tracing::instrument(name = "agent.wait_for_consent", skip_all)]
+async fn wait(turn: &Turn, poll: &Input, expires_at: Timestamp) -> Result<Result<Grant, Denial>, TurnError> {
+    let mut failures = 0;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            ended = turn.place.ended() => return Err(ended.into()),
+            () = turn.agent.parts.drain.signaled() => return Err(TurnError::Draining),
+        }
+        let expired = turn.agent.parts.clock.now() >= expires_at;
+        match turn.agent.identity.call::<GetResourceOauth2Token>(poll).await {
+            Ok(output) => {
+                failures = 0;
+                if let Some(grant) = granted(&output) {
+                    return Ok(Ok(grant));
                 }
-                Err(error) if is_passing(&error) && failures < MOST_FAILED_POLLS => {
-                    failures += 1;
-                    tracing::warn!(%error, failures, "a poll failed");
+                if expired {
+                    return Ok(Err(Denial::Expired));
                 }
-                Err(error) => return Err(error.into()),
+                if output.session_status == Some(SessionStatus::Failed) {
+                    return Ok(Err(Denial::Declined));
+                }
             }
+            Err(error) if is_passing(&error) && failures < MOST_FAILED_POLLS => {
+                failures += 1;
+                tracing::warn!(%error, failures, "a poll failed");
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -1,57 +1,70 @@
-//! The chat page and its two assets. The page is a client of `/invocations` like any other and holds no
-//! conversation of its own; it shows a model's words as text, never as markup, and a consent link only from a
-//! `consent` event (H1).
+//! The chat page and its assets. The page is a client of `/invocations` like any other and holds no
+//! conversation of its own; a model's words reach it as text or through [`crate::markdown`], and a consent link only
+//! from a `consent` event (H1).
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use countersign_crypto::sha256;
 use countersign_web::Person;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::json;
 
-use crate::AppState;
+use crate::reply::Refusal;
+use crate::{Agent, AppState};
 
-const SCRIPT: &str = include_str!("../assets/chat.js");
-const STYLE: &str = include_str!("../assets/chat.css");
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Names under `/assets/`, types and texts.
+const ASSETS: [(&str, &str, &str); 7] = [
+    (
+        "chat.css",
+        "text/css; charset=utf-8",
+        include_str!("../assets/chat/chat.css"),
+    ),
+    ("chat.js", JAVASCRIPT, include_str!("../assets/chat/chat.js")),
+    (
+        "consent.js",
+        JAVASCRIPT,
+        include_str!("../assets/chat/consent.js"),
+    ),
+    (
+        "conversations.js",
+        JAVASCRIPT,
+        include_str!("../assets/chat/conversations.js"),
+    ),
+    ("dom.js", JAVASCRIPT, include_str!("../assets/chat/dom.js")),
+    ("stream.js", JAVASCRIPT, include_str!("../assets/chat/stream.js")),
+    ("turn.js", JAVASCRIPT, include_str!("../assets/chat/turn.js")),
+];
 
 /// Scripts and styles from our own files alone, and requests to our own origin alone: text that found its way
 /// into the page as markup could neither run nor send anything away.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// In the assets' addresses, so that a new version is not mixed with an old one out of a cache.
-static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let digest = sha256([SCRIPT, STYLE].concat().as_bytes());
-    hex::encode(&digest[..8])
-});
-
 pub(crate) fn routes() -> Router<AppState> {
     Router::new()
         .route("/", get(page))
-        .route(
-            "/assets/chat.js",
-            get(async || asset("text/javascript; charset=utf-8", SCRIPT)),
-        )
-        .route(
-            "/assets/chat.css",
-            get(async || asset("text/css; charset=utf-8", STYLE)),
-        )
+        .route("/assets/{name}", get(asset))
 }
 
 #[derive(Template)]
 #[template(path = "chat.html")]
 struct Chat<'a> {
     person: &'a str,
-    provider: &'a str,
+    /// The services that the agent can use, in words: `Ledgerline and GitHub`.
+    services: &'a str,
+    /// What each tool does, for the page's script: JSON.
+    labels: &'a str,
     model: &'a str,
     model_description: &'a str,
     front_channel: &'a str,
-    version: &'a str,
     examples: &'a [&'a str],
 }
 
@@ -67,11 +80,11 @@ const EXAMPLES: [&str; 3] = [
 async fn page(State(AppState(agent)): State<AppState>, person: Person) -> Response {
     let chat = Chat {
         person: person.display_name(),
-        provider: &agent.provider,
+        services: &services(&agent),
+        labels: &labels(&agent),
         model: &agent.model.label(),
         model_description: agent.model.description(),
         front_channel: &agent.front_channel.ascii_serialization(),
-        version: &VERSION,
         examples: &EXAMPLES,
     };
     match chat.render() {
@@ -90,13 +103,40 @@ async fn page(State(AppState(agent)): State<AppState>, person: Person) -> Respon
     }
 }
 
-fn asset(kind: &'static str, text: &'static str) -> Response {
-    (
-        [
-            (CONTENT_TYPE, HeaderValue::from_static(kind)),
-            (CACHE_CONTROL, HeaderValue::from_static("private, max-age=86400")),
-        ],
-        text,
-    )
-        .into_response()
+fn services(agent: &Agent) -> String {
+    let titles: Vec<&str> = agent
+        .tools
+        .services()
+        .map(|service| service.title.as_str())
+        .collect();
+    match titles.split_last() {
+        None => String::new(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
+}
+
+fn labels(agent: &Agent) -> String {
+    let labels = agent.tools.specs().iter();
+    let labels: BTreeMap<&str, &str> = labels.map(|spec| (&*spec.name, &*spec.label)).collect();
+    json!(labels).to_string()
+}
+
+/// `GET /assets/{name}`. Browsers ask each time whether it has changed, so that files of two versions never meet.
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let Some((_, kind, text)) = ASSETS.iter().find(|(known, ..)| *known == name) else {
+        return Refusal::not_found().into_response();
+    };
+    let tag = format!("\"{}\"", hex::encode(&sha256(text.as_bytes())[..8]));
+    let cache = [
+        (CACHE_CONTROL, "private, no-cache".to_owned()),
+        (ETAG, tag.clone()),
+    ];
+    if headers
+        .get(IF_NONE_MATCH)
+        .is_some_and(|held| held == tag.as_str())
+    {
+        return (StatusCode::NOT_MODIFIED, cache).into_response();
+    }
+    (cache, [(CONTENT_TYPE, *kind)], *text).into_response()
 }

@@ -33,14 +33,13 @@ pub struct Config {
     pub account: String,
     /// This agent's workload identity.
     pub workload: String,
-    /// The OAuth2 credential provider that Ledgerline is registered as.
-    pub provider: String,
     /// The session binding page, exactly as it stands on the workload identity's list of return URLs.
     pub return_url: String,
     /// The only origin that an authorization URL may have; a consent card with any other is not shown.
     pub front_channel_url: Url,
-    /// Ledgerline's origin; the tools call `/api/issues` there.
-    pub ledgerline_url: Url,
+    /// What the model may call.
+    #[serde(default)]
+    pub tools: Tools,
     /// Where conversations are kept; made with mode 0700 when missing.
     pub conversations: PathBuf,
     /// `offline`, or `<vendor>:<name>[@URL]` with vendor `openai`, `anthropic`, `google` or `ollama`. A URL
@@ -53,6 +52,39 @@ pub struct Config {
     /// Hosts that may be reached by `http` or at internal addresses, besides those named above.
     #[serde(default)]
     pub outbound_allow: Vec<HostPort>,
+}
+
+/// The services whose tools the model may call. Without any it can only talk.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tools {
+    /// The playground's issue tracker: list, read and create issues.
+    #[serde(default)]
+    pub ledgerline: Option<Ledgerline>,
+    /// GitHub: the person's profile and repositories.
+    #[serde(default)]
+    pub github: Option<Github>,
+}
+
+/// Ledgerline's tools.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledgerline {
+    /// The OAuth2 credential provider that it is registered as.
+    pub provider: String,
+    /// Its origin; the tools call `/api/issues` there.
+    pub url: Url,
+}
+
+/// GitHub's tools.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Github {
+    /// The OAuth2 credential provider that it is registered as.
+    pub provider: String,
+    /// Base of the REST API; another one is GitHub Enterprise's `https://HOST/api/v3`.
+    #[serde(default = "default_github_api")]
+    pub api_url: Url,
 }
 
 /// An identity API and the access key to sign with.
@@ -79,6 +111,11 @@ fn default_account() -> String {
 
 fn default_region() -> String {
     "us-east-1".to_owned()
+}
+
+#[expect(clippy::expect_used, reason = "a constant")]
+fn default_github_api() -> Url {
+    Url::parse("https://api.github.com").expect("a URL")
 }
 
 fn default_model() -> String {

@@ -1,22 +1,28 @@
 //! The person's own conversations: the list, the history of one, and forgetting one.
 
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use countersign_web::csrf;
 use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::AppState;
 use crate::conversation::{Conversation, Entry};
 use crate::reply::Refusal;
 use crate::session_id::SessionId;
+use crate::{Agent, AppState};
+
+/// Characters a title may have.
+const MOST_TITLE: usize = 80;
 
 pub(crate) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/conversations", get(list))
-        .route("/conversations/{session_id}", get(history).delete(forget))
+    Router::new().route("/conversations", get(list)).route(
+        "/conversations/{session_id}",
+        get(history).patch(rename).delete(forget),
+    )
 }
 
 /// `GET /conversations`: the latest ones, newest first.
@@ -38,7 +44,37 @@ async fn history(
     let id: SessionId = id.parse().map_err(|_| Refusal::bad_session_id())?;
     let found = agent.conversations.find(&person.user_key, &id).await?;
     let conversation = found.ok_or_else(Refusal::not_found)?;
-    Ok(Json(shown(&conversation)))
+    let under_way = agent.turns.under_way(person.user_key, &id).is_some();
+    Ok(Json(shown(&agent, &conversation, under_way)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rename {
+    title: String,
+}
+
+/// `PATCH /conversations/{session_id}`: another title.
+#[tracing::instrument(name = "agent.rename_conversation", skip_all)]
+async fn rename(
+    State(AppState(agent)): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    csrf::require_same_origin(&headers, &agent.app_origin).map_err(|_| Refusal::cross_origin())?;
+    let person = agent.persons.verify(&headers).await?;
+    let id: SessionId = id.parse().map_err(|_| Refusal::bad_session_id())?;
+    let given: Rename = serde_json::from_slice(&body).map_err(|_| Refusal::bad_title())?;
+    let title = given.title.trim();
+    if title.is_empty() || title.chars().count() > MOST_TITLE || title.chars().any(char::is_control) {
+        return Err(Refusal::bad_title());
+    }
+    if agent.conversations.rename(&person.user_key, &id, title).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Refusal::not_found())
+    }
 }
 
 /// `DELETE /conversations/{session_id}`.
@@ -58,15 +94,22 @@ async fn forget(
     }
 }
 
-/// What the page draws: texts and the tools' names and outcomes, not their results.
-fn shown(conversation: &Conversation) -> Value {
-    let entries: Vec<Value> = conversation
-        .entries
+/// What the page draws: texts and the tools' names and outcomes, not their results. Of a turn under way only the
+/// question: the rest comes with its events.
+fn shown(agent: &Agent, conversation: &Conversation, under_way: bool) -> Value {
+    let is_user = |entry: &Entry| matches!(entry, Entry::User { .. });
+    let end = match conversation.entries.iter().rposition(is_user) {
+        Some(question) if under_way => question + 1,
+        _ => conversation.entries.len(),
+    };
+    let entries: Vec<Value> = conversation.entries[..end]
         .iter()
         .filter_map(|entry| match entry {
             Entry::User { text } => Some(json!({ "role": "user", "text": text })),
             Entry::Assistant { text, .. } if text.is_empty() => None,
-            Entry::Assistant { text, .. } => Some(json!({ "role": "assistant", "text": text })),
+            Entry::Assistant { text, .. } => {
+                Some(json!({ "role": "assistant", "text": text, "html": agent.html(text) }))
+            }
             Entry::Tool {
                 call_id,
                 name,
@@ -85,5 +128,9 @@ fn shown(conversation: &Conversation) -> Value {
         "sessionId": conversation.session_id,
         "title": conversation.title,
         "entries": entries,
+        // There are events to watch.
+        "underWay": under_way,
+        // The last question can be taken up again.
+        "interrupted": !under_way && conversation.is_interrupted(),
     })
 }

@@ -1,8 +1,9 @@
 //! The events of an `/invocations` stream. Their form is a contract with every client of the agent.
 
+use std::collections::BTreeMap;
+
 use axum::response::sse;
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 /// One event; its name is the variant's, its data the fields as JSON.
 #[derive(Debug, Clone, Serialize)]
@@ -10,6 +11,8 @@ use tokio::sync::mpsc;
 pub(crate) enum Event {
     /// A piece of the agent's answer.
     Message { text: String },
+    /// The text of the `message` events since the last other one, complete, as HTML that is safe to show.
+    Answer { html: String },
     /// A tool's progress.
     Tool {
         id: String,
@@ -24,7 +27,19 @@ pub(crate) enum Event {
     Consent {
         id: String,
         provider: String,
+        /// The service as the person knows it.
+        title: String,
+        /// The workload identity that asks.
+        agent: String,
+        /// The person who is asked.
+        person: String,
         scopes: Vec<String>,
+        /// Those of `scopes` that this conversation has not seen consent for.
+        new_scopes: Vec<String>,
+        /// Scopes in plain words, where the tools have any.
+        scope_descriptions: BTreeMap<String, String>,
+        /// Ids of the tool calls that wait for it.
+        calls: Vec<String>,
         url: String,
         /// Epoch seconds after which the link is dead.
         expires_at: i64,
@@ -53,6 +68,7 @@ impl Event {
     fn name(&self) -> &'static str {
         match self {
             Self::Message { .. } => "message",
+            Self::Answer { .. } => "answer",
             Self::Tool { .. } => "tool",
             Self::Consent { .. } => "consent",
             Self::Error { .. } => "error",
@@ -66,40 +82,6 @@ impl Event {
     }
 }
 
-/// Where a turn sends its events. A slow reader slows the turn down; one that has gone ends it, since the
-/// turn lives in the response's body.
-#[derive(Debug, Clone)]
-pub(crate) struct Events(pub(crate) mpsc::Sender<Event>);
-
-impl Events {
-    pub(crate) async fn send(&self, event: Event) {
-        // The receiver is dropped only together with the turn that sends.
-        let _ = self.0.send(event).await;
-    }
-
-    pub(crate) async fn message(&self, text: impl Into<String>) {
-        self.send(Event::Message { text: text.into() }).await;
-    }
-
-    pub(crate) async fn tool(&self, id: &str, name: &str, state: ToolState, reason: Option<&'static str>) {
-        self.send(Event::Tool {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            state,
-            reason,
-        })
-        .await;
-    }
-
-    pub(crate) async fn error(&self, code: &'static str, message: impl Into<String>) {
-        self.send(Event::Error {
-            code,
-            message: message.into(),
-        })
-        .await;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +90,13 @@ mod tests {
     fn names_and_members_are_those_of_the_contract() {
         let cases = [
             (Event::Message { text: "a".into() }, "message", r#"{"text":"a"}"#),
+            (
+                Event::Answer {
+                    html: "<p>a</p>".into(),
+                },
+                "answer",
+                r#"{"html":"<p>a</p>"}"#,
+            ),
             (
                 Event::Tool {
                     id: "1".into(),
@@ -122,12 +111,23 @@ mod tests {
                 Event::Consent {
                     id: "1".into(),
                     provider: "ledgerline".into(),
+                    title: "Ledgerline".into(),
+                    agent: "dev-agent".into(),
+                    person: "Alice".into(),
                     scopes: vec!["issues:read".into()],
+                    new_scopes: vec!["issues:read".into()],
+                    scope_descriptions: BTreeMap::from([("issues:read".into(), "read your issues".into())]),
+                    calls: vec!["2".into()],
                     url: "http://localhost/".into(),
                     expires_at: 7,
                 },
                 "consent",
-                r#"{"id":"1","provider":"ledgerline","scopes":["issues:read"],"url":"http://localhost/","expiresAt":7}"#,
+                concat!(
+                    r#"{"id":"1","provider":"ledgerline","title":"Ledgerline","agent":"dev-agent","person":"Alice","#,
+                    r#""scopes":["issues:read"],"newScopes":["issues:read"],"#,
+                    r#""scopeDescriptions":{"issues:read":"read your issues"},"calls":["2"],"#,
+                    r#""url":"http://localhost/","expiresAt":7}"#
+                ),
             ),
             (
                 Event::Error {

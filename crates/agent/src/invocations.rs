@@ -1,7 +1,5 @@
-//! `POST /invocations`: one message of the person, answered by a stream of events.
-//!
-//! The turn lives in the response's body: when the client goes away, the body and with it the turn are
-//! dropped, and nothing more is asked of anyone.
+//! `POST /invocations`: one message of the person, answered by a stream of events; and the streams of tabs that
+//! open a conversation while its turn is under way.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,24 +7,24 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use countersign_crypto::uuid_v4;
 use countersign_web::csrf;
-use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tracing::Instrument as _;
 
 use crate::AppState;
-use crate::event::{Event, Events};
+use crate::event::Event;
 use crate::reply::Refusal;
 use crate::session_id::SessionId;
-use crate::turn::Turn;
+use crate::turn::{Beginning, Turn};
+use crate::turn_log::TurnLog;
 
 /// Characters a message may have.
 const MOST_CHARACTERS: usize = 16_000;
@@ -36,15 +34,21 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 pub(crate) fn routes() -> Router<AppState> {
-    Router::new().route("/invocations", post(invoke))
+    Router::new()
+        .route("/invocations", post(invoke))
+        .route("/conversations/{session_id}/events", get(watch))
+        .route("/conversations/{session_id}/stop", post(stop))
 }
 
 /// The request body, in our spelling or in that of AWS's sample agent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Invocation {
-    #[serde(alias = "user_message")]
-    message: String,
+    #[serde(default, alias = "user_message")]
+    message: Option<String>,
+    /// Instead of a message: take up the conversation's interrupted turn.
+    #[serde(default)]
+    resume: bool,
     /// Absent: a new conversation, whose id the `done` event tells.
     #[serde(default, rename = "sessionId", alias = "session_id")]
     session_id: Option<String>,
@@ -77,44 +81,87 @@ async fn invoke(
     }
     .parse()
     .map_err(|_| Refusal::bad_session_id())?;
-    let message = invocation.message.trim().to_owned();
-    if message.is_empty() || message.chars().count() > MOST_CHARACTERS {
-        let text = "message must have 1 to 16000 characters";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_message", text));
-    }
-    let place = agent.turns.begin(person.user_key, id.clone()).map_err(|_| {
-        let text = "too many of your questions are still being answered";
-        Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_turns", text)
-    })?;
-    let (sender, events) = mpsc::channel(16);
+    let beginning = beginning(invocation.message, invocation.resume)?;
+    let (log, events) = TurnLog::new();
+    let place = agent
+        .turns
+        .begin(person.user_key, id.clone(), Arc::clone(&log))
+        .map_err(|_| {
+            let text = "too many of your questions are still being answered";
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_turns", text)
+        })?;
     let turn = Turn {
         agent: Arc::clone(&agent),
         person,
         id,
         place,
-        events: Events(sender),
+        log,
     };
-    let keep_alive = KeepAlive::new().interval(HEARTBEAT).text("waiting");
-    let mut response = Sse::new(body_of(turn, message, events))
-        .keep_alive(keep_alive)
-        .into_response();
-    let no = HeaderValue::from_static("no");
-    response.headers_mut().insert(X_ACCEL_BUFFERING, no);
-    Ok(response)
+    // A task of its own, so that other tabs may watch it; it ends with its last reader.
+    tokio::spawn(turn.run(beginning).in_current_span());
+    Ok(stream_of(events))
 }
 
-/// The turn's events; polling them is what drives the turn.
-fn body_of(
-    turn: Turn,
-    message: String,
-    events: mpsc::Receiver<Event>,
-) -> impl Stream<Item = Result<sse::Event, Infallible>> {
-    let events = ReceiverStream::new(events).filter_map(|event| async move {
+fn beginning(message: Option<String>, resume: bool) -> Result<Beginning, Refusal> {
+    let refused = |text| Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_message", text));
+    match message {
+        Some(_) if resume => refused("send either message or resume"),
+        None if resume => Ok(Beginning::Resume),
+        None => refused("message must have 1 to 16000 characters"),
+        Some(message) => {
+            let message = message.trim();
+            if message.is_empty() || message.chars().count() > MOST_CHARACTERS {
+                return refused("message must have 1 to 16000 characters");
+            }
+            Ok(Beginning::Message(message.to_owned()))
+        }
+    }
+}
+
+/// `GET /conversations/{session_id}/events`: the events of the turn under way, from its first on; 204 when there is
+/// none here.
+#[tracing::instrument(name = "agent.watch_turn", skip_all)]
+async fn watch(
+    State(AppState(agent)): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let person = agent.persons.verify(&headers).await?;
+    let id: SessionId = id.parse().map_err(|_| Refusal::bad_session_id())?;
+    let under_way = agent.turns.under_way(person.user_key, &id);
+    Ok(under_way.map_or_else(
+        || StatusCode::NO_CONTENT.into_response(),
+        |log| stream_of(log.watch()),
+    ))
+}
+
+/// `POST /conversations/{session_id}/stop`: ends the turn under way; 404 when there is none here.
+#[tracing::instrument(name = "agent.stop_turn", skip_all)]
+async fn stop(
+    State(AppState(agent)): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Refusal> {
+    csrf::require_same_origin(&headers, &agent.app_origin).map_err(|_| Refusal::cross_origin())?;
+    let person = agent.persons.verify(&headers).await?;
+    let id: SessionId = id.parse().map_err(|_| Refusal::bad_session_id())?;
+    if agent.turns.stop(person.user_key, &id) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Refusal::not_found())
+    }
+}
+
+fn stream_of(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let events = events.filter_map(async |event| {
         // Our events are plain objects of texts and numbers; one that is not is left out, not fatal.
-        event.into_sse().ok().map(Ok)
+        event.into_sse().ok().map(Ok::<sse::Event, Infallible>)
     });
-    let turn = turn.run(message).into_stream().filter_map(|()| async { None });
-    stream::select(events, turn)
+    let keep_alive = KeepAlive::new().interval(HEARTBEAT).text("waiting");
+    let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
+    let no = HeaderValue::from_static("no");
+    response.headers_mut().insert(X_ACCEL_BUFFERING, no);
+    response
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -13,11 +13,13 @@ mod conversation;
 mod conversations;
 mod event;
 mod invocations;
+mod markdown;
 mod model;
 mod reply;
 mod session_id;
 mod tools;
 mod turn;
+mod turn_log;
 mod turns;
 
 use std::sync::Arc;
@@ -31,12 +33,12 @@ use countersign_outbound::{HostPort, Policy};
 use countersign_web::{Drain, Edge, ErrorFormat, HostAllowList, Inbound, PersonVerifier};
 use url::Url;
 
-pub use config::{Config, IdentityEndpoint};
+pub use config::{Config, Github, IdentityEndpoint, Ledgerline, Tools};
 pub use model::InvalidModel;
 
 use conversation::ConversationStore;
 use model::Model;
-use tools::{Ledgerline, ToolSpec};
+use tools::{Duplicate, GithubTools, LedgerlineTools, Toolbox};
 use turns::Turns;
 
 /// Bytes a request's body may have.
@@ -75,6 +77,9 @@ pub enum StartError {
     /// A URL that must have a host has none.
     #[error("`{0}` must be an http or https URL with a host")]
     Url(&'static str),
+    /// The tools.
+    #[error("tools: {0}")]
+    Tools(String),
     /// The conversations directory.
     #[error("{0}")]
     Conversations(String),
@@ -86,14 +91,13 @@ pub enum StartError {
 /// What the handlers share.
 struct Agent {
     workload: String,
-    provider: String,
     return_url: String,
     front_channel: url::Origin,
     app_origin: String,
+    own_origins: [url::Origin; 2],
     identity: countersign_api::Client,
-    ledgerline: Ledgerline,
     model: Model,
-    tools: Vec<ToolSpec>,
+    tools: Toolbox,
     conversations: ConversationStore,
     turns: Arc<Turns>,
     persons: Arc<PersonVerifier>,
@@ -161,23 +165,49 @@ impl Agent {
             audience: config.audience,
             jwks_uri: config.gateway_jwks_uri,
         };
+        let front_channel = origin(&config.front_channel_url, "front_channel_url")?;
+        let app = origin(&config.app_url, "app_url")?;
         Ok(Self {
             workload: config.workload,
-            provider: config.provider,
             return_url: config.return_url,
-            front_channel: origin(&config.front_channel_url, "front_channel_url")?,
-            app_origin: origin(&config.app_url, "app_url")?.ascii_serialization(),
+            app_origin: app.ascii_serialization(),
+            own_origins: [front_channel.clone(), app],
+            front_channel,
             identity,
-            ledgerline: Ledgerline::new(outbound.clone(), &config.ledgerline_url)
-                .map_err(|_| StartError::Url("ledgerline_url"))?,
             model,
-            tools: tools::specs(),
+            tools: toolbox(&config.tools, &outbound)?,
             conversations,
             turns: Arc::default(),
             persons: Arc::new(PersonVerifier::new(vec![inbound], &outbound, &parts.clock)),
             parts,
         })
     }
+
+    /// A model's words as HTML.
+    fn html(&self, markdown: &str) -> String {
+        markdown::render(markdown, &self.own_origins)
+    }
+
+    /// The service behind `provider`, as the person knows it.
+    fn title(&self, provider: &str) -> String {
+        let service = self.tools.service(provider);
+        service.map_or_else(|| provider.to_owned(), |service| service.title.clone())
+    }
+}
+
+fn toolbox(config: &config::Tools, outbound: &countersign_outbound::Client) -> Result<Toolbox, StartError> {
+    let refused = |error: Duplicate| StartError::Tools(error.to_string());
+    let mut tools = Toolbox::new(outbound.clone());
+    if let Some(ledgerline) = &config.ledgerline {
+        let (service, added) = LedgerlineTools::of(&ledgerline.provider, &ledgerline.url)
+            .map_err(|_| StartError::Url("tools.ledgerline.url"))?;
+        tools.add(&service, added).map_err(refused)?;
+    }
+    if let Some(github) = &config.github {
+        let (service, added) = GithubTools::of(&github.provider, &github.api_url);
+        tools.add(&service, added).map_err(refused)?;
+    }
+    Ok(tools)
 }
 
 fn origin(url: &Url, name: &'static str) -> Result<url::Origin, StartError> {
@@ -194,7 +224,14 @@ fn outbound(config: &Config) -> Result<countersign_outbound::Client, StartError>
     let issuer = Url::parse(&config.gateway_issuer).map_err(|_| StartError::Url("gateway_issuer"))?;
     let named = [
         (Some(&config.identity.endpoint), "identity.endpoint"),
-        (Some(&config.ledgerline_url), "ledgerline_url"),
+        (
+            config.tools.ledgerline.as_ref().map(|tools| &tools.url),
+            "tools.ledgerline.url",
+        ),
+        (
+            config.tools.github.as_ref().map(|tools| &tools.api_url),
+            "tools.github.api_url",
+        ),
         (Some(&issuer), "gateway_issuer"),
         (config.gateway_jwks_uri.as_ref(), "gateway_jwks_uri"),
     ];

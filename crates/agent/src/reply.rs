@@ -30,6 +30,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "invalid_session_id", message)
     }
 
+    pub(crate) const fn bad_title() -> Self {
+        let message = "the body must be a JSON object with `title`, one line of 1 to 80 characters";
+        Self::new(StatusCode::BAD_REQUEST, "invalid_title", message)
+    }
+
     pub(crate) const fn cross_origin() -> Self {
         let message = "the request must come from this application's own pages";
         Self::new(StatusCode::FORBIDDEN, "cross_origin", message)

@@ -3,6 +3,8 @@
 
 mod store;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use countersign_crypto::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,6 +32,23 @@ pub(crate) struct Conversation {
     /// was replaced (perhaps on another replica) cannot overwrite its successor.
     pub(crate) turn: u64,
     pub(crate) entries: Vec<Entry>,
+    /// The model's step whose tool calls are being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pending: Option<Step>,
+    /// Scopes that the person was seen to have consented to, by provider.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) granted: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// One answer of a model: text, and tool calls.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Step {
+    pub(crate) text: String,
+    pub(crate) calls: Vec<ToolCall>,
+    /// Ids of calls that may change something and have been begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) begun: Vec<String>,
 }
 
 /// One entry of a conversation, which is also one message to a model.
@@ -90,6 +109,8 @@ impl Conversation {
             updated_at: now,
             turn: 0,
             entries: Vec::new(),
+            pending: None,
+            granted: BTreeMap::new(),
         }
     }
 
@@ -102,12 +123,28 @@ impl Conversation {
             let line = text.lines().next().unwrap_or_default();
             self.title = line.chars().take(80).collect();
         }
-        self.turn += 1;
-        self.updated_at = now;
+        self.resume(now);
+        // A new message puts aside what an interrupted turn was about to do.
+        self.pending = None;
         self.entries.push(Entry::User {
             text: text.to_owned(),
         });
         Ok(())
+    }
+
+    /// Whether the person's last message has no answer yet: its turn is under way, or was cut off.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        match self.entries.last() {
+            None => false,
+            Some(Entry::User { .. } | Entry::Tool { .. }) => true,
+            Some(Entry::Assistant { tool_calls, .. }) => self.pending.is_some() || !tool_calls.is_empty(),
+        }
+    }
+
+    /// Begins a turn without a new message.
+    pub(crate) fn resume(&mut self, now: Timestamp) {
+        self.turn += 1;
+        self.updated_at = now;
     }
 
     /// The latest entries, from one of the person's on: a model is never shown a tool's result without the

@@ -78,19 +78,39 @@ impl ConversationStore {
         Ok(Some(conversation))
     }
 
-    /// Writes `conversation`, unless a later turn than its own has been written.
+    /// Writes `conversation`, unless a later turn than its own has been written. A title given meanwhile stays.
     pub(crate) async fn put(
         &self,
         person: &UserKey,
         id: &SessionId,
-        conversation: &Conversation,
+        conversation: &mut Conversation,
     ) -> Result<(), StoreError> {
         let location = self.location(person, id);
-        if let Some(stored) = self.read(&location).await?
-            && stored.turn > conversation.turn
-        {
-            return Err(StoreError::Superseded);
+        if let Some(stored) = self.read(&location).await? {
+            if stored.turn > conversation.turn {
+                return Err(StoreError::Superseded);
+            }
+            conversation.title = stored.title;
         }
+        self.write(location, conversation).await
+    }
+
+    /// Gives the person's conversation of that id another title; whether there is one.
+    pub(crate) async fn rename(
+        &self,
+        person: &UserKey,
+        id: &SessionId,
+        title: &str,
+    ) -> Result<bool, StoreError> {
+        let Some(mut conversation) = self.find(person, id).await? else {
+            return Ok(false);
+        };
+        title.clone_into(&mut conversation.title);
+        self.write(self.location(person, id), &conversation).await?;
+        Ok(true)
+    }
+
+    async fn write(&self, location: Path, conversation: &Conversation) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(conversation).map_err(|error| StoreError::Inconsistent {
             location: location.clone(),
             what: error.to_string(),
@@ -192,7 +212,7 @@ mod tests {
         let mallory = UserKey::jwt("https://idp.example", "mallory");
         let id: SessionId = "shared-id".parse().expect("an id");
         store
-            .put(&alice, &id, &conversation(&id, "a secret"))
+            .put(&alice, &id, &mut conversation(&id, "a secret"))
             .await
             .expect("written");
 
@@ -209,12 +229,12 @@ mod tests {
         let store = store(&directory);
         let alice = UserKey::jwt("https://idp.example", "alice");
         let id: SessionId = "c".parse().expect("an id");
-        let first = conversation(&id, "first");
+        let mut first = conversation(&id, "first");
         let mut second = first.clone();
         second.ask("second", Timestamp::from_secs(1_001)).expect("room");
-        store.put(&alice, &id, &second).await.expect("written");
+        store.put(&alice, &id, &mut second).await.expect("written");
         assert!(matches!(
-            store.put(&alice, &id, &first).await,
+            store.put(&alice, &id, &mut first).await,
             Err(StoreError::Superseded)
         ));
         assert_eq!(
@@ -231,7 +251,7 @@ mod tests {
         for id in [".", "..", "...", "-"] {
             let id: SessionId = id.parse().expect("an id");
             store
-                .put(&alice, &id, &conversation(&id, "hello"))
+                .put(&alice, &id, &mut conversation(&id, "hello"))
                 .await
                 .expect("written");
             assert!(store.find(&alice, &id).await.expect("read").is_some());

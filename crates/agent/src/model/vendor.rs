@@ -184,8 +184,8 @@ fn vendor_error(error: &genai::Error) -> ModelError {
 }
 
 fn vendor_tool(tool: &ToolSpec) -> Tool {
-    Tool::new(tool.name)
-        .with_description(tool.description)
+    Tool::new(tool.name.as_str())
+        .with_description(tool.description.as_str())
         .with_schema(tool.schema.clone())
 }
 

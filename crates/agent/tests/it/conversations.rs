@@ -113,3 +113,37 @@ async fn both_spellings_of_the_body_are_understood_and_others_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_conversation_gets_another_title_and_keeps_it() {
+    let agent = Agent::connected().await;
+    agent.ask("alice", "c", "list my open issues").await.rest().await;
+    let rename = async |subject: &str, origin: &str, body: serde_json::Value| {
+        let token = agent.user_token(subject, "dev-agent");
+        let headers = [("x-countersign-user-token", token.as_str()), ("origin", origin)];
+        let request = agent.request(Method::PATCH, "/conversations/c", &headers, body.to_string());
+        agent.send(request).await.status
+    };
+    let title = json!({ "title": "Printers" });
+    assert_eq!(
+        rename("mallory", APP_ORIGIN, title.clone()).await,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        rename("alice", "http://evil.example", title.clone()).await,
+        StatusCode::FORBIDDEN
+    );
+    for bad in [
+        json!({ "title": " " }),
+        json!({ "title": "x".repeat(81) }),
+        json!({ "title": "a\nb" }),
+        json!({}),
+        json!({ "title": "a", "turn": 7 }),
+    ] {
+        assert_eq!(rename("alice", APP_ORIGIN, bad).await, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(rename("alice", APP_ORIGIN, title).await, StatusCode::NO_CONTENT);
+    agent.ask("alice", "c", "help").await.rest().await;
+    let shown = json_of(&agent.get("alice", "/conversations/c").await);
+    assert_eq!(shown["title"], "Printers");
+}

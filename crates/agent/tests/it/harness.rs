@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign_agent::{Config, IdentityEndpoint, Parts};
+use countersign_agent::{Config, Github, IdentityEndpoint, Ledgerline, Parts, Tools};
 use countersign_crypto::testing::{ManualClock, SeededRandom};
 use countersign_crypto::{Clock as _, ExposeSecret as _, JwkSet, SigningKey, Timestamp};
 use countersign_outbound::{Client, OutboundError, Policy, Request, Response};
@@ -75,10 +75,18 @@ impl Agent {
             },
             account: "000000000000".to_owned(),
             workload: "dev-agent".to_owned(),
-            provider: "ledgerline".to_owned(),
             return_url: "http://localhost:8407/oauth2/session-binding".to_owned(),
             front_channel_url: "http://localhost:8407".parse().expect("a URL"),
-            ledgerline_url: base,
+            tools: Tools {
+                ledgerline: Some(Ledgerline {
+                    provider: "ledgerline".to_owned(),
+                    url: base.clone(),
+                }),
+                github: Some(Github {
+                    provider: "github".to_owned(),
+                    api_url: base,
+                }),
+            },
             conversations: conversations.path().join("conversations"),
             model: model(&world.uri()),
             model_api_key: None,
@@ -154,6 +162,13 @@ impl Agent {
         }
     }
 
+    /// From now on, `after` a while.
+    pub(crate) async fn answers_slowly(&self, verb: &str, at: &str, after: Duration, body: Value) {
+        let answer = ResponseTemplate::new(200).set_body_json(&body).set_delay(after);
+        let mock = Mock::given(method(verb)).and(path(at)).respond_with(answer);
+        mock.mount(&self.world).await;
+    }
+
     /// The bodies with which `at` was called, null for none.
     pub(crate) async fn calls(&self, at: &str) -> Vec<Value> {
         let requests = self.world.received_requests().await.expect("recorded");
@@ -220,19 +235,40 @@ impl Agent {
     /// The events of the answer to `message`, as they come.
     pub(crate) async fn ask(&self, subject: &str, session: &str, message: &str) -> Events {
         let body = json!({ "message": message, "sessionId": session });
-        let response = self
-            .client
-            .stream(self.invocation(subject, &body))
+        self.events(self.invocation(subject, &body))
             .await
-            .expect("an answer");
+            .expect("a stream")
+    }
+
+    /// The events of the interrupted turn, taken up again.
+    pub(crate) async fn resume(&self, subject: &str, session: &str) -> Events {
+        let body = json!({ "resume": true, "sessionId": session });
+        self.events(self.invocation(subject, &body))
+            .await
+            .expect("a stream")
+    }
+
+    /// The events of the turn under way, for another tab.
+    pub(crate) async fn watch(&self, subject: &str, session: &str) -> Option<Events> {
+        let token = self.user_token(subject, "dev-agent");
+        let path = format!("/conversations/{session}/events");
+        self.events(self.request(Method::GET, &path, &[("x-countersign-user-token", &token)], ""))
+            .await
+    }
+
+    async fn events(&self, request: Request) -> Option<Events> {
+        let response = self.client.stream(request).await.expect("an answer");
+        if response.status == StatusCode::NO_CONTENT {
+            return None;
+        }
         assert_eq!(response.status, StatusCode::OK);
         assert_eq!(response.headers["content-type"], "text/event-stream");
         assert_eq!(response.headers["cache-control"], "no-cache");
-        Events {
+        Some(Events {
             body: response.body,
             pending: String::new(),
             raw: String::new(),
-        }
+        })
     }
 
     /// All files of all conversations.

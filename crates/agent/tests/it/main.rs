@@ -5,5 +5,6 @@ mod attacks;
 mod consent;
 mod conversations;
 mod harness;
+mod interruptions;
 mod page;
 mod vendor_model;

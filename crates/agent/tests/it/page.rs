@@ -28,22 +28,27 @@ async fn the_page_has_its_hooks_and_loads_its_own_files_alone() {
         assert!(page.contains(expected), "{expected}");
     }
     assert!(page.contains("data-front-channel=\"http://localhost:8407\""));
-    for (marker, kind) in [
-        ("/assets/chat.js?v=", "text/javascript"),
-        ("/assets/chat.css?v=", "text/css"),
+    for (path, kind) in [
+        ("/assets/chat.js", "text/javascript"),
+        ("/assets/consent.js", "text/javascript"),
+        ("/assets/chat.css", "text/css"),
     ] {
-        let (_, rest) = page.split_once(marker).expect(marker);
-        let (version, _) = rest.split_once('"').expect("a quote");
-        let asset = agent.get("alice", &format!("{marker}{version}")).await;
+        let asset = agent.get("alice", path).await;
         assert_eq!(asset.status, StatusCode::OK);
-        assert!(
-            asset.headers["content-type"]
-                .to_str()
-                .expect("text")
-                .starts_with(kind)
-        );
+        let found = asset.headers["content-type"].to_str().expect("text");
+        assert!(found.starts_with(kind), "{path}: {found}");
         assert_eq!(asset.headers["x-content-type-options"], "nosniff");
+        let held = asset.headers["etag"].to_str().expect("text");
+        let token = agent.user_token("alice", "dev-agent");
+        let headers = [
+            ("x-countersign-user-token", token.as_str()),
+            ("if-none-match", held),
+        ];
+        let again = agent.send(agent.request(Method::GET, path, &headers, "")).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED);
     }
+    let missing = agent.get("alice", "/assets/chat.html").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

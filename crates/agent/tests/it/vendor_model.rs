@@ -59,7 +59,7 @@ async fn text_and_tool_calls_stream_and_results_go_back() {
     assert_eq!(text, "Two issues.", "{}", events.raw);
     let calls = agent.calls(COMPLETIONS).await;
     assert_eq!(calls.len(), 2);
-    assert_eq!(calls[0]["tools"].as_array().map(Vec::len), Some(3));
+    assert_eq!(calls[0]["tools"].as_array().map(Vec::len), Some(5));
     let second = calls[1].to_string();
     assert!(
         second.contains("ALICE-1") && second.contains("call_1"),

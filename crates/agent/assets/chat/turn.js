@@ -1,0 +1,149 @@
+// One turn as the page shows it: the tools at work, the consent cards, the answer.
+
+import { add, element, make, showHtml } from "./dom.js";
+import { consentCard, settle } from "./consent.js";
+
+const TOOLS = JSON.parse(document.body.dataset.tools);
+const REASONS = {
+  consent_declined: "Not connected.",
+  consent_expired: "This link has expired.",
+  access_refused: "The service refused access.",
+};
+
+function toolText(name, state) {
+  const what = TOOLS[name] ?? name;
+  return { started: `${what}…`, waiting: `${what}: waiting for your consent`, done: what, failed: `${what}: not done` }[state] ?? what;
+}
+
+// The tools of one stretch of work, which can be folded away.
+export class Activity {
+  constructor() {
+    this.item = add(make("li", "activity"));
+    this.details = make("details");
+    this.details.open = true;
+    this.summary = make("summary");
+    this.list = make("ul");
+    this.details.append(this.summary, this.list);
+    this.item.append(this.details);
+    this.tools = new Map();
+  }
+
+  show({ id, name, state }) {
+    let line = this.tools.get(id);
+    if (!line) {
+      this.tools.set(id, (line = make("li", "tool")));
+      this.list.append(line);
+    }
+    line.textContent = toolText(name, state);
+    line.dataset.state = state;
+    const failed = [...this.tools.values()].some((tool) => tool.dataset.state === "failed");
+    const steps = this.tools.size === 1 ? toolText(name, state) : `${this.tools.size} steps`;
+    this.summary.textContent = failed && this.tools.size > 1 ? `${steps}, not all done` : steps;
+  }
+
+  fold() {
+    this.details.open = this.tools.size > 1 && [...this.tools.values()].some((tool) => tool.dataset.state !== "done");
+  }
+}
+
+export class Turn {
+  constructor() {
+    this.abort = new AbortController();
+    this.cards = [];
+    this.answer = null;
+    this.activity = null;
+    this.ended = false;
+    // Whether it is worth trying to take up a stream that broke off.
+    this.failed = false;
+    this.working = add(make("li", "working"));
+  }
+
+  // The page turns to something else; the turn itself goes on or not as the server decides.
+  leave() {
+    this.ended = true;
+    this.abort.abort();
+    this.settleCards("failed", "Replaced by your newer message.");
+    this.tidy();
+  }
+
+  on(event, data) {
+    switch (event) {
+      case "message":
+        this.answer ??= this.beginAnswer();
+        this.answer.textContent += data.text;
+        break;
+      case "answer":
+        if (this.answer) showHtml(this.answer, data.html);
+        this.endAnswer();
+        break;
+      case "tool":
+        this.tool(data);
+        break;
+      case "consent":
+        this.card(data);
+        break;
+      case "error":
+        this.fail(data.message, data.code);
+        break;
+      case "done":
+        this.ended = true;
+        break;
+    }
+    if (!this.ended) element("log").append(this.working);
+  }
+
+  // Read out once it is complete, not word by word.
+  beginAnswer() {
+    this.activity?.fold();
+    this.activity = null;
+    const item = make("li", "answer");
+    item.dataset.testid = "answer";
+    item.setAttribute("aria-busy", "true");
+    return add(item);
+  }
+
+  endAnswer() {
+    this.answer?.removeAttribute("aria-busy");
+    this.answer = null;
+  }
+
+  tool(data) {
+    this.endAnswer();
+    this.activity ??= new Activity();
+    this.activity.show(data);
+    if (data.state === "done") this.settleCards("done", "Connected.", data.id);
+    if (data.state === "failed") this.settleCards("failed", REASONS[data.reason] ?? "Not done.", data.id);
+  }
+
+  card(data) {
+    this.cards.push({ card: add(consentCard(data)), calls: data.calls });
+  }
+
+  // Settles the cards that `call` waited for, or all.
+  settleCards(state, words, call) {
+    this.cards = this.cards.filter(({ card, calls }) => {
+      if (call !== undefined && !calls.includes(call)) return true;
+      settle(card, state, words);
+      return false;
+    });
+  }
+
+  fail(words, code) {
+    this.failed = code !== "restarting";
+    this.settleCards("failed", "Not connected.");
+    if (code === "stopped") add(make("li", "note", words));
+    else add(make("li", "error", words)).setAttribute("role", "alert");
+  }
+
+  end() {
+    this.ended = true;
+    this.settleCards("failed", "Not connected.");
+    this.tidy();
+  }
+
+  tidy() {
+    this.activity?.fold();
+    this.endAnswer();
+    this.working.remove();
+  }
+}
