@@ -87,10 +87,29 @@ impl Arn {
         Self::new("secretsmanager", region, account, resource)
     }
 
+    /// The secret behind an API-key provider's `apiKeySecretArn`, likewise.
+    #[must_use]
+    pub fn api_key_secret(region: &str, account: &str, provider: &str, suffix: &str) -> Self {
+        let resource = format!("secret:bedrock-agentcore-identity!default/apikey/{provider}-{suffix}");
+        Self::new("secretsmanager", region, account, resource)
+    }
+
     /// A principal.
     #[must_use]
     pub fn principal(account: &str, name: &str) -> Self {
         Self::new("iam", "", account, format!("user/{name}"))
+    }
+
+    /// A principal that may be assumed as a role.
+    #[must_use]
+    pub fn role(account: &str, name: &str) -> Self {
+        Self::new("iam", "", account, format!("role/{name}"))
+    }
+
+    /// A session of a role.
+    #[must_use]
+    pub fn assumed_role(account: &str, name: &str, session: &str) -> Self {
+        Self::new("sts", "", account, format!("assumed-role/{name}/{session}"))
     }
 
     /// A grant (our extension).

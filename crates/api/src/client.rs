@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use url::Url;
 
 use crate::error::{ApiError, ErrorCode};
-use crate::operation::Operation;
+use crate::operation::{Operation, to_request};
 use crate::sigv4::{self, Credentials, SigningError};
 
 /// Epoch seconds, from wherever the process has its clock.
@@ -105,11 +105,11 @@ impl Client {
     /// Calls `O`. Repeats it at most twice, where it was not processed (429, no connection) or may be
     /// repeated harmlessly (5xx and lost answers of idempotent operations).
     pub async fn call<O: Operation>(&self, input: &O::Input) -> Result<O::Output, ClientError> {
-        let body = serde_json::to_vec(input).map_err(|error| ClientError::Request(error.to_string()))?;
-        let body = Bytes::from(body);
+        let (path, body) = to_request::<O>(input).map_err(|error| ClientError::Request(error.to_string()))?;
+        let (path, body) = (path.as_str(), Bytes::from(body));
         let mut wait = BACKOFF;
         for _ in 0..RETRIES {
-            match self.attempt::<O>(body.clone()).await {
+            match self.attempt::<O>(path, body.clone()).await {
                 Err(error) if may_repeat::<O>(&error) => {
                     tracing::debug!(operation = O::NAME, error = %error, "repeating");
                     tokio::time::sleep(longer(wait, &error)).await;
@@ -118,16 +118,16 @@ impl Client {
                 outcome => return outcome,
             }
         }
-        self.attempt::<O>(body).await
+        self.attempt::<O>(path, body).await
     }
 
-    async fn attempt<O: Operation>(&self, body: Bytes) -> Result<O::Output, ClientError> {
+    async fn attempt<O: Operation>(&self, path: &str, body: Bytes) -> Result<O::Output, ClientError> {
         let mut url = self.endpoint.clone();
-        url.set_path(&format!(
-            "{}{}",
-            self.endpoint.path().trim_end_matches('/'),
-            O::PATH
-        ));
+        let (path, query) = path
+            .split_once('?')
+            .map_or((path, None), |(path, query)| (path, Some(query)));
+        url.set_path(&format!("{}{path}", self.endpoint.path().trim_end_matches('/')));
+        url.set_query(query);
         let signed = self.signed::<O>(&url, body)?;
         let (parts, body) = signed.into_parts();
         let request = outbound::Request {
@@ -157,10 +157,11 @@ impl Client {
     }
 
     fn signed<O: Operation>(&self, url: &Url, body: Bytes) -> Result<http::Request<Bytes>, ClientError> {
-        let mut request = http::Request::builder()
-            .method(O::METHOD)
-            .uri(url.as_str())
-            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        let mut request = http::Request::builder().method(O::METHOD).uri(url.as_str());
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let mut request = request
             .body(body)
             .map_err(|error| ClientError::Request(error.to_string()))?;
         sigv4::sign(

@@ -14,6 +14,7 @@ pub mod arn;
 pub mod client;
 pub mod control;
 pub mod data;
+mod document;
 pub mod error;
 pub mod operation;
 pub mod return_url;

@@ -1,16 +1,23 @@
 //! The two forms that every operation file repeats: an operation's constants, and a Smithy union.
 
 /// Declares an operation: its unit struct and its [`Operation`](crate::Operation) constants. The module
-/// has its `Input` and `Output`.
+/// has its `Input` and `Output`. The method is POST unless one stands before the path; a `? "member"` after it is a
+/// member in the query.
 macro_rules! operation {
-    ($(#[$meta:meta])* $name:ident: $service:literal $path:literal => $success:literal $(, $idempotence:ident)?) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident: $service:literal $($method:ident)? $path:literal $(? $query:literal)* => $success:literal
+        $(, $idempotence:ident)?
+    ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy)]
         pub struct $name;
 
         impl crate::operation::Operation for $name {
             const NAME: &'static str = stringify!($name);
+            const METHOD: http::Method = operation!(@method $($method)?);
             const PATH: &'static str = $path;
+            const QUERY: &'static [&'static str] = &[$($query),*];
             const SUCCESS: u16 = $success;
             const SERVICE: &'static str = $service;
             const ACTION: &'static str = concat!($service, ":", stringify!($name));
@@ -19,6 +26,8 @@ macro_rules! operation {
             type Output = Output;
         }
     };
+    (@method $method:ident) => { http::Method::$method };
+    (@method) => { http::Method::POST };
     (@idempotent not_idempotent) => { false };
     (@idempotent) => { true };
 }

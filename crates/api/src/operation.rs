@@ -1,21 +1,26 @@
-//! What every operation has, and how its input is read.
+//! What every operation has, and how its input is read from a request and written into one.
 
 use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use crate::document::Document;
 use crate::error::{ApiError, ValidationReason};
 use crate::validate::{Checker, Validate};
 
-/// An operation of the API. All of ours are `POST` with every member in the JSON body.
+/// An operation of the API. Nearly all are `POST` with every member in the JSON body; the few about tags and
+/// resource policies name their resource in the path.
 pub trait Operation: Send + Sync + 'static {
     /// The operation's name, which is also its span's and its audit action's.
     const NAME: &'static str;
     /// The HTTP method.
-    const METHOD: Method = Method::POST;
-    /// The path.
+    const METHOD: Method;
+    /// The path. `{member}` at its end is the label that carries that member, percent-encoded.
     const PATH: &'static str;
+    /// The members, lists of texts, that are repeated query parameters.
+    const QUERY: &'static [&'static str];
     /// The status of a success.
     const SUCCESS: u16;
     /// The service a request is signed for.
@@ -34,10 +39,91 @@ pub trait Operation: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Empty {}
 
-/// Reads and checks the input of `O`. Unknown members are ignored (a newer client may send them), `null`
-/// is absence.
+/// Reads and checks the input of `O` where every member is in the body. Unknown members are ignored (a newer
+/// client may send them), `null` is absence, a member given twice is refused.
 pub fn parse<O: Operation>(body: &[u8]) -> Result<O::Input, ApiError> {
-    let input: O::Input = parse_shape(body)?;
+    check::<O>(object(body)?)
+}
+
+/// Reads and checks the input of `O` from all of a request. Members that belong in the path or the query are
+/// taken from there alone.
+pub fn parse_request<O: Operation>(uri: &http::Uri, body: &[u8]) -> Result<O::Input, ApiError> {
+    let label = label::<O>();
+    if label.is_none() && O::QUERY.is_empty() {
+        return parse::<O>(body);
+    }
+    // GET and DELETE have no body that means anything.
+    let mut members = if O::METHOD == Method::POST || O::METHOD == Method::PUT {
+        object(body)?
+    } else {
+        Map::new()
+    };
+    if let Some((prefix, member)) = label {
+        let text = uri.path().strip_prefix(prefix).unwrap_or_default();
+        let text = percent_decode_str(text)
+            .decode_utf8()
+            .map_err(|_| ApiError::field(member, "must be percent-encoded UTF-8"))?;
+        members.insert(member.to_owned(), text.into());
+    }
+    for member in O::QUERY {
+        let items: Vec<Value> = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+            .filter(|(name, _)| name == member)
+            .map(|(_, value)| value.into_owned().into())
+            .collect();
+        members.remove(*member);
+        if !items.is_empty() {
+            members.insert((*member).to_owned(), items.into());
+        }
+    }
+    check::<O>(members)
+}
+
+/// The path, the query if any, and the body of a request with `input`.
+pub fn to_request<O: Operation>(input: &O::Input) -> Result<(String, Vec<u8>), serde_json::Error> {
+    let label = label::<O>();
+    if label.is_none() && O::QUERY.is_empty() {
+        return Ok((O::PATH.to_owned(), serde_json::to_vec(input)?));
+    }
+    let mut members = serde_json::to_value(input)?;
+    let mut take = |member: &str| members.as_object_mut().and_then(|members| members.remove(member));
+    let mut path = match label {
+        Some((prefix, member)) => {
+            let value = take(member);
+            let text = value.as_ref().and_then(Value::as_str).unwrap_or_default();
+            format!("{prefix}{}", utf8_percent_encode(text, NON_ALPHANUMERIC))
+        }
+        None => O::PATH.to_owned(),
+    };
+    let mut separator = '?';
+    for member in O::QUERY {
+        let items = take(member);
+        for item in items
+            .iter()
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter_map(Value::as_str)
+        {
+            let item = utf8_percent_encode(item, NON_ALPHANUMERIC);
+            path.push_str(&format!("{separator}{member}={item}"));
+            separator = '&';
+        }
+    }
+    let body = if O::METHOD == Method::POST || O::METHOD == Method::PUT {
+        serde_json::to_vec(&members)?
+    } else {
+        Vec::new()
+    };
+    Ok((path, body))
+}
+
+/// What stands before the label, and the member it carries.
+fn label<O: Operation>() -> Option<(&'static str, &'static str)> {
+    O::PATH.strip_suffix('}')?.split_once('{')
+}
+
+fn check<O: Operation>(members: Map<String, Value>) -> Result<O::Input, ApiError> {
+    let input: O::Input =
+        serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| shape_error(&error))?;
     let mut check = Checker::new();
     input.validate(&mut check);
     check.finish()?;
@@ -59,34 +145,26 @@ pub fn success<O: Operation>(output: &O::Output) -> Result<http::Response<bytes:
     Ok(response)
 }
 
-fn parse_shape<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let cannot_parse = |message: &str| ApiError::validation(ValidationReason::CannotParse, message);
-    let mut value = match body {
-        [] => Value::Object(serde_json::Map::new()),
-        _ => serde_json::from_slice(body).map_err(|error| {
-            cannot_parse(&format!(
-                "the body is not valid JSON (line {}, column {})",
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(body) {
+        Ok(Document(Value::Object(members))) => Ok(members),
+        Ok(_) => Err(cannot_parse("the body must be a JSON object")),
+        Err(error) => {
+            let what = if error.is_data() {
+                "the body names a member of an object twice"
+            } else {
+                "the body is not valid JSON"
+            };
+            Err(cannot_parse(&format!(
+                "{what} (line {}, column {})",
                 error.line(),
                 error.column()
-            ))
-        })?,
-    };
-    if !value.is_object() {
-        return Err(cannot_parse("the body must be a JSON object"));
-    }
-    remove_nulls(&mut value);
-    serde_path_to_error::deserialize(value).map_err(|error| shape_error(&error))
-}
-
-/// restJson1: a member that is `null` is absent.
-fn remove_nulls(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.retain(|_, member| !member.is_null());
-            members.values_mut().for_each(remove_nulls);
+            )))
         }
-        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
-        _ => {}
     }
 }
 

@@ -236,6 +236,31 @@ pub mod pattern {
         matches: |text| matches!(text, "client_secret_post" | "client_secret_basic"),
     };
 
+    /// `AdditionalClaimName`.
+    pub const CLAIM_NAME: Pattern = Pattern {
+        text: "[A-Za-z0-9_.:#-]+",
+        matches: |text| all(text, |b| b.is_ascii_alphanumeric() || b"_.:#-".contains(&b)),
+    };
+
+    /// `KmsKeyArn`.
+    pub const KMS_KEY_ARN: Pattern = Pattern {
+        text: "arn:aws(|-cn|-us-gov):kms:[a-zA-Z0-9-]*:[0-9]{12}:key/[a-zA-Z0-9-]{36}",
+        matches: |text| {
+            let word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            let parts: Vec<&str> = text.split(':').collect();
+            let &["arn", partition, "kms", region, account, resource] = parts.as_slice() else {
+                return false;
+            };
+            matches!(partition, "aws" | "aws-cn" | "aws-us-gov")
+                && word(region)
+                && account.len() == 12
+                && account.bytes().all(|b| b.is_ascii_digit())
+                && resource
+                    .strip_prefix("key/")
+                    .is_some_and(|id| id.len() == 36 && word(id))
+        },
+    };
+
     /// `TagKey` and `TagValue`, either of which may be empty as far as the pattern goes.
     pub const TAG: Pattern = Pattern {
         text: r"[a-zA-Z0-9\s._:/=+@-]*",
@@ -244,6 +269,104 @@ pub mod pattern {
                 .all(|c| c.is_ascii_alphanumeric() || c.is_whitespace() || "._:/=+@-".contains(c))
         },
     };
+
+    /// `TaggableResourcesArn`.
+    pub const TAGGABLE_ARN: Pattern = Pattern {
+        text: "arn:(?:[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z-]+/[^/]+)(?:/[a-z-]+/[^/]+)*",
+        matches: |text| {
+            let parts: Vec<&str> = text.splitn(6, ':').collect();
+            let kind = |text: &str| all(text, |b| b.is_ascii_lowercase() || b == b'-');
+            matches!(parts.as_slice(), ["arn", _, "bedrock-agentcore", region, account, resource]
+            if region_name(region) && digits(account) && {
+                let segments: Vec<&str> = resource.split('/').collect();
+                segments.len() % 2 == 0
+                    && segments.chunks(2).all(|pair| kind(pair[0]) && !pair[1].is_empty())
+            })
+        },
+    };
+
+    /// `ResourceConfigurationIdentifier`.
+    pub const RESOURCE_CONFIGURATION: Pattern = Pattern {
+        text: r"((rcfg-[0-9a-z]{17})|(arn:[a-z0-9\-]+:vpc-lattice:[a-zA-Z0-9\-]+:\d{12}:resourceconfiguration/rcfg-[0-9a-z]{17}))",
+        matches: |text| {
+            let id = |text: &str| suffixed(text, "rcfg-", &[17]);
+            let parts: Vec<&str> = text.split(':').collect();
+            id(text)
+                || matches!(parts.as_slice(), ["arn", partition, "vpc-lattice", region, account, resource]
+                    if region_name(partition)
+                        && all(region, |b| b.is_ascii_alphanumeric() || b == b'-')
+                        && digits(account)
+                        && resource.strip_prefix("resourceconfiguration/").is_some_and(id))
+        },
+    };
+
+    /// `VpcIdentifier`.
+    pub const VPC: Pattern = Pattern {
+        text: "vpc-(([0-9a-z]{8})|([0-9a-z]{17}))",
+        matches: |text| suffixed(text, "vpc-", &[8, 17]),
+    };
+
+    /// `SecurityGroupIdentifier`.
+    pub const SECURITY_GROUP: Pattern = Pattern {
+        text: "sg-(([0-9a-z]{8})|([0-9a-z]{17}))",
+        matches: |text| suffixed(text, "sg-", &[8, 17]),
+    };
+
+    /// `SubnetId`.
+    pub const SUBNET: Pattern = Pattern {
+        text: "subnet-[0-9a-zA-Z]{8,17}",
+        matches: |text| {
+            text.strip_prefix("subnet-").is_some_and(|id| {
+                (8..=17).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric())
+            })
+        },
+    };
+
+    /// `CertificateSecretArn`.
+    pub const CERTIFICATE_SECRET_ARN: Pattern = Pattern {
+        text: "arn:aws(-[^:]+)?:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+",
+        matches: |text| {
+            let parts: Vec<&str> = text.splitn(7, ':').collect();
+            matches!(parts.as_slice(), ["arn", partition, "secretsmanager", region, account, "secret", name]
+                if (*partition == "aws" || partition.strip_prefix("aws-").is_some_and(|rest| !rest.is_empty()))
+                    && region_name(region)
+                    && digits(account)
+                    && !name.is_empty()
+                    && !name.contains(char::is_control))
+        },
+    };
+
+    /// `CertificateS3Uri`.
+    pub const S3_URI: Pattern = Pattern {
+        text: "s3://.{1,2043}",
+        matches: |text| {
+            text.strip_prefix("s3://").is_some_and(|rest| {
+                (1..=2043).contains(&rest.chars().count()) && !rest.contains(char::is_control)
+            })
+        },
+    };
+
+    /// `CertificateBucketOwnerAccountId`.
+    pub const ACCOUNT: Pattern = Pattern {
+        text: "[0-9]{12}",
+        matches: digits,
+    };
+
+    fn digits(text: &str) -> bool {
+        text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+    }
+
+    fn region_name(text: &str) -> bool {
+        all(text, |b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+        })
+    }
+
+    fn suffixed(text: &str, prefix: &str, lengths: &[usize]) -> bool {
+        text.strip_prefix(prefix).is_some_and(|id| {
+            lengths.contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        })
+    }
 
     /// An IAM user's name.
     pub const PRINCIPAL_NAME: Pattern = Pattern {

@@ -152,6 +152,8 @@ pub(crate) fn seal_access_key(
         secret: keyring
             .seal(random, &aad, secret.expose_secret().as_bytes())
             .into_bytes(),
+        active: true,
+        last_used_at: None,
         created_at: now,
     }
 }

@@ -198,6 +198,8 @@ async fn ensure_principal(
             account: account.to_owned(),
             name: name.to_owned(),
             policy: None,
+            tags: crate::policy::Tags::new(),
+            trust: None,
             created_at: now,
         },
     };
@@ -294,10 +296,10 @@ async fn ensure_provider(state: &State, wanted: &BootstrapProvider) -> Result<Ur
     let account = &state.config.account;
     let now = state.clock.now();
     let keyring = state.vault_keyring(account)?;
-    let config = ProviderConfig {
-        discovery: Oauth2Discovery::DiscoveryUrl(wanted.discovery_url.to_string()),
-        client_authentication: ClientAuthenticationMethod::ClientSecretBasic,
-    };
+    let config = ProviderConfig::custom(
+        Oauth2Discovery::DiscoveryUrl(wanted.discovery_url.to_string()),
+        ClientAuthenticationMethod::ClientSecretBasic,
+    );
     let seal = |id: &str| {
         ProviderRow::seal_client_secret(keyring, &*state.random, account, id, &wanted.client_secret)
     };

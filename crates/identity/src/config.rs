@@ -1,16 +1,21 @@
 //! The `[identity]` table of a configuration file. Unknown keys are refused.
 
 mod issuers;
+mod quotas;
+mod secrets_manager;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use countersign_crypto::{ExposeSecret as _, SecretString};
 use countersign_db::DatabaseConfig;
 use countersign_outbound::HostPort;
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
+pub use quotas::Quotas;
+pub(crate) use secrets_manager::OWN_SECRETS;
+pub use secrets_manager::{ExternalSecretsAllowed, SecretsManagerConfig};
 pub use issuers::{ClientKeyConfig, GatewayConfig, UserIssuerConfig, WorkloadIssuerConfig};
 
 /// The configuration of the identity role.
@@ -45,6 +50,9 @@ pub struct Config {
     /// What happens when a person connects another account of theirs at the service (design D12).
     #[serde(default)]
     pub account_change: AccountChange,
+    /// How much the account may have.
+    #[serde(default)]
+    pub quotas: Quotas,
     /// The first caller of an account that has none.
     #[serde(default)]
     pub initial_admin: Option<InitialAdmin>,
@@ -72,6 +80,14 @@ pub struct Config {
     /// Hosts and ports that may be reached by `http` or at internal addresses (design D19).
     #[serde(default)]
     pub outbound_allow: Vec<HostPort>,
+    /// For tests and for work without a network: vendors, by `credentialProviderVendor`, whose endpoints are at a
+    /// simulator on this machine (`countersign simulate`), which counts as excepted in `outbound_allow`. Every
+    /// provider of that vendor, in every account, goes there instead of to the vendor.
+    #[serde(default)]
+    pub vendor_endpoints: BTreeMap<String, Url>,
+    /// Where providers' secrets are that stay in the customer's own Secrets Manager.
+    #[serde(default)]
+    pub secrets_manager: Option<SecretsManagerConfig>,
     /// Checkpoints of the audit trail are appended to this file too (design D16).
     #[serde(default)]
     pub checkpoint_file: Option<PathBuf>,
@@ -92,6 +108,9 @@ pub struct AccountConfig {
     /// As [`Config::account_change`].
     #[serde(default)]
     pub account_change: AccountChange,
+    /// As [`Config::quotas`].
+    #[serde(default)]
+    pub quotas: Quotas,
     /// As [`Config::initial_admin`].
     #[serde(default)]
     pub initial_admin: Option<InitialAdmin>,
@@ -162,6 +181,7 @@ impl Config {
             start_login: self.start_login,
             sid: self.sid,
             account_change: self.account_change,
+            quotas: self.quotas,
             initial_admin: self.initial_admin.clone(),
         };
         std::iter::once(own)
@@ -226,6 +246,19 @@ impl Config {
             "front_channel_url",
             "an http or https URL without path, query or user",
         )?;
+        for (name, url) in &self.vendor_endpoints {
+            let known = name != "CustomOauth2" && countersign_oauth::vendor::vendor(name).is_some();
+            require(
+                known,
+                "vendor_endpoints",
+                "a vendor as credentialProviderVendor names it; not CustomOauth2, whose registrations name endpoints",
+            )?;
+            require(
+                is_loopback_origin(url),
+                "vendor_endpoints",
+                "a simulator on this machine: http://127.0.0.1:PORT, http://[::1]:PORT or http://localhost:PORT",
+            )?;
+        }
         let suffix = self
             .cookie_suffix
             .bytes()
@@ -236,8 +269,31 @@ impl Config {
             "api_hosts",
             "at least the host that callers use",
         )?;
+        if let Some(rule) = self.secrets_manager.as_ref().and_then(SecretsManagerConfig::broken_rule) {
+            return Err(ConfigError {
+                key: "secrets_manager",
+                rule,
+            });
+        }
         self.check_issuers()
     }
+}
+
+/// Secrets of real clients would go to whatever is there.
+fn is_loopback_origin(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    loopback
+        && url.scheme() == "http"
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
 }
 
 fn listen_api() -> String {

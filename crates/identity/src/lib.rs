@@ -9,9 +9,11 @@ mod admin;
 mod authn;
 mod bootstrap;
 mod cache;
+mod client_keys;
 mod config;
 mod control;
 mod data;
+mod external_secret;
 mod front_channel;
 mod keys;
 mod next_token;
@@ -23,14 +25,12 @@ mod start;
 mod state;
 mod stops;
 mod store;
+mod tags;
 mod user_artifact;
 mod vault;
 mod wat;
 
 pub use bootstrap::{AccessKey, Bootstrap, BootstrapError, BootstrapProvider, Bootstrapped};
-pub use config::{
-    AccountChange, AccountConfig, ClientKeyConfig, Config, ConfigError, GatewayConfig, InitialAdmin, SidRule,
-    StartLogin, UserIssuerConfig, WorkloadIssuerConfig,
-};
+pub use config::{AccountChange, AccountConfig, ClientKeyConfig, Config, ConfigError, ExternalSecretsAllowed, GatewayConfig, InitialAdmin, Quotas, SecretsManagerConfig, SidRule, StartLogin, UserIssuerConfig, WorkloadIssuerConfig};
 pub use keys::{AuditKeys, KeysError, audit_keys};
 pub use start::{Identity, Parts, StartError, migrate};

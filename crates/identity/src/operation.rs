@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use countersign_api::operation::{Operation, parse, success};
+use countersign_api::operation::{Operation, parse_request, success};
 use countersign_api::{ApiError, Arn, ErrorCode};
 use countersign_audit::{Entry, Outcome};
 use countersign_crypto::Timestamp;
@@ -22,6 +22,7 @@ use countersign_web::{Peer, RequestId};
 use tracing::Instrument as _;
 
 use crate::authn::{self, Unauthenticated};
+use crate::policy::{self, Context, Decision, Facts, Tags};
 use crate::state::{State, UnknownAccount};
 use crate::stops::Subject;
 use crate::store::principal::PrincipalRow;
@@ -47,8 +48,10 @@ pub(crate) trait Handle: Operation {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) principal: Arc<PrincipalRow>,
-    /// Its ARN.
+    /// The caller as it is shown and recorded: the principal, or a session of a role.
     pub(crate) arn: Arn,
+    /// The principal itself.
+    pub(crate) principal_arn: Arn,
     /// The principal's account, the only one it ever acts in.
     pub(crate) account: String,
     pub(crate) request_id: String,
@@ -64,6 +67,9 @@ pub(crate) struct Call {
     pub(crate) now: Timestamp,
     /// What will be recorded.
     pub(crate) entry: Entry,
+    /// What conditions of policies are compared with. An operation sets what its input says before it asks for
+    /// authorization.
+    pub(crate) context: Context,
     action: &'static str,
     authorized: bool,
     subjects: Vec<Subject>,
@@ -147,25 +153,67 @@ impl Call {
     }
 
     /// Whether the policy allows this operation on every one of `resources`. Without it nothing is answered.
-    pub(crate) fn authorize(&mut self, resources: &[Arn]) -> Result<(), OperationError> {
-        let allowed = self
-            .caller
-            .principal
-            .policy
-            .as_ref()
-            .is_some_and(|stored| stored.policy.allows(self.action, resources));
-        if !allowed {
-            let message = format!(
-                "User: {} is not authorized to perform: {}",
-                self.caller.arn, self.action
-            );
-            return Err(OperationError::refused(
-                "not_authorized",
-                ApiError::access_denied(message),
-            ));
+    pub(crate) async fn authorize(&mut self, resources: &[Arn]) -> Result<(), OperationError> {
+        let Some(stored) = &self.caller.principal.policy else {
+            return Err(self.not_authorized(resources.first(), Decision::ImplicitDeny));
+        };
+        let policy = &stored.policy;
+        let mut decided = resources.is_empty().then_some((None, Decision::ImplicitDeny));
+        for resource in resources {
+            let tags = match policy.reads_resource_tags() {
+                true => Some(self.resource_tags(resource).await?),
+                false => None,
+            };
+            let decision = policy.decide(self.action, resource, &self.facts(tags.as_ref()));
+            if decision != Decision::Allowed {
+                decided = Some((Some(resource), decision));
+                break;
+            }
+        }
+        if let Some((resource, decision)) = decided {
+            return Err(self.not_authorized(resource, decision));
         }
         self.authorized = true;
         Ok(())
+    }
+
+    /// Whether the caller's policy asks for claims of the user token.
+    pub(crate) fn reads_claims(&self) -> bool {
+        let policy = self.caller.principal.policy.as_ref();
+        policy.is_some_and(|stored| stored.policy.reads_claims())
+    }
+
+    fn facts<'a>(&'a self, resource_tags: Option<&'a Tags>) -> Facts<'a> {
+        Facts {
+            principal: policy::Principal {
+                arn: &self.caller.principal_arn,
+                name: &self.caller.principal.name,
+                tags: &self.caller.principal.tags,
+            },
+            region: self.region(),
+            now: self.now,
+            context: &self.context,
+            resource_tags,
+        }
+    }
+
+    /// The tags by which a policy tells resources apart; none for what does not exist.
+    pub(crate) async fn resource_tags(&self, arn: &Arn) -> Result<Tags, OperationError> {
+        Ok(crate::tags::of(&self.state, self.account(), arn).await?)
+    }
+
+    /// In AWS's words: the caller's own account may know which rule it was.
+    fn not_authorized(&self, resource: Option<&Arn>, decision: Decision) -> OperationError {
+        let because = match decision {
+            Decision::ExplicitDeny { .. } => "with an explicit deny in an identity-based policy",
+            _ => "because no identity-based policy allows the action",
+        };
+        let on = resource.map(|resource| format!(" on resource: {resource}")).unwrap_or_default();
+        let message = format!(
+            "User: {} is not authorized to perform: {}{on} {because}",
+            self.caller.arn, self.action
+        );
+        OperationError::refused("not_authorized", ApiError::access_denied(message))
     }
 
     /// Refuses when one of `subjects` is stopped, now and again just before the answer leaves.
@@ -216,7 +264,8 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
         .get::<RequestId>()
         .map_or_else(String::new, ToString::to_string);
     tracing::Span::current().record("request.id", request_id.as_str());
-    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string());
+    let address = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+    let peer = address.map(|address| address.to_string());
 
     let authenticated = match read_body(body).await {
         Ok(body) => authn::authenticate(&state, &parts, &body, O::SERVICE)
@@ -228,8 +277,9 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
         Ok(authenticated) => authenticated,
         Err(refusal) => return refuse_stranger::<O>(&state, refusal, &request_id, peer.as_deref()),
     };
-    let arn = Arn::principal(&principal.account, &principal.name);
+    let arn = principal.arn();
     let caller = Caller {
+        principal_arn: arn.clone(),
         arn,
         account: principal.account.clone(),
         principal,
@@ -248,11 +298,15 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
         caller,
         now: started,
         entry,
+        context: Context {
+            source_ip: address,
+            ..Context::default()
+        },
         action: O::ACTION,
         authorized: false,
         subjects,
     };
-    let result = run::<O>(&mut call, &body).await;
+    let result = run::<O>(&mut call, &parts.uri, &body).await;
     finish::<O>(call, result).await
 }
 
@@ -285,9 +339,13 @@ async fn read_body(body: Body) -> Result<Bytes, Unauthenticated> {
     }
 }
 
-async fn run<O: Handle>(call: &mut Call, body: &[u8]) -> Result<http::Response<Bytes>, OperationError> {
+async fn run<O: Handle>(
+    call: &mut Call,
+    uri: &http::Uri,
+    body: &[u8],
+) -> Result<http::Response<Bytes>, OperationError> {
     call.stopped().await?;
-    let input = parse::<O>(body).map_err(|error| OperationError::refused("invalid_input", error))?;
+    let input = parse_request::<O>(uri, body).map_err(|error| OperationError::refused("invalid_input", error))?;
     let output = match tokio::time::timeout(OPERATION_TIME, O::handle(call, input)).await {
         Ok(output) => output?,
         Err(_) => {

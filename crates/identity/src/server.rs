@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State as Extract};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{MethodFilter, on};
 use countersign_api::{ApiError, ErrorCode};
 use countersign_audit::{Entry, Outcome};
 use countersign_web::{Edge, ErrorFormat, HostAllowList, Peer, RequestId};
@@ -54,11 +54,17 @@ pub(crate) fn front_channel_router(state: &State) -> Router {
     edge.wrap(front_channel::router(state))
 }
 
-/// Adds the route of `O`.
+/// Adds the route of `O`. A label takes the rest of the path, slashes too: whatever was encoded how often, it is the
+/// operation that reads it, after the signature, and says what is wrong with it.
 pub(crate) fn route<O: Handle>(router: Router<State>) -> Router<State> {
+    let path = O::PATH.replace('{', "{*");
+    // Every method of ours has a filter.
+    let method = MethodFilter::try_from(O::METHOD).unwrap_or(MethodFilter::POST);
     router.route(
-        O::PATH,
-        post(|Extract(state): Extract<State>, request: Request| serve::<O>(state, request)),
+        &path,
+        on(method, |Extract(state): Extract<State>, request: Request| {
+            serve::<O>(state, request)
+        }),
     )
 }
 

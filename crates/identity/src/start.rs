@@ -8,19 +8,22 @@ use countersign_audit::{AuditError, Recorder, RecorderConfig};
 use countersign_crypto::{KeyProvider, SharedClock, SharedRandom};
 use countersign_db::{Change, ChangeFeed, DatabaseConfig, DbError, Pool};
 use countersign_oauth::{Discovery, JwksCache};
-use countersign_outbound as outbound;
+use countersign_outbound::{self as outbound, HostPort};
 use countersign_web::{Inbound, PersonVerifier};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use crate::cache::Cache;
+use crate::client_keys::ClientKeys;
 use crate::config::{Config, ConfigError};
+use crate::external_secret::ExternalSecrets;
 use crate::keys::{KeyLoader, KeysError};
 use crate::server;
 use crate::state::{Shared, State};
 use crate::stops::Stops;
 use crate::store::{self, account};
+use crate::vault::client_token::Turns;
 
 /// What the role is given by the process it runs in.
 #[derive(Clone)]
@@ -31,6 +34,12 @@ pub struct Parts {
     pub random: SharedRandom,
     /// Wraps the keys that are in the database.
     pub key_provider: Arc<dyn KeyProvider>,
+}
+
+/// The operator's exceptions, and the simulators that stand for vendors.
+fn reachable(config: &Config) -> Vec<HostPort> {
+    let simulators = config.vendor_endpoints.values().filter_map(HostPort::of);
+    config.outbound_allow.iter().cloned().chain(simulators).collect()
 }
 
 /// Why the role did not start.
@@ -79,6 +88,7 @@ impl Identity {
     /// Opens and migrates the database, loads or makes the keys, begins an audit chain and follows changes.
     pub async fn start(config: Config, parts: Parts) -> Result<Self, StartError> {
         config.check()?;
+        let client_keys = ClientKeys::load(&config)?;
         let pool = Pool::connect(&config.database.database(store::OWNER)?).await?;
         let now = parts.clock.now();
         migrate_pool(&pool, now.as_micros()).await?;
@@ -115,7 +125,7 @@ impl Identity {
         })
         .await?;
         let policy = outbound::Policy {
-            allow: config.outbound_allow.clone(),
+            allow: reachable(&config),
             ..outbound::Policy::default()
         };
         let client =
@@ -125,6 +135,11 @@ impl Identity {
             stops: Stops::load(pool.clone(), feed.clone()).await?,
             discovery: Discovery::new(client.clone(), Arc::clone(&parts.clock)),
             jwks: JwksCache::new(client.clone(), Arc::clone(&parts.clock)),
+            external_secrets: ExternalSecrets::new(
+                client.clone(),
+                Arc::clone(&parts.clock),
+                config.secrets_manager.clone(),
+            ),
             persons: Arc::new(PersonVerifier::new(inbound(&config), &client, &parts.clock)),
             outbound: client,
             clock: parts.clock,
@@ -133,6 +148,8 @@ impl Identity {
             pool,
             feed,
             installation,
+            client_keys,
+            client_tokens: Turns::default(),
             accounts: keys,
             recorder,
         });

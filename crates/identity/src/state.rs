@@ -13,9 +13,12 @@ use countersign_web::PersonVerifier;
 use url::Url;
 
 use crate::cache::Cache;
-use crate::config::{AccountChange, Config, SidRule, StartLogin};
+use crate::client_keys::ClientKeys;
+use crate::config::{AccountChange, Config, Quotas, SidRule, StartLogin};
+use crate::external_secret::ExternalSecrets;
 use crate::keys::{AccountKeys, InstallationKeys};
 use crate::stops::Stops;
+use crate::vault::client_token::Turns;
 
 /// The shared state; cheap to clone.
 #[derive(Clone)]
@@ -29,6 +32,12 @@ pub(crate) struct Shared {
     pub(crate) cache: Cache,
     pub(crate) stops: Stops,
     pub(crate) installation: InstallationKeys,
+    /// Secrets in customers' own Secrets Manager.
+    pub(crate) external_secrets: ExternalSecrets,
+    /// The operator's keys for `PRIVATE_KEY_JWT`.
+    pub(crate) client_keys: ClientKeys,
+    /// One request of client credentials at a time for each token.
+    pub(crate) client_tokens: Turns,
     pub(crate) accounts: HashMap<String, AccountKeys>,
     pub(crate) recorder: Recorder,
     pub(crate) clock: SharedClock,
@@ -46,6 +55,7 @@ pub(crate) struct AccountSettings {
     pub(crate) start_login: StartLogin,
     pub(crate) sid: SidRule,
     pub(crate) account_change: AccountChange,
+    pub(crate) quotas: Quotas,
 }
 
 /// The account is not configured any more.
@@ -98,11 +108,13 @@ impl Shared {
                 start_login: StartLogin::Required,
                 sid: SidRule::Require,
                 account_change: AccountChange::Refuse,
+                quotas: Quotas::default(),
             },
             |account| AccountSettings {
                 start_login: account.start_login,
                 sid: account.sid,
                 account_change: account.account_change,
+                quotas: account.quotas,
             },
         )
     }

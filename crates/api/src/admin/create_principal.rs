@@ -1,8 +1,10 @@
 //! `CreatePrincipal`: makes a principal, which may do nothing until it has a policy.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::shapes::{Principal, principal_name};
+use super::shapes::{Principal, TrustPolicy, principal_name, principal_tags, trust_policy};
 use crate::validate::{Checker, Validate};
 
 operation! {
@@ -16,6 +18,12 @@ operation! {
 pub struct Input {
     /// The principal's name, 1 to 64 characters.
     pub principal_name: String,
+    /// Its tags, at most 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Makes it a role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_policy: Option<TrustPolicy>,
 }
 
 /// The response body.
@@ -29,5 +37,11 @@ pub struct Output {
 impl Validate for Input {
     fn validate(&self, check: &mut Checker) {
         principal_name(check, "principalName", &self.principal_name);
+        if let Some(tags) = &self.tags {
+            principal_tags(check, tags);
+        }
+        if let Some(trust) = &self.trust_policy {
+            check.nested("trustPolicy", |check| trust_policy(check, trust));
+        }
     }
 }

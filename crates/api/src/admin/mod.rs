@@ -20,8 +20,11 @@ pub mod put_principal_policy;
 pub mod put_return_handle;
 pub mod revoke_grant;
 mod shapes;
+pub mod simulate_policy;
 pub mod start;
 pub mod stop;
+pub mod update_access_key;
+pub mod update_principal;
 pub mod verify_audit;
 
 pub use create_access_key::CreateAccessKey;
@@ -42,7 +45,13 @@ pub use list_stops::ListStops;
 pub use put_principal_policy::PutPrincipalPolicy;
 pub use put_return_handle::{PutReturnHandle, ReturnHandle};
 pub use revoke_grant::RevokeGrant;
-pub use shapes::{AccessKey, Grant, GrantState, LiveToken, Principal, SessionState, Stopped, SubjectKind};
+pub use shapes::{
+    AccessKey, AccessKeyStatus, Grant, GrantState, LiveToken, Principal, SessionState, Stopped, SubjectKind,
+    TrustPolicy, TrustedToken,
+};
+pub use simulate_policy::SimulatePolicy;
 pub use start::Start;
 pub use stop::Stop;
+pub use update_access_key::UpdateAccessKey;
+pub use update_principal::UpdatePrincipal;
 pub use verify_audit::VerifyAudit;

@@ -1,5 +1,7 @@
 //! Shapes that several of our extension operations share.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Oauth2Flow, provider_name, user_id, workload_name};
@@ -95,10 +97,46 @@ pub struct Grant {
 pub struct Principal {
     /// Its name.
     pub principal_name: String,
-    /// Its ARN.
+    /// Its ARN: of a role if it has a trust policy, else of a user.
     pub principal_arn: String,
     /// When it was made.
     pub created_time: EpochSeconds,
+    /// Its tags, `aws:PrincipalTag/*` to policies.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Who may assume it as a role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_policy: Option<TrustPolicy>,
+    /// Whether its policy joins what is kept apart (design D6), because somebody said that this is meant.
+    #[serde(default)]
+    pub break_glass: bool,
+}
+
+/// Who may assume a principal as a role, by `AssumeRoleWithWebIdentity`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustPolicy {
+    /// Any of them may; at most 20.
+    pub trusted: Vec<TrustedToken>,
+    /// Longest session in seconds, 900 to 43,200.
+    #[serde(default = "max_session_duration")]
+    pub max_session_duration: i64,
+}
+
+/// A kind of token that is trusted: all three must be as it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedToken {
+    /// Its `iss`; one of the issuers that the operator has configured for workloads.
+    pub issuer: String,
+    /// Its `aud`, exactly.
+    pub audience: String,
+    /// Its `sub`, where `*` is any run of characters and `?` any one; more than wildcards alone.
+    pub subject: String,
+}
+
+const fn max_session_duration() -> i64 {
+    3600
 }
 
 /// An access key without its secret.
@@ -109,8 +147,24 @@ pub struct AccessKey {
     pub access_key_id: String,
     /// Whose it is.
     pub principal_name: String,
+    /// Whether it signs.
+    #[serde(default)]
+    pub status: AccessKeyStatus,
+    /// When it last signed a request, to about a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_time: Option<EpochSeconds>,
     /// When it was made.
     pub created_time: EpochSeconds,
+}
+
+/// Whether an access key signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum AccessKeyStatus {
+    /// It does.
+    #[default]
+    Active,
+    /// It does not, until it is made active again.
+    Inactive,
 }
 
 /// What can be stopped.
@@ -164,6 +218,31 @@ pub(crate) fn id(check: &mut Checker, member: &str, id: &str) {
 /// Checks a principal's name.
 pub(crate) fn principal_name(check: &mut Checker, member: &str, name: &str) {
     check.text(member, name, 1..=64, &pattern::PRINCIPAL_NAME);
+}
+
+/// Checks a trust policy.
+pub(crate) fn trust_policy(check: &mut Checker, trust: &TrustPolicy) {
+    check.count("trusted", trust.trusted.len(), 0..=20);
+    check.range("maxSessionDuration", trust.max_session_duration, 900..=43_200);
+    check.each("trusted", &trust.trusted, |check, place, token| {
+        check.nested(place, |check| {
+            check.length("issuer", &token.issuer, 1..=2048);
+            check.length("audience", &token.audience, 1..=1024);
+            check.require(!token.audience.contains('*'), "audience", "is compared exactly: no wildcards");
+            check.length("subject", &token.subject, 1..=1024);
+            let named = token.subject.chars().any(|char| !"*?".contains(char));
+            check.require(named, "subject", "must say more than wildcards: any token of the issuer would do");
+        });
+    });
+}
+
+/// Checks a principal's tags.
+pub(crate) fn principal_tags(check: &mut Checker, tags: &BTreeMap<String, String>) {
+    check.count("tags", tags.len(), 0..=50);
+    for (key, value) in tags {
+        check.length("tags", key, 1..=128);
+        check.length("tags", value, 0..=256);
+    }
 }
 
 /// Checks a person: published id, user key or the caller's own id.

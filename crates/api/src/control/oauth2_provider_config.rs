@@ -1,13 +1,16 @@
 //! `oauth2ProviderConfigInput` and `oauth2ProviderConfigOutput`.
 //!
-//! Every member of the model is read. What this server does not do yet is refused by name, never ignored:
-//! a caller who asks for a private endpoint must not silently get a public one.
+//! Every member of the model is read, checked, kept and echoed, secrets excepted. What this server cannot do
+//! (private endpoints, certificates of private authorities, tokens of AWS IAM) is refused when the provider is
+//! used, never ignored: a caller who asks for a private endpoint must not silently get a public one.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use url::Url;
 
-use super::shapes::{CredentialProviderVendor, SecretReference, SecretSource};
+use super::on_behalf_of::OnBehalfOfTokenExchangeConfig;
+use super::private_endpoint::{self, CertificateConfiguration, PrivateEndpoint, PrivateEndpointOverride};
+use super::private_key_jwt::PrivateKeyJwtConfig;
+use super::shapes::{self, CredentialProviderVendor, SecretReference, SecretSource};
 use crate::sensitive::Sensitive;
 use crate::validate::{Checker, pattern};
 
@@ -39,7 +42,7 @@ union! {
     /// A client's registration at an authorization server, without its secret.
     Oauth2ProviderConfigOutput {
         /// Any server.
-        "customOauth2ProviderConfig" => Custom(CustomOauth2ProviderConfigOutput),
+        "customOauth2ProviderConfig" => Custom(Box<CustomOauth2ProviderConfigOutput>),
         /// Google.
         "googleOauth2ProviderConfig" => Google(ClientConfigOutput),
         /// GitHub.
@@ -123,21 +126,21 @@ pub struct CustomOauth2ProviderConfigInput {
     /// How the client authenticates; `CLIENT_SECRET_BASIC` if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authentication_method: Option<ClientAuthenticationMethod>,
-    /// Not supported yet.
+    /// How the person's own token is exchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub on_behalf_of_token_exchange_config: Option<Value>,
-    /// Not supported yet.
+    pub on_behalf_of_token_exchange_config: Option<OnBehalfOfTokenExchangeConfig>,
+    /// How assertions are signed; with `PRIVATE_KEY_JWT` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub private_key_jwt_config: Option<Value>,
-    /// Not supported yet.
+    pub private_key_jwt_config: Option<PrivateKeyJwtConfig>,
+    /// How the server is reached where it is not on the Internet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub private_endpoint: Option<Value>,
-    /// Not supported yet.
+    pub private_endpoint: Option<PrivateEndpoint>,
+    /// The same for single domains, at most 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub private_endpoint_overrides: Option<Vec<Value>>,
-    /// Not supported yet.
+    pub private_endpoint_overrides: Option<Vec<PrivateEndpointOverride>>,
+    /// The certificate of a private authority, one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate_configurations: Option<Vec<Value>>,
+    pub certificate_configurations: Option<Vec<CertificateConfiguration>>,
 }
 
 /// The members that every named vendor's input has, and most have no others.
@@ -203,7 +206,7 @@ pub struct IncludedOauth2ProviderConfigInput {
     pub token_endpoint: Option<String>,
 }
 
-/// `CustomOauth2ProviderConfigOutput`, as far as the input is supported.
+/// `CustomOauth2ProviderConfigOutput`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomOauth2ProviderConfigOutput {
@@ -215,6 +218,21 @@ pub struct CustomOauth2ProviderConfigOutput {
     /// How the client authenticates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_authentication_method: Option<ClientAuthenticationMethod>,
+    /// How the person's own token is exchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of_token_exchange_config: Option<OnBehalfOfTokenExchangeConfig>,
+    /// How assertions are signed; with `PRIVATE_KEY_JWT` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key_jwt_config: Option<PrivateKeyJwtConfig>,
+    /// How the server is reached where it is not on the Internet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_endpoint: Option<PrivateEndpoint>,
+    /// The same for single domains, at most 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_endpoint_overrides: Option<Vec<PrivateEndpointOverride>>,
+    /// The certificate of a private authority, one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_configurations: Option<Vec<CertificateConfiguration>>,
 }
 
 /// What every named vendor's output has.
@@ -228,7 +246,53 @@ pub struct ClientConfigOutput {
     pub client_id: Option<String>,
 }
 
+/// What every input says about the client, whatever the vendor.
+#[derive(Debug, Clone, Copy)]
+pub struct Client<'a> {
+    /// The client id.
+    pub id: Option<&'a str>,
+    /// The client secret.
+    pub secret: Option<&'a Sensitive>,
+    /// Who keeps the secret.
+    pub secret_source: Option<SecretSource>,
+    /// Where an external secret is.
+    pub secret_reference: Option<&'a SecretReference>,
+}
+
+/// The client of an input whose `clientId` is required.
+macro_rules! client {
+    ($config:expr) => {
+        Client {
+            id: Some(&$config.client_id),
+            secret: $config.client_secret.as_ref(),
+            secret_source: $config.client_secret_source,
+            secret_reference: $config.client_secret_config.as_ref(),
+        }
+    };
+}
+
 impl Oauth2ProviderConfigInput {
+    /// What is said about the client.
+    #[must_use]
+    pub fn client(&self) -> Client<'_> {
+        match self {
+            Self::Custom(config) => Client {
+                id: config.client_id.as_deref(),
+                secret: config.client_secret.as_ref(),
+                secret_source: config.client_secret_source,
+                secret_reference: config.client_secret_config.as_ref(),
+            },
+            Self::Google(config)
+            | Self::Github(config)
+            | Self::Slack(config)
+            | Self::Salesforce(config)
+            | Self::Atlassian(config)
+            | Self::Linkedin(config) => client!(config),
+            Self::Microsoft(config) => client!(config),
+            Self::Included(config) => client!(config),
+        }
+    }
+
     /// Checks the member that is set, and that it is `vendor`'s.
     pub(crate) fn validate(&self, check: &mut Checker, vendor: CredentialProviderVendor) {
         let member = self.member();
@@ -237,60 +301,119 @@ impl Oauth2ProviderConfigInput {
             check.fail("oauth2ProviderConfigInput", rule);
             return;
         }
-        check.nested("oauth2ProviderConfigInput", |check| match self {
-            Self::Custom(config) => check.nested(member, |check| config.validate(check)),
-            _ => check.fail(
-                member,
-                "is not supported by this server; only customOauth2ProviderConfig is",
-            ),
+        check.nested(&format!("oauth2ProviderConfigInput.{member}"), |check| {
+            self.client().validate(check);
+            match self {
+                Self::Custom(config) => config.validate(check),
+                Self::Microsoft(config) => {
+                    self.client().require_secret(check);
+                    if let Some(tenant) = &config.tenant_id {
+                        check.text("tenantId", tenant, 1..=2048, &pattern::PRINTABLE);
+                    }
+                }
+                Self::Included(config) => {
+                    self.client().require_secret(check);
+                    for (member, url) in [
+                        ("issuer", &config.issuer),
+                        ("authorizationEndpoint", &config.authorization_endpoint),
+                        ("tokenEndpoint", &config.token_endpoint),
+                    ] {
+                        if let Some(url) = url {
+                            endpoint(check, member, url);
+                        }
+                    }
+                }
+                _ => self.client().require_secret(check),
+            }
         });
+    }
+}
+
+impl Client<'_> {
+    fn has_secret(&self) -> bool {
+        self.secret_source == Some(SecretSource::External)
+            || self.secret.is_some_and(|secret| !secret.expose().is_empty())
+    }
+
+    fn validate(&self, check: &mut Checker) {
+        if let Some(id) = self.id {
+            check.text("clientId", id, 1..=256, &pattern::PRINTABLE);
+        }
+        let secret = self.secret.map(Sensitive::expose);
+        check.text(
+            "clientSecret",
+            secret.unwrap_or_default(),
+            0..=2048,
+            &pattern::PRINTABLE,
+        );
+        shapes::secret(
+            check,
+            ("clientSecret", secret),
+            ("clientSecretSource", self.secret_source),
+            ("clientSecretConfig", self.secret_reference),
+        );
+    }
+
+    fn require_secret(&self, check: &mut Checker) {
+        let rule = "must be set unless clientSecretSource is EXTERNAL";
+        check.require(self.has_secret(), "clientSecret", rule);
     }
 }
 
 impl CustomOauth2ProviderConfigInput {
     fn validate(&self, check: &mut Checker) {
         check.nested("oauthDiscovery", |check| self.oauth_discovery.validate(check));
-        let client_id = self.client_id.as_deref().unwrap_or_default();
-        check.text("clientId", client_id, 1..=256, &pattern::PRINTABLE);
-        let secret = self.client_secret.as_ref().map_or("", Sensitive::expose);
-        check.text("clientSecret", secret, 1..=2048, &pattern::PRINTABLE);
         self.validate_client_authentication(check);
-        for (set, member) in [
-            (self.client_secret_config.is_some(), "clientSecretConfig"),
-            (
-                self.client_secret_source == Some(SecretSource::External),
-                "clientSecretSource EXTERNAL",
-            ),
-            (
-                self.on_behalf_of_token_exchange_config.is_some(),
-                "onBehalfOfTokenExchangeConfig",
-            ),
-            (self.private_key_jwt_config.is_some(), "privateKeyJwtConfig"),
-            (self.private_endpoint.is_some(), "privateEndpoint"),
-            (
-                self.private_endpoint_overrides
-                    .as_ref()
-                    .is_some_and(|list| !list.is_empty()),
-                "privateEndpointOverrides",
-            ),
-            (
-                self.certificate_configurations.is_some(),
-                "certificateConfigurations",
-            ),
-        ] {
-            check.require(!set, member, "is not supported by this server");
+        if let Some(config) = &self.on_behalf_of_token_exchange_config {
+            check.nested("onBehalfOfTokenExchangeConfig", |check| config.validate(check));
+        }
+        if let Some(config) = &self.private_key_jwt_config {
+            check.nested("privateKeyJwtConfig", |check| config.validate(check));
+        }
+        if let Some(endpoint) = &self.private_endpoint {
+            check.nested("privateEndpoint", |check| endpoint.validate(check));
+        }
+        if let Some(overrides) = &self.private_endpoint_overrides {
+            private_endpoint::overrides(check, overrides);
+        }
+        if let Some(certificates) = &self.certificate_configurations {
+            private_endpoint::certificates(check, certificates);
         }
     }
 
+    /// Which of secret, key and client id go with the method. Without a method and without a secret the client
+    /// is public (RFC 6749 section 2.1): PKCE alone.
     fn validate_client_authentication(&self, check: &mut Checker) {
-        use ClientAuthenticationMethod::{ClientSecretBasic, ClientSecretPost};
-        let Some(method) = self.client_authentication_method else {
-            return;
+        use ClientAuthenticationMethod::{
+            AwsIamIdTokenJwt, ClientSecretBasic, ClientSecretPost, PrivateKeyJwt,
         };
-        let supported = matches!(method, ClientSecretBasic | ClientSecretPost);
-        let rule =
-            "must be CLIENT_SECRET_BASIC or CLIENT_SECRET_POST; this server does not support the others";
-        check.require(supported, "clientAuthenticationMethod", rule);
+        let method = self.client_authentication_method;
+        let registration = Client {
+            id: self.client_id.as_deref(),
+            secret: self.client_secret.as_ref(),
+            secret_source: self.client_secret_source,
+            secret_reference: self.client_secret_config.as_ref(),
+        };
+        match method {
+            Some(ClientSecretBasic | ClientSecretPost) => registration.require_secret(check),
+            Some(AwsIamIdTokenJwt | PrivateKeyJwt) => check.require(
+                !registration.has_secret(),
+                "clientSecret",
+                "must not be set with this clientAuthenticationMethod",
+            ),
+            None => {}
+        }
+        let id = self.client_id.is_some() || method == Some(AwsIamIdTokenJwt);
+        check.require(
+            id,
+            "clientId",
+            "must be set unless clientAuthenticationMethod is AWS_IAM_ID_TOKEN_JWT",
+        );
+        check.require(
+            (method == Some(PrivateKeyJwt)) == self.private_key_jwt_config.is_some(),
+            "privateKeyJwtConfig",
+            "must be set with PRIVATE_KEY_JWT and only then",
+        );
         let legacy = match &self.oauth_discovery {
             Oauth2Discovery::AuthorizationServerMetadata(metadata) => {
                 metadata.token_endpoint_auth_methods.is_some()
@@ -298,7 +421,7 @@ impl CustomOauth2ProviderConfigInput {
             Oauth2Discovery::DiscoveryUrl(_) => false,
         };
         check.require(
-            !legacy,
+            !(legacy && method.is_some()),
             "clientAuthenticationMethod",
             "must not be set together with tokenEndpointAuthMethods",
         );

@@ -144,6 +144,36 @@ pub(crate) fn tags(check: &mut Checker, tags: Option<&Tags>) {
     });
 }
 
+/// Checks `TaggableResourcesArn`.
+pub(crate) fn taggable(check: &mut Checker, arn: &str) {
+    check.text("resourceArn", arn, 20..=1011, &pattern::TAGGABLE_ARN);
+}
+
+/// Checks the three members by which a secret comes in, each with its name: the secret itself, who keeps it, and
+/// where an external one is. An external secret needs its place and nothing else; any other has none.
+pub(crate) fn secret(
+    check: &mut Checker,
+    (secret_member, secret): (&str, Option<&str>),
+    (source_member, source): (&str, Option<SecretSource>),
+    (reference_member, reference): (&str, Option<&SecretReference>),
+) {
+    if let Some(reference) = reference {
+        check.nested(reference_member, |check| {
+            check.text("secretId", &reference.secret_id, 1..=2048, &pattern::PRINTABLE);
+            check.text("jsonKey", &reference.json_key, 1..=128, &pattern::PRINTABLE);
+        });
+    }
+    if source == Some(SecretSource::External) {
+        let rule = format!("must be set when {source_member} is EXTERNAL");
+        check.require(reference.is_some(), reference_member, &rule);
+        let rule = format!("must not be set when {source_member} is EXTERNAL");
+        check.require(secret.is_none_or(str::is_empty), secret_member, &rule);
+    } else {
+        let rule = format!("must not be set unless {source_member} is EXTERNAL");
+        check.require(reference.is_none(), reference_member, &rule);
+    }
+}
+
 /// Checks the members of every list operation; `most` is the operation's largest page.
 pub(crate) fn page(check: &mut Checker, next_token: Option<&str>, max_results: Option<i64>, most: i64) {
     if let Some(token) = next_token {

@@ -19,6 +19,8 @@ use crate::error::{ApiError, ErrorCode};
 /// How far a request's date may be from ours, either way.
 pub const MAX_SKEW_SECS: i64 = 300;
 
+/// How long a presigned URL is good for at most, seconds, whatever it says itself: as at AWS STS.
+const MAX_PRESIGNED_SECS: i64 = 900;
 /// Longest `authorization` header, in bytes; real ones have a few hundred.
 const MAX_AUTHORIZATION: usize = 4096;
 /// Most signed headers; the JavaScript SDK has eight.
@@ -123,6 +125,8 @@ pub struct SignedRequest {
     signed_at: i64,
     signed_headers: Vec<String>,
     signature: [u8; 32],
+    /// Of a presigned URL, how long it is good for, seconds.
+    expires: Option<i64>,
 }
 
 impl std::fmt::Debug for SignedRequest {
@@ -150,6 +154,55 @@ impl SignedRequest {
         let amz_date = single(&parts.headers, X_AMZ_DATE)?.ok_or(SigV4Error::Incomplete(
             "Authorization header requires existence of 'X-Amz-Date' header.",
         ))?;
+        let session_token = single(&parts.headers, X_AMZ_SECURITY_TOKEN)?;
+        Self::from_fields(&parts.headers, &fields, amz_date, session_token, None)
+    }
+
+    /// Reads the signature of a presigned URL. Only for `GetCallerIdentity`, whose URL is how other services have a
+    /// caller prove itself.
+    pub fn parse_presigned(parts: &Parts) -> Result<Self, SigV4Error> {
+        const RULE: SigV4Error = SigV4Error::Incomplete(
+            "A presigned URL requires X-Amz-Algorithm, X-Amz-Credential, X-Amz-Date, X-Amz-Expires, \
+             X-Amz-SignedHeaders and X-Amz-Signature, each once.",
+        );
+        let query = parts.uri.query().unwrap_or_default();
+        let parameters: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
+        let once = |name: &str| {
+            let mut values = parameters.iter().filter(|(present, _)| present == name);
+            match (values.next(), values.next()) {
+                (Some((_, value)), None) => Ok(Some(value.as_ref())),
+                (None, _) => Ok(None),
+                (Some(_), Some(_)) => Err(RULE),
+            }
+        };
+        let required = |name| once(name)?.ok_or(RULE);
+        if parts.headers.contains_key(header::AUTHORIZATION) || required("X-Amz-Algorithm")? != ALGORITHM {
+            return Err(RULE);
+        }
+        let fields = Fields {
+            credential: required("X-Amz-Credential")?,
+            signed_headers: required("X-Amz-SignedHeaders")?,
+            signature: required("X-Amz-Signature")?,
+        };
+        let expires = required("X-Amz-Expires")?.parse::<u32>().map_err(|_| RULE)?;
+        let expires = i64::from(expires).min(MAX_PRESIGNED_SECS);
+        let session_token = once("X-Amz-Security-Token")?;
+        Self::from_fields(
+            &parts.headers,
+            &fields,
+            required("X-Amz-Date")?,
+            session_token,
+            Some(expires),
+        )
+    }
+
+    fn from_fields(
+        headers: &HeaderMap,
+        fields: &Fields<'_>,
+        amz_date: &str,
+        session_token: Option<&str>,
+        expires: Option<i64>,
+    ) -> Result<Self, SigV4Error> {
         let signed_at = parse_amz_date(amz_date).ok_or(SigV4Error::Incomplete(
             "Date must be in ISO-8601 'basic format', YYYYMMDD'T'HHMMSS'Z'.",
         ))?;
@@ -160,13 +213,13 @@ impl SignedRequest {
                 "Credential should be scoped with a valid terminator: 'aws4_request'.",
             ));
         }
-        let signed_headers = signed_headers(fields.signed_headers, &parts.headers)?;
+        let signed_headers = signed_headers(fields.signed_headers, headers)?;
         let mut signature = [0; 32];
         hex::decode_to_slice(fields.signature, &mut signature)
             .map_err(|_| SigV4Error::Incomplete("Signature must be 64 hexadecimal digits."))?;
         Ok(Self {
             access_key_id: access_key_id.to_owned(),
-            session_token: single(&parts.headers, X_AMZ_SECURITY_TOKEN)?.map(SecretString::from),
+            session_token: session_token.map(SecretString::from),
             date: date.to_owned(),
             region: region.to_owned(),
             service: service.to_owned(),
@@ -174,6 +227,7 @@ impl SignedRequest {
             signed_at,
             signed_headers,
             signature,
+            expires,
         })
     }
 
@@ -195,7 +249,7 @@ impl SignedRequest {
             ));
         }
         match expect.now_secs.saturating_sub(self.signed_at) {
-            age if age > MAX_SKEW_SECS => Err(SigV4Error::TooOld),
+            age if age > self.expires.unwrap_or(MAX_SKEW_SECS) => Err(SigV4Error::TooOld),
             age if age < -MAX_SKEW_SECS => Err(SigV4Error::TooNew),
             _ => Ok(()),
         }
@@ -210,7 +264,11 @@ impl SignedRequest {
             return Err(SigV4Error::Payload);
         }
         let signed_headers: Vec<&str> = self.signed_headers.iter().map(String::as_str).collect();
-        let canonical = CanonicalRequest::of(parts, &signed_headers, &payload_hash);
+        let mut canonical = CanonicalRequest::of(parts, &signed_headers, &payload_hash);
+        let unsigned_query = self.expires.map(|_| without_signature(canonical.query));
+        if let Some(query) = &unsigned_query {
+            canonical.query = query;
+        }
         let canonical = canonical.text().ok_or(SigV4Error::Mismatch)?;
         let scope = Scope {
             date: &self.date,
@@ -248,6 +306,12 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Sig
 fn is_presigned(query: &str) -> bool {
     url::form_urlencoded::parse(query.as_bytes())
         .any(|(name, _)| name == "X-Amz-Signature" || name == "X-Amz-Credential")
+}
+
+/// The query of a presigned URL as it was signed.
+fn without_signature(query: &str) -> String {
+    let kept = query.split('&').filter(|parameter| !parameter.starts_with("X-Amz-Signature="));
+    kept.collect::<Vec<_>>().join("&")
 }
 
 struct Fields<'a> {

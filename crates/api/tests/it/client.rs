@@ -177,6 +177,7 @@ async fn and_no_more() {
 async fn creation_is_not_repeated_unless_it_was_not_processed() {
     let input = create_principal::Input {
         principal_name: "p".to_owned(),
+        ..Default::default()
     };
     let server = MockServer::start().await;
     let calls = Mock::given(path("/countersign/CreatePrincipal")).and(Signed("countersign"));

@@ -9,8 +9,8 @@ use crate::authn;
 use crate::operation::{Call, Handle, OperationError};
 use crate::store::access_key;
 
-/// Most access keys of a principal: one in use, and room to roll it over.
-const MAX_KEYS: usize = 5;
+/// Most access keys of a principal: one in use, and the next while it is rolled out.
+const MAX_KEYS: usize = 2;
 
 impl Handle for CreateAccessKey {
     #[tracing::instrument(name = "identity.create_access_key", skip_all)]

@@ -15,14 +15,20 @@ impl Handle for CreatePrincipal {
         call.entry
             .detail
             .insert("principal".to_owned(), input.principal_name.clone().into());
-        call.authorize(&[Arn::principal(call.account(), &input.principal_name)])?;
+        call.authorize(&[Arn::principal(call.account(), &input.principal_name)]).await?;
         let new = PrincipalRow {
             id: uuid_v7(&*call.state.clock, &*call.state.random).to_string(),
             account: call.account().to_owned(),
             name: input.principal_name,
             policy: None,
+            tags: input.tags.unwrap_or_default(),
+            trust: input.trust_policy,
             created_at: call.now,
         };
+        if let Some(trust) = &new.trust {
+            super::check_trust(call, trust)?;
+        }
+        super::record_standing(call, &new);
         let mut tx = call.state.pool.begin().await?;
         if !principal::insert(&mut tx, &new).await? {
             let message = format!("Principal with name: {} already exists", new.name);

@@ -11,7 +11,7 @@ use crate::operation::{Call, Handle, OperationError};
 impl Handle for ExplainAuditRecord {
     #[tracing::instrument(name = "identity.explain_audit_record", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
-        authorize_audit(call)?;
+        authorize_audit(call).await?;
         call.entry
             .detail
             .insert("explained".to_owned(), input.id.clone().into());

@@ -12,7 +12,7 @@ use crate::operation::{Call, Handle, OperationError};
 impl Handle for ListAuditRecords {
     #[tracing::instrument(name = "identity.list_audit_records", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
-        authorize_audit(call)?;
+        authorize_audit(call).await?;
         let filter = tail::Filter {
             action: input.action,
             outcome: input.outcome,

@@ -18,7 +18,7 @@ impl Handle for PutReturnHandle {
             call.region(),
             call.account(),
             &input.workload_name,
-        )])?;
+        )]).await?;
         let handle = match input.return_handle {
             Wire::Fresh => ReturnHandle::Fresh,
             Wire::SessionUri => ReturnHandle::SessionUri,

@@ -1,6 +1,6 @@
 //! Stored things as the extension shows them.
 
-use countersign_api::admin::{AccessKey, Grant, GrantState, Principal, Stopped};
+use countersign_api::admin::{AccessKey, AccessKeyStatus, Grant, GrantState, Principal, Stopped};
 use countersign_api::data::Oauth2Flow;
 use countersign_api::{Arn, EpochSeconds};
 use countersign_crypto::Timestamp;
@@ -21,8 +21,11 @@ pub(super) fn time(at: Timestamp) -> EpochSeconds {
 pub(super) fn principal(row: &PrincipalRow) -> Principal {
     Principal {
         principal_name: row.name.clone(),
-        principal_arn: Arn::principal(&row.account, &row.name).to_string(),
+        principal_arn: row.arn().to_string(),
         created_time: time(row.created_at),
+        tags: row.tags.clone(),
+        trust_policy: row.trust.clone(),
+        break_glass: row.policy.as_ref().is_some_and(|stored| stored.break_glass),
     }
 }
 
@@ -30,6 +33,12 @@ pub(super) fn access_key(row: &AccessKeyRow, principal: &PrincipalRow) -> Access
     AccessKey {
         access_key_id: row.id.clone(),
         principal_name: principal.name.clone(),
+        status: if row.active {
+            AccessKeyStatus::Active
+        } else {
+            AccessKeyStatus::Inactive
+        },
+        last_used_time: row.last_used_at.map(time),
         created_time: time(row.created_at),
     }
 }

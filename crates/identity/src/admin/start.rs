@@ -24,7 +24,7 @@ impl Handle for Start {
                     .insert("subject".to_owned(), stored.clone().into()),
             ),
         }
-        call.authorize(&[resource])?;
+        call.authorize(&[resource]).await?;
         let mut tx = call.state.pool.begin().await?;
         if !stop::delete(&mut tx, call.account(), kind, &stored).await? {
             return Err(OperationError::not_found("Stop of", &input.subject));

@@ -28,7 +28,7 @@ impl Handle for Stop {
                     .insert("subject".to_owned(), stored.clone().into()),
             ),
         }
-        call.authorize(&[resource])?;
+        call.authorize(&[resource]).await?;
         let new = StopRow {
             account: call.account().to_owned(),
             kind: kind.to_owned(),

@@ -12,7 +12,7 @@ use crate::store;
 impl Handle for VerifyAudit {
     #[tracing::instrument(name = "identity.verify_audit", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
-        authorize_audit(call)?;
+        authorize_audit(call).await?;
         let checkpoints = input.against.unwrap_or_default().join("\n");
         let trail = Trail {
             pool: &call.state.pool,

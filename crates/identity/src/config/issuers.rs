@@ -85,7 +85,7 @@ pub struct ClientKeyConfig {
     /// The account whose providers may use it; [`Config::account`] if absent.
     #[serde(default)]
     pub account: Option<String>,
-    /// PEM of a PKCS#8 private key: RSA of 2048 to 4096 bits, or P-256. A reference, `file:PATH` or `env:NAME`.
+    /// PEM of a PKCS#8 private key: RSA of 2048 bits or more, or P-256. A reference, `file:PATH` or `env:NAME`.
     pub private_key: SecretString,
     /// The `kid` header of its assertions, unless the provider's own header claims have one.
     #[serde(default)]

@@ -5,7 +5,7 @@ use countersign_api::control::CreateWorkloadIdentity;
 use countersign_api::control::create_workload_identity::{Input, Output};
 use countersign_crypto::uuid_v7;
 
-use super::{already_exists, workload_resources};
+use super::{already_exists, request_tags, within_quota, workload_resources};
 use crate::operation::{Call, Handle, OperationError};
 use crate::store::workload_identity::{self, ReturnHandle, WorkloadIdentityRow};
 
@@ -13,7 +13,8 @@ impl Handle for CreateWorkloadIdentity {
     #[tracing::instrument(name = "identity.create_workload_identity", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.workload = Some(input.name.clone());
-        call.authorize(&workload_resources(call, &input.name))?;
+        request_tags(call, input.tags.as_ref());
+        call.authorize(&workload_resources(call, &input.name)).await?;
         let urls = input.allowed_resource_oauth2_return_urls.unwrap_or_default();
         call.entry
             .detail
@@ -29,6 +30,9 @@ impl Handle for CreateWorkloadIdentity {
             updated_at: call.now,
         };
         let mut tx = call.state.pool.begin().await?;
+        let present = workload_identity::count(&mut tx, &new.account).await?;
+        let quota = call.state.settings(&new.account).quotas.workload_identities;
+        within_quota("workload identities", present, quota)?;
         if !workload_identity::insert(&mut tx, &new).await? {
             return Err(already_exists("Workload identity", &new.name));
         }

@@ -13,7 +13,7 @@ impl Handle for DeleteOauth2CredentialProvider {
     #[tracing::instrument(name = "identity.delete_oauth2_credential_provider", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         call.entry.provider = Some(input.name.clone());
-        call.authorize(&provider_resources(call, &input.name))?;
+        call.authorize(&provider_resources(call, &input.name)).await?;
         let mut tx = call.state.pool.begin().await?;
         let Some(provider) = oauth2_provider::delete(&mut tx, call.account(), &input.name).await? else {
             return Err(OperationError::not_found("Credential provider", &input.name));

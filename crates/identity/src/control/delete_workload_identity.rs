@@ -12,7 +12,7 @@ impl Handle for DeleteWorkloadIdentity {
     #[tracing::instrument(name = "identity.delete_workload_identity", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         call.entry.workload = Some(input.name.clone());
-        call.authorize(&workload_resources(call, &input.name))?;
+        call.authorize(&workload_resources(call, &input.name)).await?;
         let mut tx = call.state.pool.begin().await?;
         let Some(workload) = workload_identity::delete(&mut tx, call.account(), &input.name).await? else {
             return Err(OperationError::not_found("Workload identity", &input.name));

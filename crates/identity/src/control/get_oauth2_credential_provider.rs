@@ -13,13 +13,13 @@ impl Handle for GetOauth2CredentialProvider {
     #[tracing::instrument(name = "identity.get_oauth2_credential_provider", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.provider = Some(input.name.clone());
-        call.authorize(&provider_resources(call, &input.name))?;
+        call.authorize(&provider_resources(call, &input.name)).await?;
         let found = oauth2_provider::find(&call.state.pool, call.account(), &input.name).await?;
         let provider = found.ok_or_else(|| OperationError::not_found("Credential provider", &input.name))?;
-        let shown = show(call, &provider);
+        let shown = show(call, &provider)?;
         Ok(Output {
             client_secret_arn: shown.client_secret_arn,
-            client_secret_json_key: None,
+            client_secret_json_key: shown.client_secret_json_key,
             client_secret_source: Some(shown.client_secret_source),
             name: provider.name,
             credential_provider_vendor: provider.vendor,

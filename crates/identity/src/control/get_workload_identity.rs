@@ -12,7 +12,7 @@ impl Handle for GetWorkloadIdentity {
     #[tracing::instrument(name = "identity.get_workload_identity", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.workload = Some(input.name.clone());
-        call.authorize(&workload_resources(call, &input.name))?;
+        call.authorize(&workload_resources(call, &input.name)).await?;
         let found = workload_identity::find(&call.state.pool, call.account(), &input.name).await?;
         let workload = found.ok_or_else(|| OperationError::not_found("Workload identity", &input.name))?;
         Ok(Output {

@@ -12,7 +12,7 @@ impl Handle for ListWorkloadIdentities {
     #[tracing::instrument(name = "identity.list_workload_identities", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let (region, account) = (call.region().to_owned(), call.account().to_owned());
-        call.authorize(&[Arn::directory(&region, &account)])?;
+        call.authorize(&[Arn::directory(&region, &account)]).await?;
         let (limit, fetch) = next_token::limits(input.max_results, 20);
         let after = next_token::open(call, Self::NAME, input.next_token.as_deref())?;
         let rows = workload_identity::list(&call.state.pool, &account, &after, fetch).await?;

@@ -2,64 +2,166 @@
 //! authorization server, and showing it without its secret.
 
 use countersign_api::control::oauth2_provider_config::{
-    AuthorizationServerMetadata, CustomOauth2ProviderConfigOutput, Oauth2Discovery,
+    AuthorizationServerMetadata, ClientAuthenticationMethod, ClientConfigOutput,
+    CustomOauth2ProviderConfigInput, CustomOauth2ProviderConfigOutput, Oauth2Discovery,
     Oauth2ProviderConfigInput, Oauth2ProviderConfigOutput,
 };
-use countersign_api::control::{Secret, SecretSource};
-use countersign_api::{ApiError, Arn};
+use countersign_api::control::{CredentialProviderVendor, Secret, SecretSource};
+use countersign_api::{ApiError, Arn, Sensitive};
 use countersign_crypto::SecretString;
-use countersign_oauth::DocumentError;
+use countersign_oauth::vendor::{Location, SecretMethod};
+use countersign_oauth::{DocumentError, ServerMetadata, Vendor};
 use url::Url;
 
+use super::external;
 use crate::operation::{Call, OperationError};
 use crate::state::Shared;
-use crate::store::oauth2_provider::{ProviderConfig, ProviderRow};
+use crate::store::oauth2_provider::{
+    ClientSecretAt, PrivateNetwork, ProviderConfig, ProviderRow, VendorSettings,
+};
+use crate::vault::location::locate;
+use crate::vault::provider::template;
 
 /// A registration that has been checked.
 pub(crate) struct Registration {
     pub(crate) config: ProviderConfig,
     pub(crate) client_id: String,
+    /// Empty where the secret is not in the vault.
     pub(crate) client_secret: SecretString,
 }
 
-/// Takes in a registration: reads the discovery document, or checks the given endpoints.
+/// Takes in a registration: finds the server, reads its discovery document or checks the given endpoints, and
+/// reads an external secret once.
 pub(crate) async fn accept(
-    state: &Shared,
+    call: &Call,
+    vendor: CredentialProviderVendor,
     input: Oauth2ProviderConfigInput,
 ) -> Result<Registration, OperationError> {
-    let Oauth2ProviderConfigInput::Custom(custom) = input else {
-        // The wire contract refuses the others; this is for the day when it does not.
-        return Err(refused(
-            "oauth2ProviderConfigInput",
-            "only customOauth2ProviderConfig is supported",
-        ));
+    let place = format!("oauth2ProviderConfigInput.{}", input.member());
+    let vendor = template(vendor);
+    let client = input.client();
+    let client_id = client.id.unwrap_or_default().to_owned();
+    let secret = client.secret.map_or("", Sensitive::expose);
+    let client_secret_at = match client.secret_reference {
+        Some(reference) => {
+            external::check(call, reference, &format!("{place}.clientSecretConfig")).await?;
+            ClientSecretAt::External(reference.clone())
+        }
+        None if secret.is_empty() => ClientSecretAt::Nowhere,
+        None => ClientSecretAt::Vault,
     };
-    let client_authentication = custom.effective_client_authentication_method();
-    match &custom.oauth_discovery {
-        Oauth2Discovery::DiscoveryUrl(url) => check_discovery(state, url).await?,
-        Oauth2Discovery::AuthorizationServerMetadata(metadata) => check_endpoints(state, metadata)?,
+    let client_secret = secret.to_owned().into();
+    let config = config(vendor, client_secret_at, input);
+    if config.private_network.is_public() {
+        check_server(&call.state, vendor, &config, &place).await?;
     }
     Ok(Registration {
-        config: ProviderConfig {
-            discovery: custom.oauth_discovery,
-            client_authentication,
-        },
-        client_id: custom.client_id.unwrap_or_default(),
-        client_secret: custom.client_secret.unwrap_or_default().into_secret(),
+        config,
+        client_id,
+        client_secret,
     })
 }
 
-async fn check_discovery(state: &Shared, url: &str) -> Result<(), OperationError> {
-    const MEMBER: &str = "oauth2ProviderConfigInput.customOauth2ProviderConfig.oauthDiscovery.discoveryUrl";
-    let url = Url::parse(url).map_err(|_| refused(MEMBER, "must be an absolute https URL"))?;
-    if state.outbound.check(&url).is_err() {
-        return Err(refused(MEMBER, "must be an https URL that this server may reach"));
+fn config(
+    vendor: &Vendor,
+    client_secret_at: ClientSecretAt,
+    input: Oauth2ProviderConfigInput,
+) -> ProviderConfig {
+    let settings = match input {
+        Oauth2ProviderConfigInput::Custom(custom) => return custom_config(client_secret_at, *custom),
+        Oauth2ProviderConfigInput::Microsoft(config) => VendorSettings {
+            tenant_id: config.tenant_id,
+            ..VendorSettings::default()
+        },
+        Oauth2ProviderConfigInput::Included(config) => VendorSettings {
+            tenant_id: None,
+            issuer: config.issuer,
+            authorization_endpoint: config.authorization_endpoint,
+            token_endpoint: config.token_endpoint,
+        },
+        _ => VendorSettings::default(),
+    };
+    ProviderConfig {
+        discovery: None,
+        settings,
+        client_authentication: match vendor.client_authentication {
+            SecretMethod::Basic => ClientAuthenticationMethod::ClientSecretBasic,
+            SecretMethod::Post => ClientAuthenticationMethod::ClientSecretPost,
+        },
+        client_secret_at,
+        on_behalf_of: None,
+        private_key_jwt: None,
+        private_network: PrivateNetwork::default(),
     }
-    match state.discovery.fetch(&url).await {
+}
+
+fn custom_config(
+    client_secret_at: ClientSecretAt,
+    custom: CustomOauth2ProviderConfigInput,
+) -> ProviderConfig {
+    ProviderConfig {
+        client_authentication: custom.effective_client_authentication_method(),
+        discovery: Some(custom.oauth_discovery),
+        settings: VendorSettings::default(),
+        client_secret_at,
+        on_behalf_of: custom.on_behalf_of_token_exchange_config,
+        private_key_jwt: custom.private_key_jwt_config,
+        private_network: PrivateNetwork {
+            endpoint: custom.private_endpoint,
+            overrides: custom.private_endpoint_overrides,
+            certificates: custom.certificate_configurations,
+        },
+    }
+}
+
+/// Whether the server can be used: its document can be read and is what it should be, its endpoints may be reached.
+async fn check_server(
+    state: &Shared,
+    vendor: &'static Vendor,
+    config: &ProviderConfig,
+    place: &str,
+) -> Result<(), OperationError> {
+    let custom = config.discovery.is_some();
+    let at = |member: &str| format!("{place}.{member}");
+    let location = locate(state, vendor, config).map_err(|error| refused(&at(error.member), error.rule))?;
+    match location {
+        Location::Discovery(url) => {
+            let member = if custom {
+                "oauthDiscovery.discoveryUrl"
+            } else {
+                "issuer"
+            };
+            check_discovery(state, &url, &at(member)).await
+        }
+        Location::Endpoints { server, .. } => {
+            let prefix = if custom {
+                "oauthDiscovery.authorizationServerMetadata."
+            } else {
+                ""
+            };
+            for (member, url) in [
+                ("authorizationEndpoint", &server.authorization_endpoint),
+                ("tokenEndpoint", &server.token_endpoint),
+            ] {
+                if state.outbound.check(url).is_err() {
+                    let rule = "must be an https URL that this server may reach";
+                    return Err(refused(&at(&format!("{prefix}{member}")), rule));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn check_discovery(state: &Shared, url: &Url, member: &str) -> Result<(), OperationError> {
+    if state.outbound.check(url).is_err() {
+        return Err(refused(member, "must be an https URL that this server may reach"));
+    }
+    match state.discovery.fetch(url).await {
         Ok(_) => Ok(()),
         Err(error) => {
             tracing::info!(%error, "a discovery document was not accepted");
-            Err(refused(MEMBER, &discovery_rule(&error)))
+            Err(refused(member, &discovery_rule(&error)))
         }
     }
 }
@@ -80,24 +182,6 @@ fn discovery_rule(error: &DocumentError) -> String {
     }
 }
 
-fn check_endpoints(state: &Shared, metadata: &AuthorizationServerMetadata) -> Result<(), OperationError> {
-    const PLACE: &str =
-        "oauth2ProviderConfigInput.customOauth2ProviderConfig.oauthDiscovery.authorizationServerMetadata";
-    for (member, text) in [
-        ("authorizationEndpoint", &metadata.authorization_endpoint),
-        ("tokenEndpoint", &metadata.token_endpoint),
-    ] {
-        let reachable = Url::parse(text).is_ok_and(|url| state.outbound.check(&url).is_ok());
-        if !reachable {
-            return Err(refused(
-                &format!("{PLACE}.{member}"),
-                "must be an https URL that this server may reach",
-            ));
-        }
-    }
-    Ok(())
-}
-
 fn refused(member: &str, rule: &str) -> OperationError {
     OperationError::refused("invalid_registration", ApiError::field(member, rule))
 }
@@ -106,27 +190,90 @@ fn refused(member: &str, rule: &str) -> OperationError {
 pub(crate) struct Shown {
     pub(crate) arn: String,
     pub(crate) client_secret_arn: Secret,
+    pub(crate) client_secret_json_key: Option<String>,
     pub(crate) client_secret_source: SecretSource,
     pub(crate) callback_url: String,
     pub(crate) config: Oauth2ProviderConfigOutput,
 }
 
 /// Shows a provider.
-pub(crate) fn show(call: &Call, provider: &ProviderRow) -> Shown {
+pub(crate) fn show(call: &Call, provider: &ProviderRow) -> Result<Shown, OperationError> {
     let (region, account) = (call.region(), call.account());
-    // Six characters, as Secrets Manager adds them; the same for the life of the provider.
-    let suffix: String = provider.callback_id.chars().take(6).collect();
-    Shown {
+    let (secret_arn, client_secret_json_key, client_secret_source) = match &provider.config.client_secret_at {
+        ClientSecretAt::External(reference) => (
+            external::arn(region, account, reference),
+            Some(reference.json_key.clone()),
+            SecretSource::External,
+        ),
+        ClientSecretAt::Vault | ClientSecretAt::Nowhere => {
+            // Six characters, as Secrets Manager adds them; the same for the life of the provider.
+            let suffix: String = provider.callback_id.chars().take(6).collect();
+            let arn = Arn::client_secret(region, account, &provider.name, &suffix);
+            (arn.to_string(), None, SecretSource::Managed)
+        }
+    };
+    Ok(Shown {
         arn: Arn::oauth2_provider(region, account, &provider.name).to_string(),
-        client_secret_arn: Secret {
-            secret_arn: Arn::client_secret(region, account, &provider.name, &suffix).to_string(),
-        },
-        client_secret_source: SecretSource::Managed,
+        client_secret_arn: Secret { secret_arn },
+        client_secret_json_key,
+        client_secret_source,
         callback_url: call.state.callback_url(&provider.callback_id).to_string(),
-        config: Oauth2ProviderConfigOutput::Custom(CustomOauth2ProviderConfigOutput {
-            oauth_discovery: provider.config.discovery.clone(),
-            client_id: Some(provider.client_id.clone()),
-            client_authentication_method: Some(provider.config.client_authentication),
-        }),
+        config: show_config(&call.state, provider)?,
+    })
+}
+
+fn show_config(state: &Shared, provider: &ProviderRow) -> Result<Oauth2ProviderConfigOutput, OperationError> {
+    let client_id = Some(provider.client_id.clone()).filter(|id| !id.is_empty());
+    let config = &provider.config;
+    if let Some(discovery) = &config.discovery {
+        let public = config.client_secret_at == ClientSecretAt::Nowhere
+            && config.client_authentication == ClientAuthenticationMethod::ClientSecretBasic;
+        return Ok(Oauth2ProviderConfigOutput::Custom(Box::new(
+            CustomOauth2ProviderConfigOutput {
+                oauth_discovery: discovery.clone(),
+                client_id,
+                client_authentication_method: (!public).then_some(config.client_authentication),
+                on_behalf_of_token_exchange_config: config.on_behalf_of.clone(),
+                private_key_jwt_config: config.private_key_jwt.clone(),
+                private_endpoint: config.private_network.endpoint.clone(),
+                private_endpoint_overrides: config.private_network.overrides.clone(),
+                certificate_configurations: config.private_network.certificates.clone(),
+            },
+        )));
+    }
+    let unusable = |rule| OperationError::internal("provider_unusable", rule);
+    let location = locate(state, template(provider.vendor), config).map_err(unusable)?;
+    let output = ClientConfigOutput {
+        oauth_discovery: match location {
+            Location::Discovery(url)
+            | Location::Endpoints {
+                discovery: Some(url), ..
+            } => Oauth2Discovery::DiscoveryUrl(url.to_string()),
+            Location::Endpoints {
+                server,
+                discovery: None,
+            } => Oauth2Discovery::AuthorizationServerMetadata(shown_metadata(&server)),
+        },
+        client_id,
+    };
+    Ok(match provider.vendor {
+        CredentialProviderVendor::GoogleOauth2 => Oauth2ProviderConfigOutput::Google(output),
+        CredentialProviderVendor::GithubOauth2 => Oauth2ProviderConfigOutput::Github(output),
+        CredentialProviderVendor::SlackOauth2 => Oauth2ProviderConfigOutput::Slack(output),
+        CredentialProviderVendor::SalesforceOauth2 => Oauth2ProviderConfigOutput::Salesforce(output),
+        CredentialProviderVendor::MicrosoftOauth2 => Oauth2ProviderConfigOutput::Microsoft(output),
+        CredentialProviderVendor::AtlassianOauth2 => Oauth2ProviderConfigOutput::Atlassian(output),
+        CredentialProviderVendor::LinkedinOauth2 => Oauth2ProviderConfigOutput::Linkedin(output),
+        _ => Oauth2ProviderConfigOutput::Included(output),
+    })
+}
+
+fn shown_metadata(server: &ServerMetadata) -> AuthorizationServerMetadata {
+    AuthorizationServerMetadata {
+        issuer: server.issuer.clone(),
+        authorization_endpoint: server.authorization_endpoint.to_string(),
+        token_endpoint: server.token_endpoint.to_string(),
+        response_types: None,
+        token_endpoint_auth_methods: None,
     }
 }

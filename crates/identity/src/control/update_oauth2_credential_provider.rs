@@ -15,11 +15,16 @@ impl Handle for UpdateOauth2CredentialProvider {
     #[tracing::instrument(name = "identity.update_oauth2_credential_provider", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.provider = Some(input.name.clone());
-        call.authorize(&provider_resources(call, &input.name))?;
+        call.authorize(&provider_resources(call, &input.name)).await?;
         let absent = || OperationError::not_found("Credential provider", &input.name);
         let found = oauth2_provider::find(&call.state.pool, call.account(), &input.name).await?;
         let present = found.ok_or_else(absent)?;
-        let registration = accept(&call.state, input.oauth2_provider_config_input).await?;
+        let registration = accept(
+            call,
+            input.credential_provider_vendor,
+            input.oauth2_provider_config_input,
+        )
+        .await?;
         call.entry
             .detail
             .insert("clientId".to_owned(), registration.client_id.clone().into());
@@ -45,10 +50,10 @@ impl Handle for UpdateOauth2CredentialProvider {
         call.state
             .commit(tx, &[(oauth2_provider::CHANGE, &provider.id)])
             .await?;
-        let shown = show(call, &provider);
+        let shown = show(call, &provider)?;
         Ok(Output {
             client_secret_arn: shown.client_secret_arn,
-            client_secret_json_key: None,
+            client_secret_json_key: shown.client_secret_json_key,
             client_secret_source: Some(shown.client_secret_source),
             name: provider.name,
             credential_provider_vendor: provider.vendor,

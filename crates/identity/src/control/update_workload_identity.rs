@@ -12,7 +12,7 @@ impl Handle for UpdateWorkloadIdentity {
     #[tracing::instrument(name = "identity.update_workload_identity", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.workload = Some(input.name.clone());
-        call.authorize(&workload_resources(call, &input.name))?;
+        call.authorize(&workload_resources(call, &input.name)).await?;
         let urls = input.allowed_resource_oauth2_return_urls.unwrap_or_default();
         call.entry
             .detail

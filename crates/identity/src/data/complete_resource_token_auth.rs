@@ -33,10 +33,14 @@ impl Handle for CompleteResourceTokenAuth {
     #[tracing::instrument(name = "identity.complete_resource_token_auth", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let (region, account) = (call.region().to_owned(), call.account().to_owned());
+        match &input.user_identifier {
+            UserIdentifier::UserId(user_id) => call.context.user_id = Some(user_id.clone()),
+            UserIdentifier::UserToken(token) => call.context.inbound_jwt = Some(token.clone()),
+        }
         call.authorize(&[
             Arn::token_vault(&region, &account),
             Arn::directory(&region, &account),
-        ])?;
+        ]).await?;
         let handle = SessionUri::parse(&input.session_uri).ok_or_else(|| {
             let error = ApiError::field(
                 "sessionUri",
@@ -84,7 +88,7 @@ async fn find(call: &mut Call, handle: &SessionUri) -> Result<SessionRow, Operat
         Arn::token_vault(&region, &account),
         Arn::workload_identity(&region, &account, &session.workload_name),
         Arn::directory(&region, &account),
-    ])
+    ]).await
     .map_err(|_| invalid_session("not_authorized"))?;
     Ok(session)
 }

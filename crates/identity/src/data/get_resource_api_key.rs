@@ -1,13 +1,16 @@
-//! `GetResourceApiKey`: an API key for a resource. No API-key credential provider can be registered yet, so after
-//! every check that a key would need the answer is that the provider does not exist.
+//! `GetResourceApiKey`: an API key for a resource, from the vault or from the customer's own Secrets Manager.
 
 use countersign_api::Arn;
 use countersign_api::data::GetResourceApiKey;
 use countersign_api::data::get_resource_api_key::{Input, Output};
+use countersign_crypto::SecretString;
 
 use super::{open_wat, user_subjects};
+use crate::control::external;
+use crate::external_secret::Age;
 use crate::operation::{Call, Handle, OperationError};
 use crate::stops::Subject;
+use crate::store::api_key_provider::{self, ApiKeyProviderRow, StoredApiKey};
 
 impl Handle for GetResourceApiKey {
     #[tracing::instrument(name = "identity.get_resource_api_key", skip_all)]
@@ -21,7 +24,8 @@ impl Handle for GetResourceApiKey {
             Arn::token_vault(&region, &account),
             Arn::workload_identity(&region, &account, &workload.name),
             Arn::directory(&region, &account),
-        ])?;
+        ])
+        .await?;
         let mut subjects = vec![
             Subject::Workload(workload.name.clone()),
             Subject::Provider(name.clone()),
@@ -32,6 +36,32 @@ impl Handle for GetResourceApiKey {
                 .flat_map(|user| user_subjects(user.key, user.person.as_deref())),
         );
         call.check_stops(subjects).await?;
-        Err(OperationError::not_found("API key credential provider", &name))
+        let found = api_key_provider::find(&call.state.pool, &account, &name).await?;
+        let provider =
+            found.ok_or_else(|| OperationError::not_found("API key credential provider", &name))?;
+        let key = open(call, &provider).await?;
+        call.entry.detail.insert("released".to_owned(), true.into());
+        Ok(Output { api_key: key.into() })
+    }
+}
+
+async fn open(call: &Call, provider: &ApiKeyProviderRow) -> Result<SecretString, OperationError> {
+    match &provider.key {
+        StoredApiKey::Sealed(sealed) => {
+            let keyring = call.state.vault_keyring(&provider.account)?;
+            provider
+                .open(keyring, sealed)
+                .map_err(|error| OperationError::internal("vault_unreadable", error))
+        }
+        StoredApiKey::External(reference) => {
+            let secret = call
+                .state
+                .external_secrets
+                .get(&provider.account, reference, Age::Cached);
+            secret
+                .await
+                .map(|(key, _)| key)
+                .map_err(|error| external::refused(call, reference, error))
+        }
     }
 }

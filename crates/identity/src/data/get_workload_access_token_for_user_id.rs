@@ -11,6 +11,7 @@ use crate::user_artifact::from_user_id;
 impl Handle for GetWorkloadAccessTokenForUserId {
     #[tracing::instrument(name = "identity.get_workload_access_token_for_user_id", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
+        call.context.user_id = Some(input.user_id.clone());
         let workload = authorize_mint(call, &input.workload_name).await?;
         let user = Some((from_user_id(&input.user_id), None));
         Ok(Output {

@@ -10,10 +10,11 @@ mod get_workload_access_token_for_user_id;
 use std::sync::Arc;
 
 use axum::Router;
-use countersign_api::{ApiError, Arn, ErrorCode, Sensitive};
+use countersign_api::{ApiError, Arn, ErrorCode, Sensitive, ValidationReason};
 use countersign_crypto::UserKey;
 use countersign_web::PersonError;
 
+use crate::external_secret::ExternalSecretError;
 use crate::operation::{Call, OperationError};
 use crate::server::route;
 use crate::state::State;
@@ -21,7 +22,7 @@ use crate::stops::Subject;
 use crate::store::workload_identity::WorkloadIdentityRow;
 use crate::user_artifact::Identified;
 use crate::vault::VaultError;
-use crate::vault::provider::ProviderError;
+use crate::vault::provider::{ExchangeError, ProviderError};
 use crate::wat::{self, WatUser, WorkloadAccessToken};
 
 /// Adds the data plane's routes.
@@ -61,7 +62,7 @@ async fn authorize_mint(call: &mut Call, name: &str) -> Result<Arc<WorkloadIdent
     call.authorize(&[
         Arn::workload_identity(&region, &account, name),
         Arn::directory(&region, &account),
-    ])?;
+    ]).await?;
     let workload = call.state.cache.workload_identity(&account, name).await?;
     workload.ok_or_else(|| OperationError::not_found("Workload identity", name))
 }
@@ -80,15 +81,24 @@ async fn mint(
         call.entry
             .personal
             .insert("user".to_owned(), identified.name.into());
-        WatUser {
+        let user = WatUser {
             key: identified.key,
             person: identified.person,
             sid: identified.sid,
             audience: identified.audience,
-            inbound_jwt: jwt.map(|jwt| jwt.clone().into_secret()),
-        }
+            inbound_jwt: None,
+        };
+        (user, jwt)
     });
     call.check_stops(subjects).await?;
+    let user = match user {
+        Some((mut user, Some(jwt))) => {
+            user.inbound_jwt = Some(wat::carry(&call.state, call.account(), jwt, call.now).await?);
+            Some(user)
+        }
+        Some((user, None)) => Some(user),
+        None => None,
+    };
     let keyring = &call.state.keys(call.account())?.workload_access_token;
     let token = wat::mint(
         keyring,
@@ -124,6 +134,10 @@ async fn open_wat(
     if let Some(user) = &wat.user {
         call.entry.person = Some(user.key);
         call.entry.sid.clone_from(&user.sid);
+        if let (true, Some(carried)) = (call.reads_claims(), &user.inbound_jwt) {
+            let jwt = wat::inbound_jwt(&call.state, &account, carried, call.now).await?;
+            call.context.inbound_jwt = jwt.map(Sensitive::from);
+        }
     }
     Ok((wat, workload))
 }
@@ -132,7 +146,21 @@ impl From<ProviderError> for OperationError {
     fn from(error: ProviderError) -> Self {
         match error {
             ProviderError::Metadata(_) => Self::unavailable("provider_unreachable", error),
-            _ => Self::internal("provider_unusable", error),
+            // The registration's own fault, in words of ours.
+            ProviderError::Configuration(_) | ProviderError::Assertion(_) => Self::refused(
+                "provider_unusable",
+                ApiError::validation(ValidationReason::FieldValidationFailed, error.to_string()),
+            ),
+            ProviderError::ExternalSecret(
+                ExternalSecretError::Unreachable(_) | ExternalSecretError::Protocol(_),
+            ) => Self::unavailable("external_secret_unreachable", error),
+            ProviderError::ExternalSecret(_) => Self::refused(
+                "external_secret_refused",
+                ApiError::access_denied("Access denied when retrieving the provider's external secret."),
+            ),
+            ProviderError::Account(_) | ProviderError::Secret(_) => {
+                Self::internal("provider_unusable", error)
+            }
         }
     }
 }
@@ -147,6 +175,8 @@ impl From<VaultError> for OperationError {
                 cause: error.to_string(),
             },
             VaultError::Refresh(error) => Self::unavailable("refresh_failed", error),
+            VaultError::Exchange(ExchangeError::Provider(error)) => error.into(),
+            VaultError::Exchange(error) => Self::unavailable("provider_unreachable", error),
             VaultError::Sealed(_) | VaultError::Account(_) => Self::internal("vault_unreadable", error),
         }
     }

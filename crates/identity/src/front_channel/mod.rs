@@ -7,6 +7,7 @@
 //! GET  /identities/oauth2/callback/{uuid}           what the authorization server says
 //! ```
 //!
+//! An authorization response comes as a GET alone: `response_mode=form_post` is answered 405 like every other method.
 //! Nothing here exchanges a code or releases a token. A browser is known by its cookie, a person by the gateway's
 //! token alone; a page that says no says the same to everybody but the person concerned.
 
@@ -39,5 +40,6 @@ pub(crate) fn router(state: &State) -> Router {
         .route(LOGIN, get(login::login))
         .route(CALLBACK, get(callback::callback))
         .fallback(visit::not_found)
+        .method_not_allowed_fallback(visit::wrong_method)
         .with_state(state.clone())
 }

@@ -40,6 +40,8 @@ pub(crate) enum Refusal {
     Unavailable,
     /// Nothing is at this address.
     NoPage,
+    /// Something is, but not for this method.
+    WrongMethod,
 }
 
 impl Refusal {
@@ -115,6 +117,11 @@ impl Refusal {
                 StatusCode::NOT_FOUND,
                 "No such page",
                 "Nothing is at this address.",
+            ),
+            Self::WrongMethod => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "Not this way",
+                "This address answers to another kind of request.",
             ),
         }
     }

@@ -230,5 +230,14 @@ fn check_return_url(workload: &WorkloadIdentityRow, session: &SessionRow) -> Res
 /// Any other path.
 pub(crate) async fn not_found(Extract(state): Extract<State>, request: Request) -> Response {
     let (visit, _) = Visit::begin(&state, "FrontChannel", request);
-    Refusal::NoPage.page(visit.request_id.as_ref())
+    visit.refuse(Refused::new(Refusal::NoPage, "no_such_page")).await
+}
+
+/// Any other method at a path of ours: `form_post` (OAuth 2.0 Form Post Response Mode) at the callback among them,
+/// where the browser would come without its `SameSite=Lax` cookie.
+pub(crate) async fn wrong_method(Extract(state): Extract<State>, request: Request) -> Response {
+    let (visit, _) = Visit::begin(&state, "FrontChannel", request);
+    visit
+        .refuse(Refused::new(Refusal::WrongMethod, "wrong_method"))
+        .await
 }

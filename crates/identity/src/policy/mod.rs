@@ -1,27 +1,54 @@
 //! IAM policy documents: what a principal may do.
 //!
-//! The language is AWS's, as far as `Effect`, `Action` and `Resource` with wildcards. A document that uses
-//! anything else (`Condition`, `NotAction`, `NotResource`, `Principal`, policy variables) is refused when it is
-//! stored: a restriction that were silently ignored would grant what its author meant to withhold.
+//! The language is AWS's for identity policies. A document is compiled when it is stored and when it is read; what
+//! this server would not enforce to the letter (an unknown element, operator, key or variable, `Principal`) is refused
+//! then: a restriction that were silently ignored would grant what its author meant to withhold.
+//!
+//! The decision is IAM's: whoever is denied by a statement is denied, whoever is allowed by one is allowed, and all
+//! others are denied; for every resource of an operation by itself.
 
+mod condition;
+mod context;
 mod document;
+mod explain;
+#[cfg(test)]
+mod iam_rules;
+mod key;
 mod pattern;
 mod separation;
+mod simulation;
 
+use condition::Condition;
 use countersign_api::Arn;
 use pattern::{ActionPattern, ResourcePattern};
+
+pub(crate) use context::{Context, Facts, Principal, Tags};
+pub(crate) use simulation::Simulation;
 
 /// A compiled policy document.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
     statements: Vec<Statement>,
+    reads_resource_tags: bool,
+    reads_claims: bool,
 }
 
 #[derive(Debug, Clone)]
 struct Statement {
+    sid: Option<String>,
     effect: Effect,
-    actions: Vec<ActionPattern>,
-    resources: Vec<ResourcePattern>,
+    actions: Listed<ActionPattern>,
+    resources: Listed<ResourcePattern>,
+    conditions: Vec<Condition>,
+}
+
+/// `Action` and `Resource`, or with `except` `NotAction` and `NotResource`.
+#[derive(Debug, Clone)]
+struct Listed<T> {
+    patterns: Vec<T>,
+    except: bool,
+    /// As written, for explanations.
+    written: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,84 +57,91 @@ enum Effect {
     Deny,
 }
 
+/// What came of a request for one resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Allowed,
+    /// No statement allows it.
+    ImplicitDeny,
+    /// This statement denies it.
+    ExplicitDeny {
+        /// Its place in the document.
+        statement: usize,
+    },
+}
+
 impl Policy {
-    /// Whether `action` is allowed on every one of `resources`: some statement allows each, and no statement
-    /// denies any. No resource at all is a denial.
-    pub(crate) fn allows(&self, action: &str, resources: &[Arn]) -> bool {
-        !resources.is_empty()
-            && resources.iter().all(|resource| {
-                self.matches(Effect::Allow, action, resource) && !self.matches(Effect::Deny, action, resource)
-            })
+    /// One that allows nothing.
+    pub(crate) const fn none() -> Self {
+        Self {
+            statements: Vec::new(),
+            reads_resource_tags: false,
+            reads_claims: false,
+        }
     }
 
-    fn matches(&self, effect: Effect, action: &str, resource: &Arn) -> bool {
-        self.statements.iter().any(|statement| {
-            statement.effect == effect
-                && statement.actions.iter().any(|pattern| pattern.matches(action))
-                && statement
-                    .resources
-                    .iter()
-                    .any(|pattern| pattern.matches(resource))
-        })
+    /// Whether `action` is allowed on `resource`.
+    pub(crate) fn decide(&self, action: &str, resource: &Arn, facts: &Facts<'_>) -> Decision {
+        let mut allowed = false;
+        for (index, statement) in self.statements.iter().enumerate() {
+            // Another statement that allows would change nothing.
+            if (statement.effect == Effect::Deny || !allowed) && statement.applies(action, resource, facts) {
+                match statement.effect {
+                    Effect::Deny => return Decision::ExplicitDeny { statement: index },
+                    Effect::Allow => allowed = true,
+                }
+            }
+        }
+        if allowed {
+            Decision::Allowed
+        } else {
+            Decision::ImplicitDeny
+        }
+    }
+
+    /// Whether a decision may depend on the tags of the resource.
+    pub(crate) const fn reads_resource_tags(&self) -> bool {
+        self.reads_resource_tags
+    }
+
+    /// Whether a decision may depend on the claims of the user token.
+    pub(crate) const fn reads_claims(&self) -> bool {
+        self.reads_claims
+    }
+}
+
+impl Statement {
+    fn applies(&self, action: &str, resource: &Arn, facts: &Facts<'_>) -> bool {
+        self.covers_action(action)
+            && self.accepts(self.covers_resource(resource, facts))
+            && self
+                .conditions
+                .iter()
+                .all(|condition| self.accepts(condition.evaluate(facts)))
+    }
+
+    fn covers_action(&self, action: &str) -> bool {
+        self.actions.patterns.iter().any(|pattern| pattern.matches(action)) != self.actions.except
+    }
+
+    fn covers_resource(&self, resource: &Arn, facts: &Facts<'_>) -> condition::Outcome {
+        let mut unresolved = false;
+        let listed = self.resources.patterns.iter().any(|pattern| {
+            let matches = pattern.matches(resource, facts);
+            unresolved |= matches.is_none();
+            matches.unwrap_or(false)
+        });
+        condition::Outcome {
+            holds: listed != self.resources.except,
+            unresolved,
+        }
+    }
+
+    /// A variable without a value equals nothing; whatever that makes of a comparison, it permits nothing.
+    fn accepts(&self, outcome: condition::Outcome) -> bool {
+        outcome.holds && (self.effect == Effect::Deny || !outcome.unresolved)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const TOKEN: &str = "bedrock-agentcore:GetWorkloadAccessToken";
-
-    fn policy(document: &serde_json::Value) -> Policy {
-        Policy::parse(document).expect("a policy")
-    }
-
-    fn workload(name: &str) -> Arn {
-        Arn::workload_identity("us-east-1", "000000000000", name)
-    }
-
-    #[test]
-    fn no_match_is_deny_and_explicit_deny_wins() {
-        let policy = policy(&json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": "bedrock-agentcore:Get*", "Resource": "*"},
-            {"Sid": "NotThatOne", "Effect": "Deny", "Action": ["bedrock-agentcore:*"], "Resource": [workload("secret").to_string()]},
-        ]}));
-        assert!(policy.allows(TOKEN, &[workload("agent")]));
-        assert!(!policy.allows(TOKEN, &[workload("secret")]));
-        assert!(
-            !policy.allows(TOKEN, &[workload("agent"), workload("secret")]),
-            "one denied resource denies all"
-        );
-        assert!(!policy.allows("bedrock-agentcore:CreateWorkloadIdentity", &[workload("agent")]));
-        assert!(!policy.allows(TOKEN, &[]));
-    }
-
-    #[test]
-    fn each_resource_needs_its_own_permission() {
-        let policy = policy(&json!({"Statement": {
-            "Effect": "Allow", "Action": TOKEN, "Resource": workload("agent-*").to_string(),
-        }}));
-        assert!(policy.allows(TOKEN, &[workload("agent-1")]));
-        assert!(!policy.allows(
-            TOKEN,
-            &[workload("agent-1"), Arn::directory("us-east-1", "000000000000")]
-        ));
-    }
-
-    #[test]
-    fn extensions_are_apart() {
-        let all_of_aws = policy(&json!({"Statement": [
-            {"Effect": "Allow", "Action": "bedrock-agentcore:*", "Resource": "*"},
-        ]}));
-        let grant = Arn::grant("us-east-1", "000000000000", "1");
-        assert!(!all_of_aws.allows("countersign:GetGrant", std::slice::from_ref(&grant)));
-        assert!(all_of_aws.allows(
-            "bedrock-agentcore:CompleteResourceTokenAuth",
-            &[workload("agent")]
-        ));
-        let all = policy(&json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}));
-        assert!(all.allows("countersign:GetGrant", &[grant]));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! The trust line of design D6: whoever may ask for tokens may not complete their sessions.
 
-use super::{Effect, Policy};
+use super::{Effect, Policy, Statement};
 
 /// Asking for workload access tokens or resource credentials.
 const ASK: [&str; 6] = [
@@ -14,22 +14,30 @@ const ASK: [&str; 6] = [
 const COMPLETE: &str = "bedrock-agentcore:CompleteResourceTokenAuth";
 
 impl Policy {
-    /// Whether its holder could do both. Resources are not compared: a policy that keeps the two apart only by
-    /// resource is one renamed workload away from joining them.
+    /// Whether its holder could ever do both. Resources and conditions are not compared: a policy that keeps the two
+    /// apart only by them is one renamed workload, one tag or one user id away from joining them.
     pub(crate) fn joins_asking_and_completing(&self) -> bool {
         self.may_ever(COMPLETE) && ASK.iter().any(|action| self.may_ever(action))
     }
 
-    /// Whether some statement allows `action` and none denies it everywhere.
+    /// Whether some statement allows `action`, on whatever and in whatever circumstances, and none denies it on
+    /// everything and in all of them.
     fn may_ever(&self, action: &str) -> bool {
         let mut applicable = self
             .statements
             .iter()
-            .filter(|statement| statement.actions.iter().any(|pattern| pattern.matches(action)));
-        let denied = applicable.clone().any(|statement| {
-            statement.effect == Effect::Deny && statement.resources.iter().any(super::ResourcePattern::is_any)
-        });
+            .filter(|statement| statement.covers_action(action));
+        let denied = applicable.clone().any(Statement::denies_everywhere);
         !denied && applicable.any(|statement| statement.effect == Effect::Allow)
+    }
+}
+
+impl Statement {
+    fn denies_everywhere(&self) -> bool {
+        self.effect == Effect::Deny
+            && self.conditions.is_empty()
+            && !self.resources.except
+            && self.resources.patterns.iter().any(super::ResourcePattern::is_any)
     }
 }
 
@@ -69,13 +77,41 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_counts_only_when_it_is_everywhere() {
+    fn the_whole_language_is_read_for_the_worst() {
+        let allow_but = |not: &str| json!({"Effect": "Allow", "NotAction": not, "Resource": "*"});
+        assert!(joins(&json!([allow_but("s3:*")])));
+        assert!(!joins(&json!([allow_but(COMPLETE)])), "it may not complete");
+        assert!(!joins(&json!([allow_but("bedrock-agentcore:*")])));
+        let elsewhere = "arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/none";
+        assert!(joins(&json!([
+            {"Effect": "Allow", "Action": "bedrock-agentcore:*", "NotResource": elsewhere},
+        ])));
+        assert!(joins(&json!([
+            {"Effect": "Allow", "Action": COMPLETE, "Resource": "*",
+             "Condition": {"StringEquals": {"aws:username": "nobody"}}},
+            {"Effect": "Allow", "Action": "bedrock-agentcore:GetResource*", "Resource": "*",
+             "Condition": {"StringNotEquals": {"aws:username": "nobody"}}},
+        ])));
+    }
+
+    #[test]
+    fn a_denial_counts_only_when_it_is_everywhere_and_always() {
         let allow = json!({"Effect": "Allow", "Action": "bedrock-agentcore:*", "Resource": "*"});
         let deny = |resource: &str| json!({"Effect": "Deny", "Action": COMPLETE, "Resource": resource});
-        assert!(!joins(&json!([allow.clone(), deny("*")])));
+        let arn = "arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/default";
+        assert!(!joins(&json!([allow, deny("*")])));
+        assert!(joins(&json!([allow, deny(arn)])));
+        let deny_but = |not: &str| json!({"Effect": "Deny", "NotAction": not, "Resource": "*"});
+        assert!(!joins(&json!([allow, deny_but("bedrock-agentcore:Get*")])));
+        assert!(joins(&json!([allow, deny_but("bedrock-agentcore:*")])));
         assert!(joins(&json!([
             allow,
-            deny("arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/default"),
+            {"Effect": "Deny", "Action": COMPLETE, "NotResource": arn},
+        ])));
+        assert!(joins(&json!([
+            allow,
+            {"Effect": "Deny", "Action": COMPLETE, "Resource": "*",
+             "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
         ])));
     }
 }

@@ -22,6 +22,7 @@ pub(crate) use uri::SessionUri;
 
 use crate::state::State;
 use crate::store::authorization_session::{self, SessionRow};
+use crate::store::{client_token, inbound_jwt};
 
 /// From the request to the end of completion.
 pub(crate) const LIFETIME: Duration = Duration::from_mins(10);
@@ -134,7 +135,7 @@ pub(crate) fn generate_state(random: &dyn Random) -> (String, [u8; 32]) {
     (state, hash)
 }
 
-/// Ends what lapsed and forgets what ended long ago, for as long as the role runs. Each look at a session checks its
+/// Ends what lapsed and forgets what ended long ago, tokens of an hour among it, for as long as the role runs. Each look at a session checks its
 /// deadline itself; this keeps codes from lying in the database after theirs.
 pub(crate) async fn housekeeping(state: State) {
     loop {
@@ -142,10 +143,12 @@ pub(crate) async fn housekeeping(state: State) {
         let now = state.clock.now();
         let outcome = async {
             authorization_session::expire_due(&state.pool, now).await?;
-            authorization_session::purge(&state.pool, now.minus(KEEP_ENDED)).await
+            authorization_session::purge(&state.pool, now.minus(KEEP_ENDED)).await?;
+            client_token::purge(&state.pool, now).await?;
+            inbound_jwt::purge(&state.pool, now).await
         };
         if let Err(error) = outcome.await {
-            tracing::warn!(%error, "lapsed authorization sessions could not be ended");
+            tracing::warn!(%error, "what lapsed could not be ended or deleted");
         }
     }
 }

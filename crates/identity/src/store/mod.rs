@@ -7,16 +7,20 @@
 
 pub(crate) mod access_key;
 pub(crate) mod account;
+pub(crate) mod api_key_provider;
 pub(crate) mod authorization_session;
 #[cfg(test)]
 mod authorization_session_tests;
+pub(crate) mod client_token;
 pub(crate) mod grant;
 #[cfg(test)]
 mod grant_tests;
+pub(crate) mod inbound_jwt;
 pub(crate) mod key;
 pub(crate) mod oauth2_provider;
 pub(crate) mod principal;
 pub(crate) mod stop;
+pub(crate) mod tag;
 #[cfg(test)]
 mod tests;
 pub(crate) mod workload_identity;
@@ -51,6 +55,9 @@ macro_rules! migration {
 pub(crate) const MIGRATIONS: &[Migration] = &[
     migration!(1, "accounts_principals_and_registrations"),
     migration!(2, "authorization_session_and_grant"),
+    migration!(3, "principal_trust_and_access_key_status"),
+    migration!(4, "client_token_and_inbound_jwt"),
+    migration!(5, "api_key_provider_and_resource_tag"),
 ];
 
 /// The owner's name in the migration table, and the default schema in PostgreSQL.

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use countersign_api::control::CredentialProviderVendor;
 use countersign_api::control::oauth2_provider_config::{ClientAuthenticationMethod, Oauth2Discovery};
+use countersign_api::control::on_behalf_of::OnBehalfOfTokenExchangeConfig;
+use countersign_api::control::private_endpoint::{
+    CertificateConfiguration, PrivateEndpoint, PrivateEndpointOverride,
+};
+use countersign_api::control::private_key_jwt::PrivateKeyJwtConfig;
+use countersign_api::control::{CredentialProviderVendor, SecretReference};
 use countersign_crypto::{Aad, ExposeSecret as _, Keyring, OpenError, Random, SecretString, Timestamp};
 use countersign_db::{DbError, Pool, Row, Transaction, params};
+use countersign_oauth::vendor::Settings;
 use serde::{Deserialize, Serialize};
 
 const TABLE: &str = "oauth2_provider";
@@ -24,7 +30,7 @@ pub(crate) struct ProviderRow {
     pub(crate) config_version: i64,
     pub(crate) config: ProviderConfig,
     pub(crate) client_id: String,
-    /// Sealed; [`Self::open_client_secret`].
+    /// Sealed; [`Self::open_client_secret`]. Empty text where the secret is not in the vault.
     pub(crate) client_secret: Vec<u8>,
     /// The last segment of its callback URL, a UUID.
     pub(crate) callback_id: String,
@@ -36,10 +42,90 @@ pub(crate) struct ProviderRow {
 /// The part of a registration that is stored as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ProviderConfig {
-    /// Where its endpoints are known from.
-    pub(crate) discovery: Oauth2Discovery,
+    /// `CustomOauth2`: where its endpoints are known from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) discovery: Option<Oauth2Discovery>,
+    /// Every other vendor: where the customer's own part of it is.
+    #[serde(default)]
+    pub(crate) settings: VendorSettings,
     /// How the client authenticates at the token endpoint.
     pub(crate) client_authentication: ClientAuthenticationMethod,
+    #[serde(default)]
+    pub(crate) client_secret_at: ClientSecretAt,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) on_behalf_of: Option<OnBehalfOfTokenExchangeConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) private_key_jwt: Option<PrivateKeyJwtConfig>,
+    #[serde(default)]
+    pub(crate) private_network: PrivateNetwork,
+}
+
+/// What a registration at a named vendor says about where the vendor is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct VendorSettings {
+    pub(crate) tenant_id: Option<String>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) authorization_endpoint: Option<String>,
+    pub(crate) token_endpoint: Option<String>,
+}
+
+impl VendorSettings {
+    /// As the vendor's template takes them.
+    pub(crate) fn as_settings(&self) -> Settings<'_> {
+        Settings {
+            tenant_id: self.tenant_id.as_deref(),
+            issuer: self.issuer.as_deref(),
+            authorization_endpoint: self.authorization_endpoint.as_deref(),
+            token_endpoint: self.token_endpoint.as_deref(),
+        }
+    }
+}
+
+/// Where the client secret is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ClientSecretAt {
+    /// In the provider's row, sealed.
+    #[default]
+    Vault,
+    /// In the customer's Secrets Manager.
+    External(SecretReference),
+    /// There is none: a public client, or one that signs.
+    Nowhere,
+}
+
+/// How a server inside a VPC would be reached: kept and shown, never done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PrivateNetwork {
+    pub(crate) endpoint: Option<PrivateEndpoint>,
+    pub(crate) overrides: Option<Vec<PrivateEndpointOverride>>,
+    pub(crate) certificates: Option<Vec<CertificateConfiguration>>,
+}
+
+impl PrivateNetwork {
+    /// Whether the server is to be reached as on the Internet.
+    pub(crate) fn is_public(&self) -> bool {
+        self.endpoint.is_none()
+            && self.overrides.as_ref().is_none_or(Vec::is_empty)
+            && self.certificates.is_none()
+    }
+}
+
+impl ProviderConfig {
+    /// Of a `CustomOauth2` provider whose secret is in the vault.
+    pub(crate) fn custom(
+        discovery: Oauth2Discovery,
+        client_authentication: ClientAuthenticationMethod,
+    ) -> Self {
+        Self {
+            discovery: Some(discovery),
+            settings: VendorSettings::default(),
+            client_authentication,
+            client_secret_at: ClientSecretAt::Vault,
+            on_behalf_of: None,
+            private_key_jwt: None,
+            private_network: PrivateNetwork::default(),
+        }
+    }
 }
 
 impl ProviderRow {
@@ -106,6 +192,17 @@ pub(crate) async fn list(
         )
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// How many an account has.
+pub(crate) async fn count(tx: &mut Transaction, account: &str) -> Result<i64, DbError> {
+    let row = tx
+        .fetch_optional(
+            "SELECT COUNT(*) AS providers FROM oauth2_provider WHERE account = $1",
+            params![account],
+        )
+        .await?;
+    row.map_or(Ok(0), |row| row.int("providers"))
 }
 
 /// Stores one; `false` when the name is taken.

@@ -1,9 +1,11 @@
 //! Principals: who calls the API, and what their policy lets them do.
 
+use countersign_api::Arn;
+use countersign_api::admin::TrustPolicy;
 use countersign_crypto::Timestamp;
 use countersign_db::{DbError, Pool, Row, Transaction, params};
 
-use crate::policy::Policy;
+use crate::policy::{Policy, Tags};
 
 const TABLE: &str = "principal";
 /// The kind of its rows in the change feed; the key is the internal id.
@@ -17,7 +19,20 @@ pub(crate) struct PrincipalRow {
     pub(crate) name: String,
     /// `None`: may do nothing.
     pub(crate) policy: Option<StoredPolicy>,
+    pub(crate) tags: Tags,
+    /// Who may assume it as a role. `None`: it is none.
+    pub(crate) trust: Option<TrustPolicy>,
     pub(crate) created_at: Timestamp,
+}
+
+impl PrincipalRow {
+    /// Of a role or of a user.
+    pub(crate) fn arn(&self) -> Arn {
+        match self.trust {
+            Some(_) => Arn::role(&self.account, &self.name),
+            None => Arn::principal(&self.account, &self.name),
+        }
+    }
 }
 
 /// A principal's policy.
@@ -70,12 +85,14 @@ pub(crate) async fn list(
 pub(crate) async fn insert(tx: &mut Transaction, new: &PrincipalRow) -> Result<bool, DbError> {
     let inserted = tx
         .execute(
-            "INSERT INTO principal (id, account, name, break_glass, created_at) VALUES ($1, $2, $3, 0, $4) \
-             ON CONFLICT (account, name) DO NOTHING",
+            "INSERT INTO principal (id, account, name, break_glass, tags, trust, created_at) \
+             VALUES ($1, $2, $3, 0, $4, $5, $6) ON CONFLICT (account, name) DO NOTHING",
             params![
                 new.id.as_str(),
                 new.account.as_str(),
                 new.name.as_str(),
+                json_text(&new.tags),
+                new.trust.as_ref().map(json_text),
                 new.created_at.as_micros()
             ],
         )
@@ -100,6 +117,22 @@ pub(crate) async fn put_policy(
                 break_glass,
                 now.as_micros()
             ],
+        )
+        .await?;
+    Ok(updated == 1)
+}
+
+/// Replaces tags and trust; `false` when there is no such principal.
+pub(crate) async fn update(
+    tx: &mut Transaction,
+    id: &str,
+    tags: &Tags,
+    trust: Option<&TrustPolicy>,
+) -> Result<bool, DbError> {
+    let updated = tx
+        .execute(
+            "UPDATE principal SET tags = $2, trust = $3 WHERE id = $1",
+            params![id, json_text(tags), trust.map(json_text)],
         )
         .await?;
     Ok(updated == 1)
@@ -134,11 +167,20 @@ fn read(row: &Row) -> Result<PrincipalRow, DbError> {
         }
         _ => None,
     };
+    let tags = serde_json::from_str(&row.text("tags")?).map_err(|_| inconsistent("tags"))?;
+    let trust = row.opt_text("trust")?.map(|text| serde_json::from_str(&text)).transpose();
     Ok(PrincipalRow {
+        tags,
+        trust: trust.map_err(|_| inconsistent("trust"))?,
         account: row.text("account")?,
         name: row.text("name")?,
         policy,
         created_at: Timestamp::from_micros(row.int("created_at")?),
         id,
     })
+}
+
+/// Maps of texts and structs of ours always are JSON.
+fn json_text(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }

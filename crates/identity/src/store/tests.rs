@@ -194,12 +194,12 @@ fn provider(id: &str, account: &str, name: &str, callback_id: &str) -> ProviderR
         name: name.to_owned(),
         vendor: CredentialProviderVendor::CustomOauth2,
         config_version: 1,
-        config: ProviderConfig {
-            discovery: Oauth2Discovery::DiscoveryUrl(
+        config: ProviderConfig::custom(
+            Oauth2Discovery::DiscoveryUrl(
                 "https://as.example/.well-known/openid-configuration".to_owned(),
             ),
-            client_authentication: ClientAuthenticationMethod::ClientSecretBasic,
-        },
+            ClientAuthenticationMethod::ClientSecretBasic,
+),
         client_id: "client".to_owned(),
         client_secret: b"sealed".to_vec(),
         callback_id: callback_id.to_owned(),
@@ -248,16 +248,16 @@ async fn providers() {
                 .is_none()
         );
 
-        let config = ProviderConfig {
-            discovery: Oauth2Discovery::AuthorizationServerMetadata(AuthorizationServerMetadata {
+        let config = ProviderConfig::custom(
+            Oauth2Discovery::AuthorizationServerMetadata(AuthorizationServerMetadata {
                 issuer: "https://as.example".to_owned(),
                 authorization_endpoint: "https://as.example/authorize".to_owned(),
                 token_endpoint: "https://as.example/token".to_owned(),
                 response_types: None,
                 token_endpoint_auth_methods: None,
             }),
-            client_authentication: ClientAuthenticationMethod::ClientSecretPost,
-        };
+            ClientAuthenticationMethod::ClientSecretPost,
+);
         let update = |id| ProviderUpdate {
             id,
             vendor: CredentialProviderVendor::CustomOauth2,
@@ -308,6 +308,8 @@ fn principal_row(id: &str, name: &str) -> PrincipalRow {
         account: ACCOUNT.to_owned(),
         name: name.to_owned(),
         policy: None,
+        tags: crate::policy::Tags::new(),
+        trust: None,
         created_at: at(1),
     }
 }
@@ -332,6 +334,8 @@ async fn principals_policies_and_access_keys() {
             account: ACCOUNT.to_owned(),
             principal_id: "u1".to_owned(),
             secret: b"sealed".to_vec(),
+            active: true,
+            last_used_at: None,
             created_at: at(1),
         };
         access_key::insert(&mut tx_, &key).await.expect("stored");

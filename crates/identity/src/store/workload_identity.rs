@@ -95,6 +95,17 @@ pub(crate) async fn list(
     rows.iter().map(read).collect()
 }
 
+/// How many an account has.
+pub(crate) async fn count(tx: &mut Transaction, account: &str) -> Result<i64, DbError> {
+    let row = tx
+        .fetch_optional(
+            "SELECT COUNT(*) AS workloads FROM workload_identity WHERE account = $1",
+            params![account],
+        )
+        .await?;
+    row.map_or(Ok(0), |row| row.int("workloads"))
+}
+
 /// Stores one; `false` when the name is taken.
 pub(crate) async fn insert(tx: &mut Transaction, new: &WorkloadIdentityRow) -> Result<bool, DbError> {
     let inserted = tx

@@ -2,8 +2,12 @@
 //!
 //! It never releases a token by itself: an operation asks for one, records the release, and only then answers.
 
+pub(crate) mod client_token;
 pub(crate) mod consent;
+pub(crate) mod direct_grant;
 pub(crate) mod key;
+pub(crate) mod location;
+mod proof;
 pub(crate) mod provider;
 pub(crate) mod refresh;
 pub(crate) mod revoke;
@@ -44,6 +48,9 @@ pub(crate) enum VaultError {
     /// The authorization server refused a refresh, or could not be reached.
     #[error("refresh: {0}")]
     Refresh(#[source] provider::ExchangeError),
+    /// The authorization server gave no token, or could not be reached.
+    #[error(transparent)]
+    Exchange(#[from] provider::ExchangeError),
     /// A row of an account that this installation does not have.
     #[error(transparent)]
     Account(#[from] UnknownAccount),

@@ -4,25 +4,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_api::control::oauth2_provider_config::{ClientAuthenticationMethod, Oauth2Discovery};
+use countersign_api::control::CredentialProviderVendor;
 use countersign_crypto::{OpenError, SecretString};
 use countersign_oauth::id_token::{self, Expectation, IdTokenError};
+use countersign_oauth::private_key_jwt::ClientAssertionError;
 use countersign_oauth::revoke::{TokenKind, revoke};
 use countersign_oauth::token::{CodeExchange, Refresh};
+use countersign_oauth::vendor::{Location, VENDORS};
 use countersign_oauth::{
-    AuthorizationRequest, ClientAuthentication, DocumentError, IdTokenClaims, Pkce, ServerMetadata,
-    TokenEndpoint, TokenError, TokenSet, Vendor, vendor,
+    AuthorizationRequest, DocumentError, IdTokenClaims, Pkce, ServerMetadata, TokenEndpoint, TokenError,
+    TokenSet, Vendor, vendor,
 };
 use url::Url;
 
 use super::AccountIdentity;
 use super::consent::Consented;
+use super::location::locate;
+use super::proof::Proof;
 use super::revoke::AtVendor;
+use crate::external_secret::{Age, ExternalSecretError};
 use crate::session::{CODE_KEPT, Secrets};
 use crate::state::{State, UnknownAccount};
 use crate::store::authorization_session::SessionRow;
 use crate::store::grant::GrantRow;
-use crate::store::oauth2_provider::{ProviderRow, vendor_name};
+use crate::store::oauth2_provider::ProviderRow;
 
 /// A provider, ready for use.
 #[derive(Debug, Clone)]
@@ -55,6 +60,12 @@ pub(crate) enum ProviderError {
     /// The client secret does not open.
     #[error("client secret: {0}")]
     Secret(#[from] OpenError),
+    /// The client secret is in the customer's Secrets Manager, and cannot be had.
+    #[error("external client secret: {0}")]
+    ExternalSecret(#[from] ExternalSecretError),
+    /// The client cannot prove itself by a JWT as its registration says.
+    #[error("privateKeyJwtConfig: {0}")]
+    Assertion(#[source] ClientAssertionError),
 }
 
 /// Why a code gave no grant.
@@ -85,18 +96,18 @@ impl ExchangeError {
 impl Provider {
     /// Reads or fetches the metadata of `row`'s authorization server.
     pub(crate) async fn resolve(state: &State, row: Arc<ProviderRow>) -> Result<Self, ProviderError> {
-        let configuration = ProviderError::Configuration;
-        let parse = |text: &str| Url::parse(text).map_err(|_| configuration("an endpoint is not a URL"));
-        let server = match &row.config.discovery {
-            Oauth2Discovery::DiscoveryUrl(url) => state.discovery.fetch(&parse(url)?).await?,
-            Oauth2Discovery::AuthorizationServerMetadata(metadata) => Arc::new(ServerMetadata::new(
-                metadata.issuer.as_str(),
-                parse(&metadata.authorization_endpoint)?,
-                parse(&metadata.token_endpoint)?,
-            )),
+        let vendor = template(row.vendor);
+        if !row.config.private_network.is_public() {
+            return Err(ProviderError::Configuration(
+                "private endpoints and private certificate authorities are not offered by this server",
+            ));
+        }
+        let location = locate(state, vendor, &row.config)
+            .map_err(|invalid| ProviderError::Configuration(invalid.rule))?;
+        let server = match location {
+            Location::Discovery(url) => state.discovery.fetch(&url).await?,
+            Location::Endpoints { server, .. } => Arc::from(server),
         };
-        let vendor =
-            vendor::vendor(&vendor_name(row.vendor)).ok_or(configuration("the vendor is not supported"))?;
         Ok(Self { row, server, vendor })
     }
 
@@ -131,7 +142,27 @@ impl Provider {
             .collect()
     }
 
-    /// Where the browser goes. PKCE S256 always; `nonce` where the session has one.
+    /// What is known about its vendor.
+    pub(crate) const fn vendor(&self) -> &'static Vendor {
+        self.vendor
+    }
+
+    /// The resource indicators that are sent to this vendor.
+    pub(super) fn resources<'a>(&self, resources: &'a [String]) -> &'a [String] {
+        if self.vendor.resource_indicators {
+            resources
+        } else {
+            &[]
+        }
+    }
+
+    /// The parameters of the vendor's own form of RFC 7523; `None` where it has none.
+    pub(crate) fn vendor_on_behalf_of(&self) -> Option<&'static [(&'static str, &'static str)]> {
+        self.vendor.on_behalf_of
+    }
+
+    /// Where the browser goes. PKCE S256 unless the vendor refuses it; `nonce` where the session has one and
+    /// the vendor knows it.
     pub(crate) fn authorization_url(&self, state: &State, session: &SessionRow, secrets: &Secrets) -> Url {
         let pkce = Pkce::from_verifier(SecretString::from(secrets.code_verifier.as_str()));
         let audiences = secrets
@@ -144,16 +175,18 @@ impl Provider {
             .map(|(name, value)| (name.clone(), value.clone()));
         let custom: Vec<(String, String)> = audiences.chain(custom).collect();
         let redirect_uri = state.callback_url(&self.row.callback_id);
+        let rules = &self.vendor.authorization;
         AuthorizationRequest {
             endpoint: &self.server.authorization_endpoint,
             client_id: &self.row.client_id,
             redirect_uri: redirect_uri.as_str(),
             scopes: &session.scopes,
             state: &secrets.state,
-            code_challenge: &pkce.challenge,
-            nonce: secrets.nonce.as_deref(),
-            resources: &secrets.resources,
+            code_challenge: rules.pkce.then_some(&*pkce.challenge),
+            nonce: secrets.nonce.as_deref().filter(|_| rules.nonce),
+            resources: self.resources(&secrets.resources),
             custom: &custom,
+            rules,
         }
         .url()
     }
@@ -165,31 +198,26 @@ impl Provider {
         secrets: &Secrets,
         code: &SecretString,
     ) -> Result<Consented, ExchangeError> {
-        let authentication = self.authentication(state)?;
+        // A code is sent once, so an external secret that was rotated must be known before.
+        let proof = self.proof(state, Age::Fresh).await?;
         let redirect_uri = state.callback_url(&self.row.callback_id);
+        let verifier = SecretString::from(secrets.code_verifier.as_str());
         let exchange = CodeExchange {
             code,
             redirect_uri: redirect_uri.as_str(),
-            verifier: &SecretString::from(secrets.code_verifier.as_str()),
-            resources: &secrets.resources,
+            verifier: self.vendor.authorization.pkce.then_some(&verifier),
+            resources: self.resources(&secrets.resources),
         };
-        let tokens = self
-            .endpoint(state, &self.server.token_endpoint, &authentication)
-            .exchange_code(&exchange)
-            .await?;
+        let endpoint = self.endpoint(state, &self.server.token_endpoint, &proof);
+        let tokens = endpoint.exchange_code(&exchange).await?;
         let claims = self.id_token_claims(state, secrets, &tokens).await?;
-        let identity = vendor::account_identity(
-            self.vendor,
-            &state.outbound,
-            &self.server,
-            claims.as_ref(),
-            &tokens.access_token,
-        )
-        .await
-        .map(|identity| AccountIdentity {
-            id: identity.id,
-            name: identity.name,
-        });
+        let identity =
+            vendor::account_identity(self.vendor, &endpoint, &self.server, claims.as_ref(), &tokens)
+                .await
+                .map(|identity| AccountIdentity {
+                    id: identity.id,
+                    name: identity.name,
+                });
         Ok(Consented { tokens, identity })
     }
 
@@ -200,8 +228,8 @@ impl Provider {
         secrets: &Secrets,
         tokens: &TokenSet,
     ) -> Result<Option<IdTokenClaims>, IdTokenError> {
-        let (Some(nonce), Some(token), Some(_)) = (&secrets.nonce, &tokens.id_token, &self.server.jwks_uri)
-        else {
+        let nonce = secrets.nonce.as_ref().filter(|_| self.vendor.authorization.nonce);
+        let (Some(nonce), Some(token), Some(_)) = (nonce, &tokens.id_token, &self.server.jwks_uri) else {
             return Ok(None);
         };
         let expected = Expectation {
@@ -222,55 +250,60 @@ impl Provider {
         refresh_token: &SecretString,
         resources: &[String],
     ) -> Result<TokenSet, ExchangeError> {
-        let authentication = self.authentication(state)?;
+        let proof = self.proof(state, Age::Cached).await?;
         let refresh = Refresh {
             refresh_token,
             scopes: None,
-            resources,
+            resources: self.resources(resources),
         };
-        Ok(self
-            .endpoint(state, &self.server.token_endpoint, &authentication)
-            .refresh(&refresh)
-            .await?)
+        let url = &self.server.token_endpoint;
+        let answer = self.endpoint(state, url, &proof).refresh(&refresh).await;
+        Ok(match self.proof_after(state, &proof, &answer).await? {
+            Some(proof) => self.endpoint(state, url, &proof).refresh(&refresh).await?,
+            None => answer?,
+        })
     }
 
-    /// RFC 7009, where the metadata has an endpoint for it.
+    /// The token to withdraw for a grant that has a refresh token, or has none; `None` where the vendor does not
+    /// let a client do that.
+    pub(crate) fn revocable(&self, has_refresh_token: bool) -> Option<TokenKind> {
+        self.server.revocation_endpoint.as_ref()?;
+        self.vendor.revocation.wants(has_refresh_token)
+    }
+
+    /// Withdraws a [revocable](Self::revocable) token, the vendor's way.
     pub(crate) async fn revoke(&self, state: &State, token: &SecretString, kind: TokenKind) -> AtVendor {
         let Some(url) = &self.server.revocation_endpoint else {
             return AtVendor::NotOffered;
         };
-        let Ok(authentication) = self.authentication(state) else {
+        let Ok(proof) = self.proof(state, Age::Cached).await else {
             return AtVendor::Failed;
         };
-        match revoke(&self.endpoint(state, url, &authentication), token, kind).await {
+        let endpoint = self.endpoint(state, url, &proof);
+        match revoke(&endpoint, self.vendor.revocation, token, kind).await {
             Ok(()) => AtVendor::Revoked,
             Err(_) => AtVendor::Failed,
         }
     }
 
-    fn endpoint<'a>(
+    pub(super) fn endpoint<'a>(
         &'a self,
         state: &'a State,
         url: &'a Url,
-        authentication: &'a ClientAuthentication,
+        proof: &'a Proof,
     ) -> TokenEndpoint<'a> {
         TokenEndpoint {
             client: &state.outbound,
             url,
             client_id: &self.row.client_id,
-            authentication,
+            authentication: &proof.authentication,
+            dialect: &self.vendor.dialect,
         }
     }
+}
 
-    fn authentication(&self, state: &State) -> Result<ClientAuthentication, ProviderError> {
-        let keys = state.keys(&self.row.account)?;
-        let secret = self.row.open_client_secret(&keys.vault)?;
-        match self.row.config.client_authentication {
-            ClientAuthenticationMethod::ClientSecretBasic => Ok(ClientAuthentication::Basic(secret)),
-            ClientAuthenticationMethod::ClientSecretPost => Ok(ClientAuthentication::Post(secret)),
-            ClientAuthenticationMethod::AwsIamIdTokenJwt | ClientAuthenticationMethod::PrivateKeyJwt => Err(
-                ProviderError::Configuration("the client authentication method is not supported"),
-            ),
-        }
-    }
+/// What is known about a vendor of the wire's.
+pub(crate) fn template(vendor: CredentialProviderVendor) -> &'static Vendor {
+    // In the order of the enumeration, as a test makes sure: no name is compared where tokens are released.
+    VENDORS[vendor as usize]
 }

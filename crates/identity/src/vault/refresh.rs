@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use countersign_crypto::Timestamp;
-use countersign_oauth::Outcome;
+use countersign_oauth::{Outcome, Vendor};
 
 use super::provider::ExchangeError;
 use super::{Provider, VaultError, open_token, seal_token};
@@ -18,7 +18,7 @@ use crate::state::State;
 use crate::store::grant::{self, GrantRow, GrantState, Refreshed};
 
 /// A token with less time left than this is renewed first.
-pub(crate) const SKEW: Duration = Duration::from_secs(20);
+pub(super) const SKEW: Duration = Duration::from_secs(20);
 /// Longer than any call to a token endpoint is allowed to take.
 const LEASE: Duration = Duration::from_secs(45);
 /// How long a caller waits for another's refresh.
@@ -44,13 +44,16 @@ pub(crate) async fn renew(
 ) -> Result<Renewed, VaultError> {
     let began = state.clock.now();
     let mut grant = grant;
-    let mut skew = SKEW;
+    let mut skew = skew(provider.vendor());
     loop {
         let now = state.clock.now();
-        if usable(&grant, now, skew) {
+        let next = next(&grant, provider, now);
+        // Early renewal is for later: nobody waits for it, and where it fails the token is good nonetheless.
+        let early = usable(&grant, now, SKEW);
+        if usable(&grant, now, skew) || (early && !matches!(next, Next::Refresh)) {
             return Ok(Renewed::Usable(Box::new(grant)));
         }
-        match next(&grant, provider, now) {
+        match next {
             Next::Consent(reason) => {
                 let ended = grant::refuse_refresh(&state.pool, &grant.id, grant.fence, reason, now).await?;
                 if ended {
@@ -66,8 +69,12 @@ pub(crate) async fn renew(
                     grant::claim_refresh(&state.pool, &grant.id, grant.fence, lease_until, now).await?;
                 if let Some(fence) = fence {
                     let call = refresh(state.clone(), grant.clone(), provider.clone(), fence);
-                    tokio::spawn(call).await.map_err(|_| VaultError::Busy)??;
+                    let renewed = tokio::spawn(call).await.map_err(|_| VaultError::Busy)?;
+                    if !early {
+                        renewed?;
+                    }
                 }
+                skew = skew.min(SKEW);
             }
         }
         let Some(current) = grant::find(&state.pool, &grant.account, &grant.id).await? else {
@@ -108,6 +115,11 @@ fn next(grant: &GrantRow, provider: &Provider, now: Timestamp) -> Next {
         return Next::Pause;
     }
     Next::Refresh
+}
+
+/// With how much time left a vendor's token is renewed first.
+pub(crate) fn skew(vendor: &Vendor) -> Duration {
+    vendor.renewal.early.unwrap_or(SKEW)
 }
 
 /// Whether the access token may go out as it is.

@@ -1,9 +1,12 @@
 //! Withdrawing a grant: here at once and for good, at the vendor as far as it lets us (RFC 7009).
 
+use std::time::Duration;
+
 use countersign_db::DbError;
 use countersign_oauth::TokenSet;
 use countersign_oauth::revoke::TokenKind;
 
+use super::refresh::usable;
 use super::{Provider, VaultError, open_token};
 use crate::state::State;
 use crate::store::grant::{self, GrantRow, GrantState};
@@ -59,20 +62,9 @@ async fn end(state: &State, grant: &GrantRow, reason: &'static str) -> Result<bo
     Ok(ended)
 }
 
-/// Revokes the refresh token, which takes its access tokens along (RFC 7009 section 2.1), or else the access token.
+/// Revokes the token that the vendor lets a client revoke: the refresh token, which takes its access tokens along
+/// (RFC 7009 section 2.1), or else the access token.
 async fn tell_vendor(state: &State, grant: &GrantRow) -> Result<AtVendor, VaultError> {
-    let keys = state.keys(&grant.account)?;
-    let (kind, token) = match (&grant.refresh_token, &grant.access_token) {
-        (Some(sealed), _) => (
-            TokenKind::Refresh,
-            open_token(&keys.vault, grant, "refresh_token", sealed)?,
-        ),
-        (None, Some(sealed)) => (
-            TokenKind::Access,
-            open_token(&keys.vault, grant, "access_token", sealed)?,
-        ),
-        (None, None) => return Ok(AtVendor::NotSent),
-    };
     let Some(row) = state
         .cache
         .provider_by_id(&grant.account, &grant.provider_id)
@@ -86,16 +78,38 @@ async fn tell_vendor(state: &State, grant: &GrantRow) -> Result<AtVendor, VaultE
     if !provider.is_pinned_by(grant) {
         return Ok(AtVendor::NotSent);
     }
+    let Some(kind) = provider.revocable(grant.refresh_token.is_some()) else {
+        return Ok(AtVendor::NotOffered);
+    };
+    let keys = state.keys(&grant.account)?;
+    let (column, sealed) = match kind {
+        TokenKind::Refresh => ("refresh_token", &grant.refresh_token),
+        TokenKind::Access => ("access_token", &grant.access_token),
+    };
+    let Some(sealed) = sealed else {
+        return Ok(AtVendor::NotSent);
+    };
+    let mut token = open_token(&keys.vault, grant, column, sealed)?;
+    if kind == TokenKind::Access && !usable(grant, state.clock.now(), Duration::ZERO) {
+        // An expired token proves nothing to the vendor any more, and the grant that is to end lives on there.
+        if let Some(sealed) = &grant.refresh_token {
+            let refresh_token = open_token(&keys.vault, grant, "refresh_token", sealed)?;
+            match provider.refresh(state, &refresh_token, &grant.resources).await {
+                Ok(tokens) => token = tokens.access_token,
+                Err(error) => tracing::info!(grant.id = grant.id, %error, "no token to revoke with"),
+            }
+        }
+    }
     Ok(provider.revoke(state, &token, kind).await)
 }
 
 /// Revokes tokens that were issued and are not to be kept, as far as the vendor lets us.
 pub(crate) async fn discard(state: &State, provider: &Provider, tokens: &TokenSet) {
-    let (kind, token) = match &tokens.refresh_token {
-        Some(token) => (TokenKind::Refresh, token),
-        None => (TokenKind::Access, &tokens.access_token),
+    let at_vendor = match (provider.revocable(tokens.refresh_token.is_some()), &tokens.refresh_token) {
+        (Some(TokenKind::Refresh), Some(token)) => provider.revoke(state, token, TokenKind::Refresh).await,
+        (Some(_), _) => provider.revoke(state, &tokens.access_token, TokenKind::Access).await,
+        (None, _) => AtVendor::NotOffered,
     };
-    let at_vendor = provider.revoke(state, token, kind).await;
     tracing::info!(
         provider.name = provider.row.name,
         outcome = at_vendor.as_str(),

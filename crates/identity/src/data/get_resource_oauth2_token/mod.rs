@@ -11,14 +11,17 @@ use std::sync::Arc;
 
 use countersign_api::data::get_resource_oauth2_token::{Input, Output};
 use countersign_api::data::{GetResourceOauth2Token, Oauth2Flow};
-use countersign_api::{ApiError, Arn};
+use countersign_api::{ApiError, Arn, ValidationReason};
+use countersign_oauth::TokenError;
 
 use super::{open_wat, user_subjects};
 use crate::operation::{Call, Handle, OperationError};
 use crate::stops::Subject;
 use crate::store::oauth2_provider::ProviderRow;
 use crate::store::workload_identity::WorkloadIdentityRow;
+use crate::vault::VaultError;
 use crate::vault::key::{VaultKeyParts, normalised_scopes};
+use crate::vault::provider::ExchangeError;
 use crate::wat::WatUser;
 
 /// A request whose caller, workload and provider are known and allowed, and what every flow reads of it.
@@ -67,13 +70,14 @@ async fn admit(call: &mut Call, input: Input) -> Result<(Request, SessionMembers
     let name = input.resource_credential_provider_name;
     call.entry.provider = Some(name.clone());
     let (wat, workload) = open_wat(call, &input.workload_identity_token).await?;
+    call.context.scopes = Some(input.scopes.clone());
     let (region, account) = (call.region().to_owned(), call.account().to_owned());
     call.authorize(&[
         Arn::oauth2_provider(&region, &account, &name),
         Arn::token_vault(&region, &account),
         Arn::workload_identity(&region, &account, &workload.name),
         Arn::directory(&region, &account),
-    ])?;
+    ]).await?;
     let provider = call.state.cache.provider(&account, &name).await?;
     let provider = provider.ok_or_else(|| OperationError::not_found("OAuth2 credential provider", &name))?;
     let mut subjects = vec![Subject::Workload(workload.name.clone()), Subject::Provider(name)];
@@ -122,6 +126,14 @@ impl Request {
         .hash()
     }
 
+    /// The custom parameters as pairs.
+    fn custom_pairs(&self) -> Vec<(String, String)> {
+        self.custom_parameters
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
     /// Custom parameters add; a name that `reserved` claims would override (AWS: "must not override the standard
     /// OAuth parameters").
     fn refuse_overrides(&self, reserved: impl Fn(&str) -> bool) -> Result<(), OperationError> {
@@ -133,6 +145,30 @@ impl Request {
             "is a parameter of OAuth's own",
         );
         Err(OperationError::refused("reserved_parameter", error))
+    }
+}
+
+/// What a provider that gave no token means for the caller: its own words where it refused (the callers' tools match
+/// `message`), an invitation to try again where nothing is known.
+fn refused_by_provider(message: &str, error: VaultError) -> OperationError {
+    let VaultError::Exchange(ExchangeError::Token(error)) = error else {
+        return error.into();
+    };
+    let told = |reason, detail: String| {
+        let error = ApiError::validation(
+            ValidationReason::FieldValidationFailed,
+            format!("{message}: {detail}"),
+        );
+        OperationError::refused(reason, error)
+    };
+    match &error {
+        TokenError::Denied { error, description } => {
+            let described = description.as_deref().map(|text| format!(" ({text})"));
+            let described = described.unwrap_or_default();
+            told("provider_refused", format!("the provider answered {error}{described}"))
+        }
+        TokenError::Malformed(_) | TokenError::Status(200..=499) => told("provider_answer", error.to_string()),
+        _ => OperationError::unavailable("provider_unreachable", error),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use countersign_api::control::CredentialProviderVendor;
 use countersign_api::data::get_resource_oauth2_token::Output;
 use countersign_api::data::{Oauth2Flow, SessionStatus};
 use countersign_api::{ApiError, EpochSeconds, ValidationReason};
@@ -18,7 +19,8 @@ use crate::session::{self, LIFETIME, Secrets, SessionUri, Status};
 use crate::store::authorization_session::{self, Opened, SessionRow};
 use crate::store::grant::{self, GrantRow};
 use crate::store::workload_identity::WorkloadIdentityRow;
-use crate::vault::refresh::{Renewed, renew};
+use crate::vault::provider::template;
+use crate::vault::refresh::{self, Renewed, renew};
 use crate::vault::{Provider, open_token, scope};
 use crate::wat::WatUser;
 
@@ -166,7 +168,7 @@ async fn release(
     consent: &Consent,
     grant: GrantRow,
 ) -> Result<Option<Output>, OperationError> {
-    let grant = if needs_renewal(&grant, call.now) {
+    let grant = if needs_renewal(&grant, consent.request.provider.vendor, call.now) {
         let provider = Provider::resolve(&call.state, Arc::clone(&consent.request.provider)).await?;
         match renew(&call.state, grant, &provider).await? {
             Renewed::Usable(grant) => *grant,
@@ -197,8 +199,8 @@ async fn release(
 
 /// Metadata is fetched only when it is needed: an authorization server that is away does not keep anybody from a
 /// token that is still good.
-fn needs_renewal(grant: &GrantRow, now: Timestamp) -> bool {
-    !crate::vault::refresh::usable(grant, now, crate::vault::refresh::SKEW)
+fn needs_renewal(grant: &GrantRow, vendor: CredentialProviderVendor, now: Timestamp) -> bool {
+    !refresh::usable(grant, now, refresh::skew(template(vendor)))
 }
 
 /// Opens a session, or finds the one of an equal request.
