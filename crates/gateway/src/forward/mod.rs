@@ -1,104 +1,101 @@
 //! The streaming reverse proxy: a request goes to its target as it came, less what is only the gateway's
 //! to say, and the answer comes back frame by frame.
 //!
-//! It refuses protocol upgrades, `CONNECT` and `TRACE`, never retries a request that may have been seen
-//! by the target, and never buffers a body.
+//! It refuses `CONNECT` (but for WebSockets over HTTP/2), `TRACE` and upgrades to anything but WebSocket,
+//! never retries a request that may have been seen by a target, and never buffers a body.
 
 use std::error::Error;
-use std::io;
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, Uri, Version, uri};
-use http_body_util::{LengthLimitError, Limited};
-use hyper_util::client::legacy::{self, Client, connect::HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::oneshot;
+use countersign_crypto::SharedRandom;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri, Version, uri};
+use hyper::body::Incoming;
 
-use crate::config::{ForwardLimits, XffHeaderProcessing};
-use crate::origin::Origin;
+use crate::config::{ForwardLimits, ProtocolVersion};
+use crate::forwarding_headers::{self, Added, KeptHost, check_forwarded_for};
 use crate::reason::Reason;
-use crate::target_group::TargetGroup;
+use crate::target_group::{ConnectError, Lease, Sender, Target, TargetGroup};
+use crate::upgrade::Upgrade;
 
-use self::streamed::{Silent, Streamed};
+pub(crate) use self::body::RequestBody;
+use self::body::{BodyError, ResponseBody};
 
-mod streamed;
+mod body;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Targets that a request is tried at while none has accepted the connection.
+const MAX_TARGETS_TRIED: usize = 3;
 
-/// Largest response head of a target, in bytes; more is 502. (An ALB takes 32 KB.)
-const MAX_RESPONSE_HEAD: usize = 64 * 1024;
-/// Idle connections kept to one target.
-const MAX_IDLE_CONNECTIONS: usize = 256;
-/// How long an idle connection is kept; below the keep-alive of common servers.
-const KEEP_IDLE: Duration = Duration::from_secs(20);
-
-/// Connections to all targets.
-#[derive(Debug)]
+/// Sends requests to targets.
 pub(crate) struct Forwarder {
-    client: Client<HttpConnector, Streamed>,
     idle: Duration,
-    xff: XffHeaderProcessing,
+    random: SharedRandom,
 }
 
-/// What the gateway adds to a request.
-#[derive(Debug)]
-pub(crate) struct Added<'a> {
-    /// The listener's origin, for `X-Forwarded-*`.
-    pub(crate) origin: &'a Origin,
-    /// The client's address.
-    pub(crate) source: Option<IpAddr>,
-    /// Who is asking, in the headers of this target group.
-    pub(crate) identity: Vec<(HeaderName, HeaderValue)>,
+/// A response extension: which target answered, for the access log.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetAnswer {
+    /// `host:port`.
+    pub(crate) target: Arc<str>,
+    /// The target's own status.
+    pub(crate) status: StatusCode,
+    /// From handing it the request to the head of its answer.
+    pub(crate) processing_time: Duration,
 }
 
 impl Forwarder {
-    pub(crate) fn new(limits: &ForwardLimits) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(Duration::from_millis(limits.connect_timeout_ms)));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(KEEP_IDLE)
-            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
-            .pool_timer(TokioTimer::new())
-            .http1_max_buf_size(MAX_RESPONSE_HEAD)
-            .build(connector);
+    pub(crate) fn new(limits: &ForwardLimits, random: SharedRandom) -> Self {
         Self {
-            client,
             idle: Duration::from_secs(limits.idle_timeout_seconds),
-            xff: limits.xff_header_processing,
+            random,
         }
     }
 
     /// Sends a request to a target group and gives back its answer, both streamed.
     pub(crate) async fn forward(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         group: &TargetGroup,
         added: Added<'_>,
     ) -> Result<Response<Body>, Reason> {
+        let upgrade = Upgrade::take(&mut request, &*self.random);
         refuse_unforwardable(&request)?;
-        let (sent, request) = self.prepare(request, group, added)?;
-        let answer = tokio::select! {
-            answer = self.client.request(request) => answer.map_err(|error| reason_of(&error, group))?,
-            // The target's time begins when it has the whole request.
-            () = async { let _ = sent.await; tokio::time::sleep(self.idle).await } => {
-                return Err(Reason::TargetIdleTimeout);
-            }
+        refuse_incompatible(&request, group, upgrade.is_some())?;
+        let request = self.prepare(request, group, added, upgrade.is_some())?;
+        let started = tokio::time::Instant::now();
+        let (answer, lease) = self.send(request, group).await?;
+        let target_answer = TargetAnswer {
+            target: Arc::clone(&lease.outstanding.target().name),
+            status: answer.status(),
+            processing_time: started.elapsed(),
         };
+        let mut response = match upgrade {
+            Some(upgrade) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => upgrade
+                .accept(answer, lease, self.idle)
+                .ok_or(Reason::TargetConnectionError)?,
+            // Nobody has asked for another protocol.
+            _ if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(Reason::TargetConnectionError);
+            }
+            _ => self.answer(answer, group, lease),
+        };
+        response.extensions_mut().insert(target_answer);
+        Ok(response)
+    }
+
+    fn answer(&self, answer: Response<Incoming>, group: &TargetGroup, lease: Lease) -> Response<Body> {
         let (mut head, body) = answer.into_parts();
+        let trailer = head.headers.remove(header::TRAILER);
         crate::headers::strip_hop_by_hop(&mut head.headers);
         crate::headers::strip_response(&mut head.headers, &group.cookies);
+        if let Some(trailer) = trailer {
+            head.headers.insert(header::TRAILER, trailer);
+        }
         head.version = Version::default();
-        Ok(Response::from_parts(
-            head,
-            Body::new(Streamed::new(Body::new(body), self.idle, None)),
-        ))
+        head.extensions = http::Extensions::new();
+        Response::from_parts(head, Body::new(ResponseBody::new(body, self.idle, lease)))
     }
 
     fn prepare(
@@ -106,86 +103,189 @@ impl Forwarder {
         request: Request<Body>,
         group: &TargetGroup,
         added: Added<'_>,
-    ) -> Result<(oneshot::Receiver<()>, Request<Streamed>), Reason> {
+        upgrade: bool,
+    ) -> Result<Request<RequestBody>, Reason> {
         let (mut head, body) = request.into_parts();
         let limit = group.max_request_body_bytes;
         if declared_length(&head.headers).is_some_and(|length| length > limit) {
             return Err(Reason::RequestBodyTooLarge);
         }
-        let target = head
-            .uri
-            .path_and_query()
-            .cloned()
-            .unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-        head.uri = Uri::builder()
-            .scheme(uri::Scheme::HTTP)
-            .authority(group.authority.clone())
-            .path_and_query(target)
-            .build()
-            .map_err(|_| Reason::InvalidRequestTarget)?;
-        head.version = Version::HTTP_11;
         head.extensions.clear();
         let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+        let trailer = head.headers.remove(header::TRAILER);
+        let takes_trailers = head.headers.get(header::TE).is_some_and(|te| te == "trailers");
         crate::headers::strip_hop_by_hop(&mut head.headers);
         crate::headers::strip_reserved(&mut head.headers);
         crate::headers::strip_request_cookies(&mut head.headers, &group.cookies);
-        // The gateway has answered `100-continue` itself by reading the body.
+        // The gateway answers `100-continue` itself, when the target's connection takes the body.
         head.headers.remove(header::EXPECT);
         if chunked {
             // RFC 9112 section 6.3: with both, the length must not be believed or passed on.
             head.headers.remove(header::CONTENT_LENGTH);
         }
-        self.add(&mut head.headers, group, added);
-        let (over, sent) = oneshot::channel();
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let body = Streamed::new(Body::new(Limited::new(body, limit)), self.idle, Some(over));
-        Ok((sent, Request::from_parts(head, body)))
+        check_forwarded_for(&head.headers, added.attributes)?;
+        if let Some(host) = forwarding_headers::add(&mut head.headers, added, group.preserve_host_header) {
+            head.extensions.insert(host);
+        }
+        if let Some(trailer) = trailer {
+            head.headers.insert(header::TRAILER, trailer);
+        }
+        if takes_trailers && group.protocol_version != ProtocolVersion::Http1 {
+            // gRPC servers insist on it.
+            head.headers
+                .insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        let body = if upgrade {
+            Upgrade::ask(&mut head.headers);
+            Body::empty()
+        } else {
+            body
+        };
+        Ok(Request::from_parts(
+            head,
+            RequestBody::new(body, self.idle, limit),
+        ))
     }
 
-    fn add(&self, headers: &mut HeaderMap, group: &TargetGroup, added: Added<'_>) {
-        let host = headers.remove(header::HOST);
-        // HTTP/2 has no Host header; the listener's allow-list has checked whichever there was.
-        let host = host.or_else(|| HeaderValue::from_str(&added.origin.authority()).ok());
-        if let Some(host) = &host {
-            headers.insert(X_FORWARDED_HOST, host.clone());
-        }
-        headers.insert(
-            header::HOST,
-            host.filter(|_| group.preserve_host_header)
-                .unwrap_or_else(|| group.host.clone()),
-        );
-        headers.insert(X_FORWARDED_PORT, added.origin.port().into());
-        if let Ok(scheme) = HeaderValue::from_str(added.origin.scheme()) {
-            headers.insert(X_FORWARDED_PROTO, scheme);
-        }
-        if self.xff == XffHeaderProcessing::Replace {
-            headers.remove(X_FORWARDED_FOR);
-        }
-        if let Some(source) = added.source {
-            let sent = headers
-                .get_all(X_FORWARDED_FOR)
-                .iter()
-                .filter_map(|value| value.to_str().ok());
-            let chain: Vec<String> = sent.map(str::to_owned).chain([source.to_string()]).collect();
-            if let Ok(value) = HeaderValue::from_str(&chain.join(", ")) {
-                headers.insert(X_FORWARDED_FOR, value);
+    /// Finds a target that takes the connection, and sends it the request.
+    async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+        group: &TargetGroup,
+    ) -> Result<(Response<Incoming>, Lease), Reason> {
+        let mut tried: Vec<Arc<Target>> = Vec::new();
+        let mut fresh = false;
+        loop {
+            let target = group.choose(&tried).ok_or(Reason::TargetConnectionError)?;
+            let mut lease = match group.lease(&target, fresh).await {
+                Ok(lease) => lease,
+                Err(error) => {
+                    tracing::warn!(target_group.name = %group.name, target = %target.name, %error, "no connection to target");
+                    tried.push(target);
+                    if tried.len() < MAX_TARGETS_TRIED && group.choose(&tried).is_some() {
+                        continue;
+                    }
+                    return Err(match error {
+                        ConnectError::Timeout => Reason::TargetConnectTimeout,
+                        ConnectError::Io(_) | ConnectError::Http(_) => Reason::TargetConnectionError,
+                    });
+                }
+            };
+            address(&mut request, &target, &lease)?;
+            match self.exchange(&mut lease, request).await {
+                Ok(answer) => return Ok((answer, lease)),
+                // The target closed an idle connection just when we took it: it has seen nothing of this.
+                Err(Failed {
+                    unsent: Some(unsent), ..
+                }) if lease.reused => {
+                    request = *unsent;
+                    fresh = true;
+                }
+                Err(failed) => return Err(failed.reason(group, &target)),
             }
         }
-        for (name, value) in added.identity {
-            headers.insert(name, value);
+    }
+
+    /// One request and the head of its answer.
+    async fn exchange(
+        &self,
+        lease: &mut Lease,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, Failed> {
+        let over = request.body_mut().over();
+        let answer = async {
+            match &mut lease.sender {
+                Sender::Http1(sender) => sender.try_send_request(request).await.map_err(Failed::of),
+                Sender::Http2(sender) => sender.try_send_request(request).await.map_err(Failed::of),
+            }
+        };
+        let patience = async {
+            // The target's time begins when it has the whole request.
+            if let Some(over) = over {
+                let _ = over.await;
+            }
+            tokio::time::sleep(self.idle).await;
+        };
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = patience => Err(Failed { error: None, unsent: None }),
         }
     }
+}
+
+/// A request that got no answer.
+struct Failed {
+    /// `None`: no answer in time.
+    error: Option<hyper::Error>,
+    /// The request, where nothing of it was sent.
+    unsent: Option<Box<Request<RequestBody>>>,
+}
+
+impl Failed {
+    fn of(mut error: hyper::client::conn::TrySendError<Request<RequestBody>>) -> Self {
+        Self {
+            unsent: error.take_message().map(Box::new),
+            error: Some(error.into_error()),
+        }
+    }
+
+    fn reason(&self, group: &TargetGroup, target: &Target) -> Reason {
+        let mut cause = self.error.as_ref().map(|error| error as &(dyn Error + 'static));
+        let fault = cause.map_or_else(|| "no answer in time".to_owned(), ToString::to_string);
+        while let Some(error) = cause {
+            match error.downcast_ref() {
+                Some(BodyError::TooLarge) => return Reason::RequestBodyTooLarge,
+                Some(BodyError::Silent) => return Reason::ClientIdleTimeout,
+                Some(BodyError::Broken(_)) => return Reason::RequestBodyBroken,
+                None => cause = error.source(),
+            }
+        }
+        tracing::warn!(target_group.name = %group.name, target = %target.name, fault, "no answer from target");
+        match self.error {
+            Some(_) => Reason::TargetConnectionError,
+            None => Reason::TargetIdleTimeout,
+        }
+    }
+}
+
+/// Writes the target's address into the request.
+fn address(
+    request: &mut Request<RequestBody>,
+    target: &Target,
+    lease: &Lease,
+) -> Result<(), Reason> {
+    let path = request
+        .uri()
+        .path_and_query()
+        .cloned()
+        .unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
+    let kept = request.extensions().get::<KeptHost>().map(|kept| kept.0.clone());
+    let host = kept.unwrap_or_else(|| target.host.clone());
+    let headers = request.headers_mut();
+    let mut parts = uri::Parts::default();
+    parts.path_and_query = Some(path);
+    if matches!(lease.sender, Sender::Http2(_)) {
+        headers.remove(header::HOST);
+        parts.scheme = Some(target.scheme.clone());
+        parts.authority = Some(
+            host.as_bytes()
+                .try_into()
+                .map_err(|_| Reason::InvalidRequestTarget)?,
+        );
+        *request.version_mut() = Version::HTTP_2;
+    } else {
+        headers.insert(header::HOST, host);
+        *request.version_mut() = Version::HTTP_11;
+    }
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Reason::InvalidRequestTarget)?;
+    Ok(())
 }
 
 fn refuse_unforwardable(request: &Request<Body>) -> Result<(), Reason> {
     let method = request.method();
     if method == Method::CONNECT || method == Method::TRACE {
         return Err(Reason::MethodNotForwarded);
-    }
-    // Other upgrades (h2c) may be ignored by a server; a WebSocket client cannot go on without.
-    let websocket = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
-    if request.headers().get_all(header::UPGRADE).iter().any(websocket) {
-        return Err(Reason::UpgradeNotSupported);
     }
     // The script of a service worker: it would outlive the page and answer for the origin by itself.
     if request.headers().contains_key("service-worker") {
@@ -194,27 +294,25 @@ fn refuse_unforwardable(request: &Request<Body>) -> Result<(), Reason> {
     Ok(())
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// An ALB's 464: the version of the request and that of the target group do not go together.
+fn refuse_incompatible(request: &Request<Body>, group: &TargetGroup, upgrade: bool) -> Result<(), Reason> {
+    let http2 = request.version() == Version::HTTP_2;
+    let grpc = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    let compatible = match group.protocol_version {
+        ProtocolVersion::Http1 => !grpc,
+        ProtocolVersion::Http2 => http2 && !upgrade,
+        ProtocolVersion::Grpc => http2 && !upgrade && request.method() == Method::POST,
+    };
+    if compatible {
+        Ok(())
+    } else {
+        Err(Reason::ProtocolVersionMismatch)
+    }
 }
 
-fn reason_of(error: &legacy::Error, group: &TargetGroup) -> Reason {
-    let mut timed_out = false;
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return Reason::RequestBodyTooLarge;
-        }
-        timed_out |= error.is::<Silent>()
-            || error
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        cause = error.source();
-    }
-    tracing::warn!(target_group.name = %group.name, %error, "no answer from target");
-    match (timed_out, error.is_connect()) {
-        (true, true) => Reason::TargetConnectTimeout,
-        (true, false) => Reason::TargetIdleTimeout,
-        (false, _) => Reason::TargetConnectionError,
-    }
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

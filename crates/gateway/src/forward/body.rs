@@ -1,0 +1,275 @@
+//! Bodies on their way through: frames pass as they come, silence ends them.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep};
+
+use crate::target_group::Lease;
+
+/// Why a body did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// Nothing came for too long.
+    #[error("the body was silent for longer than the idle time-out")]
+    Silent,
+    /// More than the target group takes.
+    #[error("the body is larger than the target group accepts")]
+    TooLarge,
+    /// The sender broke off, or its framing is wrong.
+    #[error("the body cannot be read: {0}")]
+    Broken(#[source] BoxError),
+}
+
+/// A request body on its way to a target.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    inner: Body,
+    silence: Silence,
+    /// How many bytes may still come.
+    left: u64,
+    /// Dropped with the body: whoever holds the other end learns that it is over.
+    over: Option<oneshot::Sender<()>>,
+}
+
+impl RequestBody {
+    pub(crate) fn new(inner: Body, idle: Duration, max: u64) -> Self {
+        Self {
+            inner,
+            silence: Silence::new(idle),
+            left: max,
+            over: None,
+        }
+    }
+
+    /// Resolves, with an error, when the whole body has been sent. `None` when there is none to send.
+    pub(super) fn over(&mut self) -> Option<oneshot::Receiver<()>> {
+        if http_body::Body::is_end_stream(&self.inner) {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.over = Some(sender);
+        Some(receiver)
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Pending => {
+                ready!(self.silence.poll(context));
+                return Poll::Ready(Some(Err(BodyError::Silent)));
+            }
+            Poll::Ready(frame) => frame,
+        };
+        self.silence.broken();
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame.map_err(|error| BodyError::Broken(error.into()))?;
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.left = self.left.checked_sub(length).ok_or(BodyError::TooLarge)?;
+            Ok(clean(frame))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// An answer's body on its way to the client.
+#[derive(Debug)]
+pub(super) struct ResponseBody {
+    inner: Incoming,
+    silence: Silence,
+    /// The connection it comes over, until the end.
+    lease: Option<Lease>,
+}
+
+impl ResponseBody {
+    pub(super) fn new(inner: Incoming, idle: Duration, lease: Lease) -> Self {
+        let mut body = Self {
+            inner,
+            silence: Silence::new(idle),
+            lease: Some(lease),
+        };
+        // Nobody asks such a body for frames.
+        body.done_at_end();
+        body
+    }
+
+    fn done_at_end(&mut self) {
+        if http_body::Body::is_end_stream(&self.inner)
+            && let Some(lease) = self.lease.take()
+        {
+            lease.done();
+        }
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Pending => {
+                ready!(self.silence.poll(context));
+                Poll::Ready(Some(Err(BodyError::Silent)))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                self.silence.broken();
+                self.done_at_end();
+                Poll::Ready(Some(Ok(clean(frame))))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Broken(error.into())))),
+            Poll::Ready(None) => {
+                if let Some(lease) = self.lease.take() {
+                    lease.done();
+                }
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Trailers may not say what headers may not.
+fn clean(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            crate::headers::strip_hop_by_hop(&mut trailers);
+            crate::headers::strip_reserved(&mut trailers);
+            // It stays as a header, for the gateway to treat.
+            trailers.remove("x-forwarded-for");
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
+
+/// Measures how long nothing has come. Costs nothing where something is always there.
+#[derive(Debug)]
+struct Silence {
+    idle: Duration,
+    last: Option<Instant>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Silence {
+    const fn new(idle: Duration) -> Self {
+        Self {
+            idle,
+            last: None,
+            deadline: None,
+        }
+    }
+
+    fn broken(&mut self) {
+        if self.deadline.is_some() {
+            self.last = Some(Instant::now());
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let idle = self.idle;
+        let deadline = self
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+        loop {
+            ready!(deadline.as_mut().poll(context));
+            // Moving the deadline at each frame would cost more than looking at the clock when it is there.
+            let Some(last) = self.last.take() else {
+                return Poll::Ready(());
+            };
+            deadline.as_mut().reset(last + idle);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http::HeaderMap;
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn f09_trailers_say_nothing_of_ours() {
+        let mut trailers = HeaderMap::new();
+        for name in [
+            "x-amzn-oidc-data",
+            "x_amzn_oidc_identity",
+            "x-forwarded-for",
+            "connection",
+            "grpc-status",
+        ] {
+            trailers.insert(name, "0".parse().expect("a value"));
+        }
+        let frames =
+            [Frame::data(Bytes::from_static(b"a")), Frame::trailers(trailers)].map(Ok::<_, Infallible>);
+        let body = Body::new(StreamBody::new(stream::iter(frames)));
+        let passed = RequestBody::new(body, IDLE, 10)
+            .collect()
+            .await
+            .expect("a whole body");
+        let left: Vec<_> = passed.trailers().expect("trailers").keys().collect();
+        assert_eq!(left, ["grpc-status"]);
+        assert_eq!(passed.to_bytes(), "a");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_an_error_and_a_slow_body_is_not() {
+        let slow = stream::unfold(0, |n| async move {
+            tokio::time::sleep(if n < 5 { IDLE * 3 / 4 } else { IDLE * 3 }).await;
+            Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"a"))), n + 1))
+        });
+        let mut body = RequestBody::new(Body::new(StreamBody::new(slow)), IDLE, 10);
+        let started = Instant::now();
+        for _ in 0..5 {
+            body.frame().await.expect("a frame").expect("in time");
+        }
+        let error = body.frame().await.expect("a frame").expect_err("silence");
+        assert!(matches!(error, BodyError::Silent));
+        assert_eq!(started.elapsed().as_millis(), 5 * 750 + 1_000);
+    }
+
+    #[tokio::test]
+    async fn a_body_has_a_limit() {
+        let body = |max| RequestBody::new(Body::from("abc"), IDLE, max).collect();
+        assert_eq!(body(3).await.expect("whole").to_bytes(), "abc");
+        assert!(matches!(body(2).await, Err(BodyError::TooLarge)));
+    }
+}
