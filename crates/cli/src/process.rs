@@ -1,6 +1,6 @@
 //! Roles started in this process: `serve` and `dev` start them in the same way.
 
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroUsize, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use countersign_agent as agent;
@@ -10,22 +10,44 @@ use countersign_crypto::{
 };
 use countersign_gateway::{self as gateway, Gateway};
 use countersign_identity::{self as identity, Identity};
+use countersign_web::Workers;
 use tokio::net::TcpListener;
 
-use crate::roles::Serving;
+use crate::roles::{self, Serving, WorkerSockets};
 
 /// What the roles of one process share, and what it serves.
 pub(crate) struct Process {
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
     pub(crate) serving: Serving,
+    /// Kept until the end: connections to databases may have been made on them.
+    workers: Vec<Workers>,
 }
 
-/// The gateway's sockets.
+/// The gateway's workers and their sockets.
 pub(crate) struct GatewaySockets {
-    pub(crate) app: Vec<TcpListener>,
-    pub(crate) account: Vec<TcpListener>,
-    pub(crate) keys: Vec<TcpListener>,
+    workers: Workers,
+    app: WorkerSockets,
+    account: WorkerSockets,
+    keys: WorkerSockets,
+}
+
+impl GatewaySockets {
+    /// Binds the three listeners; `workers` as in the gateway's configuration.
+    pub(crate) async fn bind(
+        workers: Option<NonZeroUsize>,
+        app: &str,
+        account: &str,
+        keys: &str,
+    ) -> anyhow::Result<Self> {
+        let workers = Workers::start("gateway", workers).context("cannot start worker threads")?;
+        Ok(Self {
+            app: roles::bind_on(&workers, app, "the app origin").await?,
+            account: roles::bind_on(&workers, account, "the account origin").await?,
+            keys: roles::bind_on(&workers, keys, "the gateway's keys").await?,
+            workers,
+        })
+    }
 }
 
 /// The identity service's sockets.
@@ -40,6 +62,7 @@ impl Process {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             serving: Serving::new(),
+            workers: vec![],
         }
     }
 
@@ -55,15 +78,19 @@ impl Process {
             random: self.random.clone(),
             key_provider: self.key_provider(key)?,
         };
+        let workers = sockets.workers;
+        let options = config.client.serve_options(workers.count());
         let gateway = Gateway::start(config, parts)
             .await
             .context("the gateway does not start")?;
-        self.serving
-            .add("the app origin", sockets.app, gateway.app_router());
-        self.serving
-            .add("the account origin", sockets.account, gateway.account_router());
-        self.serving
-            .add("the gateway's keys", sockets.keys, gateway.keys_router());
+        for (purpose, sockets, router) in [
+            ("the app origin", sockets.app, gateway.app_router()),
+            ("the account origin", sockets.account, gateway.account_router()),
+            ("the gateway's keys", sockets.keys, gateway.keys_router()),
+        ] {
+            self.serving.add_on(&workers, purpose, sockets, &router, &options);
+        }
+        self.workers.push(workers);
         Ok(gateway)
     }
 

@@ -5,7 +5,7 @@ use std::{net::ToSocketAddrs as _, time::Duration};
 use anyhow::{Context as _, anyhow};
 use axum::Router;
 use countersign_outbound::{Client, HostPort, Policy};
-use countersign_web::{Drain, DrainSignal, ServeOptions, bind_localhost};
+use countersign_web::{Drain, DrainSignal, ServeOptions, Workers, bind_localhost};
 use tokio::{net::TcpListener, task::JoinSet};
 use url::Url;
 
@@ -36,6 +36,29 @@ pub(crate) async fn bind(address: &str, purpose: &str) -> anyhow::Result<Vec<Tcp
     bound
         .await
         .with_context(|| format!("cannot listen for {purpose}"))
+}
+
+/// Sockets of one listener: for each address, one for each worker.
+pub(crate) struct WorkerSockets(Vec<Vec<std::net::TcpListener>>);
+
+/// As [`bind`], once for each worker.
+///
+/// # Errors
+/// Names the address and what it is for.
+pub(crate) async fn bind_on(
+    workers: &Workers,
+    address: &str,
+    purpose: &str,
+) -> anyhow::Result<WorkerSockets> {
+    let mut sockets = vec![];
+    // Each address is bound alone first: that finds a taken port, and the free one of port 0.
+    for listener in bind(address, purpose).await? {
+        let address = listener.local_addr()?;
+        drop(listener);
+        let bound = workers.bind(address).await;
+        sockets.push(bound.with_context(|| format!("cannot listen for {purpose}"))?);
+    }
+    Ok(WorkerSockets(sockets))
 }
 
 /// A client that may reach exactly these places, which the operator named.
@@ -76,6 +99,38 @@ impl Serving {
                 .await
                 .with_context(|| format!("serving {purpose} failed"))
         });
+    }
+
+    /// As [`Self::add`], by workers.
+    pub(crate) fn add_on(
+        &mut self,
+        workers: &Workers,
+        purpose: &'static str,
+        sockets: WorkerSockets,
+        router: &Router,
+        options: &ServeOptions,
+    ) {
+        let mut of_workers: Vec<Vec<std::net::TcpListener>> = vec![];
+        of_workers.resize_with(workers.count(), Vec::new);
+        for of_address in sockets.0 {
+            for (of_worker, socket) in of_workers.iter_mut().zip(of_address) {
+                of_worker.push(socket);
+            }
+        }
+        for (runtime, sockets) in workers.runtimes().zip(of_workers) {
+            let (router, drain, options) = (router.clone(), self.drain.clone(), options.clone());
+            let serving = async move {
+                let listeners = sockets.into_iter().map(TcpListener::from_std);
+                let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+                countersign_web::serve(listeners, router, drain, options).await
+            };
+            let serving = runtime.spawn(serving);
+            self.tasks.spawn(async move {
+                serving
+                    .await?
+                    .with_context(|| format!("serving {purpose} failed"))
+            });
+        }
     }
 
     /// For work that must end when the drain begins.

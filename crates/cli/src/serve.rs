@@ -78,11 +78,9 @@ async fn gateway(config: &mut Config, process: &mut Process) -> anyhow::Result<G
         .as_deref()
         .context("keys.gateway names the key file")?;
     refuse_dev_database(&role.database, "gateway").await?;
-    let sockets = GatewaySockets {
-        app: roles::bind(&role.listeners.app.listen, "the app origin").await?,
-        account: roles::bind(&role.listeners.account.listen, "the account origin").await?,
-        keys: roles::bind(&role.listeners.keys.listen, "the gateway's keys").await?,
-    };
+    let listeners = &role.listeners;
+    let (app, account, keys) = (&listeners.app, &listeners.account, &listeners.keys);
+    let sockets = GatewaySockets::bind(role.workers, &app.listen, &account.listen, &keys.listen).await?;
     process.gateway(role, key, sockets).await
 }
 

@@ -25,11 +25,13 @@ impl Sockets {
     pub(super) async fn bind(ports: Ports) -> anyhow::Result<Self> {
         let bind = || async {
             anyhow::Ok(Self {
-                gateway: GatewaySockets {
-                    app: ours(ports.app(), "the app origin").await?,
-                    account: ours(ports.account(), "the account origin").await?,
-                    keys: ours(ports.gateway_keys(), "the gateway's keys").await?,
-                },
+                gateway: GatewaySockets::bind(
+                    None,
+                    &localhost(ports.app()),
+                    &localhost(ports.account()),
+                    &localhost(ports.gateway_keys()),
+                )
+                .await?,
                 identity: IdentitySockets {
                     api: ours(ports.identity_api(), "the identity API").await?,
                     front_channel: ours(ports.front_channel(), "the front channel").await?,
@@ -53,7 +55,11 @@ impl Sockets {
 }
 
 async fn ours(port: u16, purpose: &str) -> anyhow::Result<Vec<TcpListener>> {
-    roles::bind(&format!("localhost:{port}"), purpose).await
+    roles::bind(&localhost(port), purpose).await
+}
+
+fn localhost(port: u16) -> String {
+    format!("localhost:{port}")
 }
 
 async fn playground(port: u16, purpose: &str) -> anyhow::Result<Vec<TcpListener>> {
