@@ -174,7 +174,14 @@ pub(crate) async fn carry(
     let id = uuid_v7(&*state.clock, &*state.random).to_string();
     let keyring = &state.keys(account)?.workload_access_token;
     let sealed = keyring.seal(&*state.random, &row_aad(account, &id), jwt.expose().as_bytes());
-    inbound_jwt::insert(&state.pool, account, &id, &sealed.into_bytes(), now.plus(LIFETIME)).await?;
+    inbound_jwt::insert(
+        &state.pool,
+        account,
+        &id,
+        &sealed.into_bytes(),
+        now.plus(LIFETIME),
+    )
+    .await?;
     Ok(InboundJwt::Row(id))
 }
 
@@ -195,7 +202,8 @@ pub(crate) async fn inbound_jwt(
     let unreadable = |error: OpenError| OperationError::internal("inbound_jwt_unreadable", error);
     let keyring = &state.keys(account)?.workload_access_token;
     let plaintext = keyring.open(&row_aad(account, id), &sealed).map_err(unreadable)?;
-    let text = std::str::from_utf8(plaintext.expose_secret()).map_err(|_| unreadable(OpenError::Malformed))?;
+    let text =
+        std::str::from_utf8(plaintext.expose_secret()).map_err(|_| unreadable(OpenError::Malformed))?;
     Ok(Some(text.to_owned().into()))
 }
 

@@ -113,7 +113,7 @@ impl fmt::Debug for PrivateKey {
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
-    use aws_lc_rs::rsa::{KeyPair, KeySize, PublicKeyComponents};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
     use aws_lc_rs::signature::KeyPair as _;
     use serde_json::json;
 
@@ -134,11 +134,12 @@ mod tests {
     fn rsa() -> (SecretString, Jwk) {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("an RSA key");
         let der: Pkcs8V1Der<'_> = pair.as_der().expect("PKCS#8");
-        let public = PublicKeyComponents::<Vec<u8>>::from(pair.public_key());
+        // RFC 8017 appendix A.1.1: after nine bytes of DER the modulus, at the end the exponent 65537.
+        let public = pair.public_key().as_ref();
         let jwk = Jwk {
             kty: "RSA".to_owned(),
-            n: Some(b64url(&public.n)),
-            e: Some(b64url(&public.e)),
+            n: Some(b64url(&public[9..][..256])),
+            e: Some(b64url(&public[public.len() - 3..])),
             ..Jwk::default()
         };
         (pem(der.as_ref()), jwk)

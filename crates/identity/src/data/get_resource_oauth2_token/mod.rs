@@ -77,7 +77,8 @@ async fn admit(call: &mut Call, input: Input) -> Result<(Request, SessionMembers
         Arn::token_vault(&region, &account),
         Arn::workload_identity(&region, &account, &workload.name),
         Arn::directory(&region, &account),
-    ]).await?;
+    ])
+    .await?;
     let provider = call.state.cache.provider(&account, &name).await?;
     let provider = provider.ok_or_else(|| OperationError::not_found("OAuth2 credential provider", &name))?;
     let mut subjects = vec![Subject::Workload(workload.name.clone()), Subject::Provider(name)];
@@ -165,9 +166,14 @@ fn refused_by_provider(message: &str, error: VaultError) -> OperationError {
         TokenError::Denied { error, description } => {
             let described = description.as_deref().map(|text| format!(" ({text})"));
             let described = described.unwrap_or_default();
-            told("provider_refused", format!("the provider answered {error}{described}"))
+            told(
+                "provider_refused",
+                format!("the provider answered {error}{described}"),
+            )
         }
-        TokenError::Malformed(_) | TokenError::Status(200..=499) => told("provider_answer", error.to_string()),
+        TokenError::Malformed(_) | TokenError::Status(200..=499) => {
+            told("provider_answer", error.to_string())
+        }
         _ => OperationError::unavailable("provider_unreachable", error),
     }
 }

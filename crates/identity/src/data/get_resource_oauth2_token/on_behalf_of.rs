@@ -17,8 +17,8 @@ use countersign_oauth::token::{JwtBearer, Target, TokenExchange, is_reserved_at_
 use super::Request;
 use crate::operation::{Call, OperationError};
 use crate::vault::client_token::{self, Wanted};
-use crate::vault::key::{VaultKeyParts, normalised_scopes};
 use crate::vault::direct_grant::Client;
+use crate::vault::key::{VaultKeyParts, normalised_scopes};
 use crate::vault::provider::ExchangeError;
 use crate::vault::{Provider, VaultError, expiry, key};
 use crate::wat;
@@ -34,7 +34,8 @@ pub(super) async fn token(call: &mut Call, request: &Request) -> Result<Output, 
         ActorTokenContent::None => None,
         ActorTokenContent::M2m => Some(actor_token(call, request, &config).await?),
         ActorTokenContent::AwsIamIdTokenJwt => {
-            let message = "actorTokenContent AWS_IAM_ID_TOKEN_JWT needs AWS IAM, which this server does not have.";
+            let message =
+                "actorTokenContent AWS_IAM_ID_TOKEN_JWT needs AWS IAM, which this server does not have.";
             return Err(OperationError::refused(
                 "aws_only",
                 ApiError::validation(countersign_api::ValidationReason::FieldValidationFailed, message),
@@ -181,7 +182,8 @@ fn release(call: &mut Call, request: &Request, provider: &Provider, tokens: Toke
     detail.insert("released".to_owned(), true.into());
     detail.insert("scopes".to_owned(), scopes.clone().into());
     Output {
-        expires_at: expiry(tokens.expires_in, call.now).map(|time| EpochSeconds::from_micros(time.as_micros())),
+        expires_at: expiry(tokens.expires_in, call.now)
+            .map(|time| EpochSeconds::from_micros(time.as_micros())),
         access_token: Some(tokens.access_token.into()),
         granted_scopes: Some(scopes),
         ..Output::default()

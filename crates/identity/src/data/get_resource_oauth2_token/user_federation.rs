@@ -152,6 +152,13 @@ async fn poll(
 
 /// The token of a grant that covers the request, if there is one.
 async fn vaulted(call: &mut Call, consent: &Consent) -> Result<Option<Output>, OperationError> {
+    let known = call.state.cache.grants(&consent.vault_key).await?;
+    if let Some(chosen) = scope::choose(&known, &consent.request.scopes)
+        && !needs_renewal(chosen, consent.request.provider.vendor, call.now)
+    {
+        return released(call, chosen).map(Some);
+    }
+    // Renewal begins with what the store says now, not with what it said some time ago.
     let mut grants = grant::list_by_vault_key(&call.state.pool, &consent.vault_key).await?;
     while let Some(chosen) = scope::choose(&grants, &consent.request.scopes).cloned() {
         grants.retain(|grant| grant.id != chosen.id);
@@ -177,24 +184,29 @@ async fn release(
     } else {
         grant
     };
+    released(call, &grant).map(Some)
+}
+
+/// The token of a grant that is good as it is.
+fn released(call: &mut Call, grant: &GrantRow) -> Result<Output, OperationError> {
     let keyring = &call.state.keys(&grant.account)?.vault;
     let sealed = grant.access_token.as_deref().unwrap_or_default();
-    let access_token = open_token(keyring, &grant, "access_token", sealed)
+    let access_token = open_token(keyring, grant, "access_token", sealed)
         .map_err(|error| OperationError::internal("vault_unreadable", error))?;
     call.entry.grant = Some(grant.id.clone());
     call.entry.detail.insert("released".to_owned(), true.into());
     call.entry
         .detail
         .insert("scopes".to_owned(), grant.scopes.clone().into());
-    Ok(Some(Output {
+    Ok(Output {
         access_token: Some(access_token.into()),
         expires_at: grant
             .access_expires_at
             .map(|time| EpochSeconds::from_micros(time.as_micros())),
-        granted_scopes: Some(grant.scopes),
-        grant_id: Some(grant.id),
+        granted_scopes: Some(grant.scopes.clone()),
+        grant_id: Some(grant.id.clone()),
         ..Output::default()
-    }))
+    })
 }
 
 /// Metadata is fetched only when it is needed: an authorization server that is away does not keep anybody from a

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 
-use super::vendor::Vendor;
+use super::vendor::{Vendor, parameters};
 use super::{Ask, System, assert_invalid_session, text};
 
 #[tokio::test]
@@ -134,6 +134,76 @@ async fn c05_a_provider_changed_on_the_way_gets_nothing() {
         (StatusCode::BAD_REQUEST, "ValidationException")
     );
     system.assert_nothing_happened().await;
+}
+
+/// Mallory runs P2 and sends Alice's browser on to P1's authorization endpoint, with the state of P2's session, so
+/// that P1's code would be exchanged at P2's token endpoint (RFC 9207, mix-up).
+#[tokio::test]
+async fn c06_a_malicious_provider_gets_no_honest_ones_code() {
+    let evil = Vendor::start().await;
+    let evil_host = url::Url::parse(&evil.issuer())
+        .expect("a URL")
+        .authority()
+        .to_owned();
+    let system = System::start_with(json!({"outbound_allow": [evil_host]})).await;
+    system
+        .control(
+            "CreateOauth2CredentialProvider",
+            json!({
+                "name": "evil",
+                "credentialProviderVendor": "CustomOauth2",
+                "oauth2ProviderConfigInput": {"customOauth2ProviderConfig": {
+                    "oauthDiscovery": {"discoveryUrl": evil.discovery_url()},
+                    "clientId": "client", "clientSecret": "secret",
+                }},
+            }),
+        )
+        .await;
+    let alice = system.person("alice");
+    let agent = super::Workload {
+        credentials: system.admin.clone(),
+        ..system.workload("agent")
+    };
+    let wat = agent.wat(&alice).await;
+    let honest_url = alice.starts(agent.asks(&wat, &Ask::default()).await.link()).await;
+    for redirected_to in ["the honest provider's callback", "its own callback"] {
+        let ask = Ask {
+            provider: "evil",
+            force: true,
+            ..Ask::default()
+        };
+        let evil_url = alice.starts(agent.asks(&wat, &ask).await.link()).await;
+        assert!(evil_url.starts_with(&evil.issuer()), "{evil_url}");
+        let mut mixed = parameters(&evil_url);
+        if redirected_to == "the honest provider's callback" {
+            mixed.insert(
+                "redirect_uri".to_owned(),
+                parameters(&honest_url)["redirect_uri"].clone(),
+            );
+        }
+        let mut sent_on = url::Url::parse(&format!("{}/authorize", system.vendor.issuer())).expect("a URL");
+        sent_on.query_pairs_mut().extend_pairs(mixed);
+        // The honest server consents, names itself, and answers where it was told to.
+        let page = alice.agrees(sent_on.as_str(), "alice").await;
+        assert_eq!(
+            (page.status, page.location()),
+            (StatusCode::FORBIDDEN, ""),
+            "{redirected_to}: {page:?}"
+        );
+    }
+    assert_eq!(
+        evil.token_requests(),
+        0,
+        "an honest server's code reached the malicious one"
+    );
+    system.assert_nothing_happened().await;
+    system
+        .assert_recorded(
+            "ReceiveAuthorizationResponse",
+            "refused",
+            "callback_of_another_provider",
+        )
+        .await;
 }
 
 #[tokio::test]

@@ -160,23 +160,10 @@ async fn force_withholds_the_old_grant_from_its_own_polls_alone() {
 }
 
 #[tokio::test]
-async fn other_flows_and_workloads_without_a_person_are_refused_by_name() {
+async fn requests_that_lack_a_person_or_would_override_are_refused_by_name() {
     let system = System::start().await;
     let (alice, agent) = (system.person("alice"), system.workload("agent"));
     let wat = agent.wat(&alice).await;
-    for flow in ["M2M", "ON_BEHALF_OF_TOKEN_EXCHANGE"] {
-        let answer = agent
-            .asks(
-                &wat,
-                &Ask {
-                    more: json!({"oauth2Flow": flow}),
-                    ..Ask::default()
-                },
-            )
-            .await;
-        assert_eq!(answer.error().0, "ValidationException");
-        assert_eq!(answer.body["fieldList"][0]["name"], "oauth2Flow");
-    }
     let alone = agent.mint("", json!({})).await;
     let answer = agent
         .asks(text(&alone.body["workloadAccessToken"]), &Ask::default())

@@ -4,7 +4,9 @@
 
 mod accounts;
 mod actors;
+mod client_authentication;
 mod context;
+mod direct;
 mod flow;
 mod foreign;
 mod people;
@@ -112,7 +114,7 @@ impl System {
             .respond_with(ResponseTemplate::new(200).set_body_json(keys))
             .mount(&jwks)
             .await;
-        let vendor = Vendor::start(Arc::clone(&clock)).await;
+        let vendor = Vendor::start().await;
         let address = |url: &str| Url::parse(url).expect("a URL").authority().to_owned();
         let mut config = json!({
             "api_hosts": [API],

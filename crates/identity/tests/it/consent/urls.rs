@@ -164,6 +164,104 @@ async fn d05_nothing_of_an_answer_leaves_its_parameter() {
 }
 
 #[tokio::test]
+async fn d06_custom_state_is_short_and_comes_back_as_text() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let wat = agent.wat(&alice).await;
+    let asks = async |state: &str| {
+        let more = json!({"customState": state});
+        agent
+            .asks(
+                &wat,
+                &Ask {
+                    more,
+                    ..Ask::default()
+                },
+            )
+            .await
+    };
+    for wrong in [String::new(), "x".repeat(4097), "\u{e9}".repeat(4097)] {
+        let answer = asks(&wrong).await;
+        assert_eq!(
+            (answer.status, answer.error().0),
+            (StatusCode::BAD_REQUEST, "ValidationException"),
+            "{} characters",
+            wrong.chars().count()
+        );
+        assert!(answer.error().1.contains("customState"), "{answer:?}");
+    }
+    system.assert_nothing_happened().await;
+
+    let longest = "\u{1f600}<script>".repeat(455);
+    let binary = "\u{1}\u{7f}\u{0}\u{feff}\u{202e}&state=evil#?=%00";
+    let html = "\"><script>alert(1)</script><a href='https://evil.example'>";
+    for state in [&*longest, binary, html] {
+        let pending = asks(state).await;
+        assert_eq!(pending.status, StatusCode::OK, "{pending:?}");
+        let question = alice.opens(pending.link()).await;
+        assert!(!question.body.contains("script>alert") && !question.body.contains("evil"));
+        let on = alice.answers(&question, "allow").await;
+        let page = alice.agrees(on.location(), "alice").await;
+        assert_eq!(page.parameter("state").as_deref(), Some(state));
+        assert_eq!(
+            page.location().matches("state=").count(),
+            1,
+            "{}",
+            page.location()
+        );
+        assert!(
+            page.location()
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"<>\"'".contains(&byte)),
+            "{}",
+            page.location()
+        );
+    }
+}
+
+#[tokio::test]
+async fn e09_a_form_post_response_is_answered_405_and_recorded() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let vendor_url = alice.starts(agent.asks_for_token(&alice).await.link()).await;
+    let callback = system.vendor.agree(&vendor_url, "alice");
+    let (path, query) = callback.split_once('?').expect("a query");
+    for (url, form) in [(path, query), (&*callback, "")] {
+        let request = alice
+            .request(http::Method::POST, url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.to_owned().into())
+            .expect("a request");
+        let page = alice.send(request).await;
+        assert_eq!(
+            (page.status, page.location()),
+            (StatusCode::METHOD_NOT_ALLOWED, ""),
+            "{page:?}"
+        );
+    }
+    system.assert_nothing_happened().await;
+    system
+        .assert_recorded("FrontChannel", "refused", "wrong_method")
+        .await;
+    // The response itself is still good, the documented way.
+    let handle = alice.opens(&callback).await.handle();
+    assert_eq!(alice.completes(&handle).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_path_that_is_nothing_of_ours_is_refused_and_recorded() {
+    let system = System::start().await;
+    let page = system
+        .person("mallory")
+        .opens("/identities/oauth2/callback")
+        .await;
+    assert_eq!((page.status, page.location()), (StatusCode::NOT_FOUND, ""));
+    system
+        .assert_recorded("FrontChannel", "refused", "no_such_page")
+        .await;
+}
+
+#[tokio::test]
 async fn d07_refusals_of_the_authorization_server_end_the_session_and_reach_the_return_url() {
     for (error, state) in [
         ("access_denied", "DENIED"),

@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use countersign_crypto::testing::ManualClock;
 use countersign_crypto::{b64url, sha256};
 use serde_json::{Value, json};
 use url::Url;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+/// The name under which a token request's `Authorization` header stands among its parameters.
+pub(super) const AUTHORIZATION: &str = "(authorization)";
 
 /// What the token endpoint does next.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,8 @@ pub(super) enum Next {
     Granted(&'static str),
     /// An error answer.
     Error(&'static str),
+    /// Status 200 with this body.
+    Says(&'static str),
     /// A broken answer, after which nobody knows what happened.
     Broken,
     /// Nothing for a while, then tokens.
@@ -47,7 +51,7 @@ pub(super) struct Vendor {
 }
 
 impl Vendor {
-    pub(super) async fn start(_clock: Arc<ManualClock>) -> Self {
+    pub(super) async fn start() -> Self {
         let server = MockServer::start().await;
         let memory = Arc::new(Mutex::new(Memory {
             next: Next::Tokens { expires_in: 3600 },
@@ -116,6 +120,12 @@ impl Vendor {
         self.memory.lock().expect("not poisoned").requests.len()
     }
 
+    /// The newest token request.
+    pub(super) fn last_request(&self) -> HashMap<String, String> {
+        let memory = self.memory.lock().expect("not poisoned");
+        memory.requests.last().expect("a token request").clone()
+    }
+
     pub(super) fn will(&self, next: Next) {
         self.memory.lock().expect("not poisoned").next = next;
     }
@@ -160,7 +170,11 @@ fn form(request: &Request) -> HashMap<String, String> {
 
 impl Memory {
     fn token(&mut self, request: &Request) -> ResponseTemplate {
-        let form = form(request);
+        let mut form = form(request);
+        if let Some(header) = request.headers.get("authorization") {
+            let header = header.to_str().expect("ASCII").to_owned();
+            form.insert(AUTHORIZATION.to_owned(), header);
+        }
         self.requests.push(form.clone());
         let scope = match &self.next {
             Next::Error(error) => {
@@ -168,6 +182,7 @@ impl Memory {
             }
             Next::Broken => return ResponseTemplate::new(502),
             Next::Granted(scope) => Some(*scope),
+            Next::Says(body) => return ResponseTemplate::new(200).set_body_string(*body),
             Next::Tokens { .. } | Next::Slow => None,
         };
         let refused = || ResponseTemplate::new(400).set_body_json(json!({"error": "invalid_grant"}));
@@ -180,6 +195,9 @@ impl Memory {
                 return refused();
             }
             account
+        } else if form["grant_type"] != "refresh_token" {
+            // A token without a browser; nobody refreshes one.
+            return self.issue_alone(scope);
         } else {
             // Rotating: each refresh token is good for one use.
             let Some(account) = self.refresh_tokens.remove(&form["refresh_token"]) else {
@@ -188,6 +206,18 @@ impl Memory {
             account
         };
         self.issue(&account, scope)
+    }
+
+    fn issue_alone(&mut self, scope: Option<&str>) -> ResponseTemplate {
+        self.issued += 1;
+        let mut body = json!({"access_token": format!("alone-{}", self.issued), "token_type": "Bearer"});
+        if let Next::Tokens { expires_in } = self.next {
+            body["expires_in"] = expires_in.into();
+        }
+        if let Some(scope) = scope {
+            body["scope"] = scope.into();
+        }
+        ResponseTemplate::new(200).set_body_json(body)
     }
 
     fn issue(&mut self, account: &str, scope: Option<&str>) -> ResponseTemplate {

@@ -1,0 +1,29 @@
+-- Access tokens that a workload has for itself (client credentials), sealed, until they expire. One that was got
+-- under another version of the provider's registration is never served.
+CREATE TABLE client_token (
+    id               TEXT PRIMARY KEY,
+    account          TEXT NOT NULL,
+    workload_id      TEXT NOT NULL REFERENCES workload_identity (id) ON DELETE CASCADE,
+    provider_id      TEXT NOT NULL REFERENCES oauth2_provider (id) ON DELETE CASCADE,
+    provider_version INTEGER NOT NULL,
+    vault_key        BLOB NOT NULL,
+    scope_set        BLOB NOT NULL,
+    scopes           TEXT NOT NULL,
+    access_token     BLOB NOT NULL,
+    expires_at       INTEGER NOT NULL,
+    created_at       INTEGER NOT NULL,
+    UNIQUE (vault_key, scope_set)
+) STRICT;
+CREATE INDEX client_token_expiry ON client_token (expires_at);
+CREATE INDEX client_token_workload ON client_token (workload_id);
+CREATE INDEX client_token_provider ON client_token (provider_id);
+
+-- Design D7: people's own tokens that are too long to travel inside a workload access token, sealed. Each dies with
+-- the workload access token that names it.
+CREATE TABLE inbound_jwt (
+    id         TEXT PRIMARY KEY,
+    account    TEXT NOT NULL,
+    jwt        BLOB NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX inbound_jwt_expiry ON inbound_jwt (expires_at);
