@@ -122,8 +122,12 @@ fn label<O: Operation>() -> Option<(&'static str, &'static str)> {
 }
 
 fn check<O: Operation>(members: Map<String, Value>) -> Result<O::Input, ApiError> {
-    let input: O::Input =
-        serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| shape_error(&error))?;
+    let members = Value::Object(members);
+    // Keeping track of the path costs more than the rest, and only an error needs it.
+    let input = match O::Input::deserialize(&members) {
+        Ok(input) => input,
+        Err(_) => serde_path_to_error::deserialize(members).map_err(|error| shape_error(&error))?,
+    };
     let mut check = Checker::new();
     input.validate(&mut check);
     check.finish()?;

@@ -270,14 +270,15 @@ pub mod pattern {
         },
     };
 
-    /// `TaggableResourcesArn`.
+    /// `TaggableResourcesArn`, with digits in a resource type: as it is written, the model's would refuse every
+    /// `oauth2credentialprovider`, which can be tagged.
     pub const TAGGABLE_ARN: Pattern = Pattern {
         text: "arn:(?:[^:]+)?:bedrock-agentcore:[a-z0-9-]+:[0-9]{12}:([a-z-]+/[^/]+)(?:/[a-z-]+/[^/]+)*",
         matches: |text| {
             let parts: Vec<&str> = text.splitn(6, ':').collect();
-            let kind = |text: &str| all(text, |b| b.is_ascii_lowercase() || b == b'-');
+            let kind = lower_case;
             matches!(parts.as_slice(), ["arn", _, "bedrock-agentcore", region, account, resource]
-            if region_name(region) && digits(account) && {
+            if lower_case(region) && digits(account) && {
                 let segments: Vec<&str> = resource.split('/').collect();
                 segments.len() % 2 == 0
                     && segments.chunks(2).all(|pair| kind(pair[0]) && !pair[1].is_empty())
@@ -293,7 +294,7 @@ pub mod pattern {
             let parts: Vec<&str> = text.split(':').collect();
             id(text)
                 || matches!(parts.as_slice(), ["arn", partition, "vpc-lattice", region, account, resource]
-                    if region_name(partition)
+                    if lower_case(partition)
                         && all(region, |b| b.is_ascii_alphanumeric() || b == b'-')
                         && digits(account)
                         && resource.strip_prefix("resourceconfiguration/").is_some_and(id))
@@ -329,7 +330,7 @@ pub mod pattern {
             let parts: Vec<&str> = text.splitn(7, ':').collect();
             matches!(parts.as_slice(), ["arn", partition, "secretsmanager", region, account, "secret", name]
                 if (*partition == "aws" || partition.strip_prefix("aws-").is_some_and(|rest| !rest.is_empty()))
-                    && region_name(region)
+                    && lower_case(region)
                     && digits(account)
                     && !name.is_empty()
                     && !name.contains(char::is_control))
@@ -356,7 +357,8 @@ pub mod pattern {
         text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
     }
 
-    fn region_name(text: &str) -> bool {
+    /// Lower-case letters, digits and hyphens.
+    fn lower_case(text: &str) -> bool {
         all(text, |b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
         })

@@ -66,6 +66,9 @@ pub(crate) enum Command {
     /// OAuth2 credential providers: the services that agents may be allowed into.
     #[command(subcommand)]
     Provider(ProviderCommand),
+    /// API key credential providers: keys of services without OAuth.
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
     /// Principals: who may call the API.
     #[command(subcommand)]
     Principal(PrincipalCommand),
@@ -215,6 +218,8 @@ pub(crate) enum WorkloadCommand {
         /// A return URL that consent may come back to; give it once for each.
         #[arg(long = "return-url", value_name = "URL")]
         return_urls: Vec<String>,
+        #[command(flatten)]
+        tags: Tags,
     },
     /// Show one.
     Get { name: String },
@@ -240,14 +245,19 @@ pub(crate) enum WorkloadCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProviderCommand {
-    /// Create an OAuth2 credential provider (CustomOauth2).
-    Create(ProviderConfig),
+    /// Create an OAuth2 credential provider.
+    Create {
+        #[command(flatten)]
+        config: Box<ProviderConfig>,
+        #[command(flatten)]
+        tags: Tags,
+    },
     /// Show one.
     Get { name: String },
     /// List them.
     List(Page),
     /// Replace its configuration.
-    Update(ProviderConfig),
+    Update(Box<ProviderConfig>),
     /// Delete it. Its grants can never be used again.
     Delete { name: String },
     /// Stop it: no token of this provider is released, on any replica, within a second.
@@ -260,17 +270,115 @@ pub(crate) enum ProviderCommand {
     Start { name: String },
 }
 
+/// Labels of a new resource.
+#[derive(Debug, Args)]
+pub(crate) struct Tags {
+    /// A label, KEY=VALUE; give it once for each.
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    pub(crate) tags: Vec<(String, String)>,
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ProviderConfig {
     pub(crate) name: String,
-    /// The metadata document: …/.well-known/openid-configuration or …/.well-known/oauth-authorization-server.
+    /// Whose authorization server it is: custom, github, google, okta … or as the API names it (GithubOauth2).
+    #[arg(long, value_name = "VENDOR", default_value = "custom")]
+    pub(crate) vendor: String,
+    /// The metadata document of a custom server: …/.well-known/openid-configuration or
+    /// …/.well-known/oauth-authorization-server.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["issuer", "authorization_endpoint", "token_endpoint"])]
+    pub(crate) discovery_url: Option<String>,
+    /// The issuer: of a custom server without a metadata document, or of a vendor whose customers have their own.
     #[arg(long, value_name = "URL")]
-    pub(crate) discovery_url: String,
+    pub(crate) issuer: Option<String>,
+    /// The authorization endpoint, likewise.
+    #[arg(long, value_name = "URL")]
+    pub(crate) authorization_endpoint: Option<String>,
+    /// The token endpoint, likewise.
+    #[arg(long, value_name = "URL")]
+    pub(crate) token_endpoint: Option<String>,
+    /// The Entra tenant (microsoft).
+    #[arg(long, value_name = "TENANT")]
+    pub(crate) tenant_id: Option<String>,
     #[arg(long, value_name = "ID")]
-    pub(crate) client_id: String,
-    /// The client secret as a reference: `env:NAME` or `file:PATH`, so that it is not in the process list.
+    pub(crate) client_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) secret: ClientSecret,
+    /// How the client of a custom server authenticates; basic if nothing is said, nothing without a secret.
+    #[arg(long, value_name = "METHOD", value_enum)]
+    pub(crate) client_authentication: Option<ClientAuthentication>,
+    /// Further members of the configuration, as the API has them (JSON): onBehalfOfTokenExchangeConfig,
+    /// privateKeyJwtConfig, privateEndpoint ….
+    #[arg(long, value_name = "FILE")]
+    pub(crate) members: Option<PathBuf>,
+}
+
+/// Where a client secret comes from.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct ClientSecret {
+    /// The client secret as a reference, so that it is not in the process list: `env:NAME`, `file:PATH`, or `-` for
+    /// standard input.
     #[arg(long, value_name = "REFERENCE")]
-    pub(crate) client_secret: String,
+    pub(crate) client_secret: Option<String>,
+    /// The client secret stays in your Secrets Manager: its id and the key within its JSON, `SECRET-ID#KEY`.
+    #[arg(long, value_name = "SECRET-ID#KEY")]
+    pub(crate) client_secret_external: Option<String>,
+}
+
+/// `clientAuthenticationMethod`.
+#[derive(Debug, Copy, Clone, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClientAuthentication {
+    /// HTTP Basic.
+    Basic,
+    /// In the body.
+    Post,
+    /// A signed JWT; its key is in --members.
+    PrivateKeyJwt,
+    /// A token of AWS IAM (kept, not usable here).
+    AwsIamIdTokenJwt,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApiKeyCommand {
+    /// Create an API key credential provider.
+    Create {
+        name: String,
+        #[command(flatten)]
+        key: ApiKey,
+        #[command(flatten)]
+        tags: Tags,
+    },
+    /// Show one; never its key.
+    Get { name: String },
+    /// List them.
+    List(Page),
+    /// Replace its key.
+    Update {
+        name: String,
+        #[command(flatten)]
+        key: ApiKey,
+    },
+    /// Delete it with its key.
+    Delete { name: String },
+}
+
+/// Where an API key comes from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ApiKey {
+    /// The key as a reference, so that it is not in the process list: `env:NAME`, `file:PATH`, or `-` for standard
+    /// input.
+    #[arg(long, value_name = "REFERENCE")]
+    pub(crate) key: Option<String>,
+    /// The key stays in your Secrets Manager: the secret's id and the key within its JSON, `SECRET-ID#KEY`.
+    #[arg(long, value_name = "SECRET-ID#KEY")]
+    pub(crate) key_external: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

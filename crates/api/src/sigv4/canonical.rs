@@ -56,31 +56,46 @@ impl<'a> CanonicalRequest<'a> {
     pub(super) fn text(&self) -> Option<String> {
         let path = canonical_path(self.path, self.normalise);
         let query = canonical_query(self.query);
-        let mut text = format!("{}\n{path}\n{query}\n", self.method);
+        let mut text = String::with_capacity(512);
+        write!(text, "{}\n{path}\n{query}\n", self.method).ok()?;
         for name in self.signed_headers {
-            writeln!(text, "{name}:{}", self.header(name)?).ok()?;
+            text.push_str(name);
+            text.push(':');
+            self.header(name, &mut text)?;
+            text.push('\n');
         }
-        write!(text, "\n{}\n{}", self.signed_headers.join(";"), self.payload_hash).ok()?;
+        for name in self.signed_headers {
+            text.push(if text.ends_with('\n') { '\n' } else { ';' });
+            text.push_str(name);
+        }
+        text.push('\n');
+        text.push_str(self.payload_hash);
         Some(text)
     }
 
-    /// All values of the header joined by commas, each trimmed and with its inner runs of white space made
+    /// Appends all values of the header joined by commas, each trimmed and with its inner runs of white space made
     /// one space.
-    fn header(&self, name: &str) -> Option<String> {
-        let values: Vec<String> = self
-            .headers
-            .get_all(name)
-            .iter()
-            .map(|value| {
-                let value = std::str::from_utf8(value.as_bytes()).ok()?;
-                Some(value.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
-            })
-            .collect::<Option<_>>()?;
-        match self.authority {
-            _ if !values.is_empty() => Some(values.join(",")),
-            Some(authority) if name == header::HOST.as_str() => Some(authority.to_owned()),
-            _ => None,
+    fn header(&self, name: &str, text: &mut String) -> Option<()> {
+        let mut absent = true;
+        for value in self.headers.get_all(name) {
+            if !absent {
+                text.push(',');
+            }
+            absent = false;
+            let value = std::str::from_utf8(value.as_bytes()).ok()?;
+            for (index, word) in value.split_ascii_whitespace().enumerate() {
+                if index > 0 {
+                    text.push(' ');
+                }
+                text.push_str(word);
+            }
         }
+        match self.authority {
+            _ if !absent => {}
+            Some(authority) if name == header::HOST.as_str() => text.push_str(authority),
+            _ => return None,
+        }
+        Some(())
     }
 }
 

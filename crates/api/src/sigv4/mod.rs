@@ -6,14 +6,16 @@
 
 mod canonical;
 mod sign;
+mod signing_key;
 mod verify;
 
 use std::fmt;
 
 use aws_lc_rs::{digest, hmac};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 pub use sign::{SigningError, sign};
+pub use signing_key::SigningKey;
 pub use verify::{Expectation, MAX_SKEW_SECS, SigV4Error, SignedRequest};
 
 /// The only algorithm.
@@ -63,20 +65,12 @@ fn string_to_sign(amz_date: &str, scope: &Scope<'_>, canonical_request: &str) ->
 
 /// The signature's 32 bytes.
 fn signature(secret: &SecretString, scope: &Scope<'_>, string_to_sign: &str) -> [u8; 32] {
-    let mut first = zeroize::Zeroizing::new(Vec::with_capacity(4 + secret.expose_secret().len()));
-    first.extend_from_slice(b"AWS4");
-    first.extend_from_slice(secret.expose_secret().as_bytes());
-    let date = hmac_sha256(&first, scope.date.as_bytes());
-    let region = hmac_sha256(&date, scope.region.as_bytes());
-    let service = hmac_sha256(&region, scope.service.as_bytes());
-    let signing_key = hmac_sha256(&service, b"aws4_request");
-    hmac_sha256(&signing_key, string_to_sign.as_bytes())
+    hmac_sha256(&signing_key::derive(secret, scope), string_to_sign.as_bytes())
 }
 
-fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
+fn hmac_sha256(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
-    out.copy_from_slice(tag.as_ref());
+    out.copy_from_slice(hmac::sign(key, message).as_ref());
     out
 }
 
@@ -92,15 +86,19 @@ fn amz_date(epoch_seconds: i64) -> Option<String> {
 
 /// `20150830T123600Z` as epoch seconds.
 fn parse_amz_date(text: &str) -> Option<i64> {
-    let digits = |range: std::ops::Range<usize>| {
-        text.get(range)
-            .is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()))
+    let bytes: &[u8; 16] = text.as_bytes().try_into().ok()?;
+    let number = |range: std::ops::Range<usize>| {
+        bytes[range].iter().try_fold(0_i16, |number, byte| {
+            byte.is_ascii_digit()
+                .then(|| number * 10 + i16::from(byte - b'0'))
+        })
     };
-    if text.len() != 16 || !digits(0..8) || !digits(9..15) {
+    let two = |start: usize| i8::try_from(number(start..start + 2)?).ok();
+    if bytes[8] != b'T' || bytes[15] != b'Z' {
         return None;
     }
-    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
-    let time = jiff::tz::Offset::UTC.to_timestamp(time).ok()?;
+    let time = jiff::civil::DateTime::new(number(0..4)?, two(4)?, two(6)?, two(9)?, two(11)?, two(13)?, 0);
+    let time = jiff::tz::Offset::UTC.to_timestamp(time.ok()?).ok()?;
     Some(time.as_second())
 }
 

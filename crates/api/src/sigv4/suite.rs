@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use super::canonical::CanonicalRequest;

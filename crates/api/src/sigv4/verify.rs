@@ -11,8 +11,8 @@ use subtle::ConstantTimeEq;
 
 use super::canonical::CanonicalRequest;
 use super::{
-    ALGORITHM, Scope, X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN, parse_amz_date, sha256_hex,
-    signature, string_to_sign,
+    ALGORITHM, Scope, SigningKey, X_AMZ_CONTENT_SHA256, X_AMZ_DATE, X_AMZ_SECURITY_TOKEN, hmac_sha256,
+    parse_amz_date, sha256_hex, string_to_sign,
 };
 use crate::error::{ApiError, ErrorCode};
 
@@ -257,6 +257,15 @@ impl SignedRequest {
 
     /// Compares the signature with that of the request under `secret`.
     pub fn verify(&self, parts: &Parts, body: &[u8], secret: &SecretString) -> Result<(), SigV4Error> {
+        self.verify_with(parts, body, &SigningKey::derive(self, secret))
+    }
+
+    /// As [`verify`](Self::verify), with a signing key that was derived before. A key of another scope is a
+    /// mismatch.
+    pub fn verify_with(&self, parts: &Parts, body: &[u8], key: &SigningKey) -> Result<(), SigV4Error> {
+        if !key.is_for(self) {
+            return Err(SigV4Error::Mismatch);
+        }
         let payload_hash = sha256_hex(body);
         if let Some(claimed) = single(&parts.headers, X_AMZ_CONTENT_SHA256)?
             && claimed != payload_hash
@@ -270,20 +279,20 @@ impl SignedRequest {
             canonical.query = query;
         }
         let canonical = canonical.text().ok_or(SigV4Error::Mismatch)?;
-        let scope = Scope {
-            date: &self.date,
-            region: &self.region,
-            service: &self.service,
-        };
-        let expected = signature(
-            secret,
-            &scope,
-            &string_to_sign(&self.amz_date, &scope, &canonical),
-        );
+        let string_to_sign = string_to_sign(&self.amz_date, &self.scope(), &canonical);
+        let expected = hmac_sha256(&key.key, string_to_sign.as_bytes());
         if bool::from(expected.ct_eq(&self.signature)) {
             Ok(())
         } else {
             Err(SigV4Error::Mismatch)
+        }
+    }
+
+    pub(super) fn scope(&self) -> Scope<'_> {
+        Scope {
+            date: &self.date,
+            region: &self.region,
+            service: &self.service,
         }
     }
 }

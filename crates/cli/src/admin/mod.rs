@@ -1,11 +1,13 @@
 //! Administration: each command is one operation of the signed API of a running server.
 
 mod access_key;
+mod api_key;
 mod connection;
 mod grant;
 mod policy;
 mod principal;
 mod provider;
+mod secret;
 mod stop;
 mod workload;
 
@@ -35,6 +37,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
     match command {
         Command::Workload(command) => workload::run(&admin, command).await,
         Command::Provider(command) => provider::run(&admin, command).await,
+        Command::ApiKey(command) => api_key::run(&admin, command).await,
         Command::Principal(command) => principal::run(&admin, command).await,
         Command::AccessKey(command) => access_key::run(&admin, command).await,
         Command::Policy(command) => policy::run(&admin, command).await,

@@ -8,7 +8,11 @@ use crate::args::{PrincipalCommand, StopCommand};
 pub(super) async fn run(admin: &Admin, command: PrincipalCommand) -> anyhow::Result<()> {
     match command {
         PrincipalCommand::Create { name } => {
-            let input = api::create_principal::Input { principal_name: name };
+            let input = api::create_principal::Input {
+                principal_name: name,
+                tags: None,
+                trust_policy: None,
+            };
             admin.show(&admin.call::<api::CreatePrincipal>(&input).await?)
         }
         PrincipalCommand::Get { name } => {

@@ -7,11 +7,15 @@ use crate::args::{StopCommand, WorkloadCommand};
 
 pub(super) async fn run(admin: &Admin, command: WorkloadCommand) -> anyhow::Result<()> {
     match command {
-        WorkloadCommand::Create { name, return_urls } => {
+        WorkloadCommand::Create {
+            name,
+            return_urls,
+            tags,
+        } => {
             let input = control::create_workload_identity::Input {
                 name,
                 allowed_resource_oauth2_return_urls: Some(return_urls),
-                tags: None,
+                tags: Some(tags.tags.into_iter().collect()),
             };
             admin.show(&admin.call::<control::CreateWorkloadIdentity>(&input).await?)
         }
