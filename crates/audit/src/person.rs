@@ -38,7 +38,7 @@ pub struct PersonKeys {
 
 #[derive(Debug, Default)]
 struct Cache {
-    keys: HashMap<String, Arc<PersonKey>>,
+    keys: HashMap<UserKey, Arc<PersonKey>>,
     /// Grows with every removal: what was read before one must not be put in after it.
     removals: u64,
 }
@@ -46,6 +46,8 @@ struct Cache {
 /// One person's key.
 #[derive(Debug)]
 pub(crate) struct PersonKey {
+    /// Of its row.
+    id: String,
     key: SecretBox<[u8; 32]>,
     pub(crate) pseudonym: String,
 }
@@ -136,17 +138,17 @@ impl PersonKeys {
         random: &dyn Random,
         now: Timestamp,
     ) -> Result<Arc<PersonKey>, AuditError> {
-        let id = self
-            .id(person)
-            .await?
-            .ok_or_else(|| AuditError::PersonKey(LOOKUP.to_owned()))?;
         let removals = {
             let cache = self.cache();
-            if cached && let Some(key) = cache.keys.get(&id) {
+            if cached && let Some(key) = cache.keys.get(person) {
                 return Ok(Arc::clone(key));
             }
             cache.removals
         };
+        let id = self
+            .id(person)
+            .await?
+            .ok_or_else(|| AuditError::PersonKey(LOOKUP.to_owned()))?;
         let mut row = store::person_key_by_id(&self.pool, &id).await?;
         if row.is_none() {
             self.make(&id, person, random, now).await?;
@@ -159,7 +161,7 @@ impl PersonKeys {
             if cache.keys.len() >= CACHED {
                 cache.keys.clear();
             }
-            cache.keys.insert(id, Arc::clone(&key));
+            cache.keys.insert(*person, Arc::clone(&key));
         }
         Ok(key)
     }
@@ -187,7 +189,7 @@ impl PersonKeys {
         let mut cache = self.cache();
         cache.removals += 1;
         match id {
-            Some(id) => drop(cache.keys.remove(id)),
+            Some(id) => cache.keys.retain(|_, key| key.id != id),
             None => cache.keys.clear(),
         }
     }
@@ -222,6 +224,7 @@ impl PersonKeys {
             .clone()
             .ok_or_else(|| AuditError::PersonKey(row.id.clone()))?;
         Ok(PersonKey {
+            id: row.id.clone(),
             key: self.unseal_row(row)?,
             pseudonym,
         })

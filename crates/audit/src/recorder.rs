@@ -129,7 +129,7 @@ impl Recorder {
             unsure: false,
         };
         writer
-            .append(&mut [shared.opening(&checkpointer, &pool).await?])
+            .append(vec![shared.opening(&checkpointer, &pool).await?])
             .await?;
         tokio::spawn(writer.run(receiver));
         tokio::spawn(keep_checkpoints(checkpointer, demands));
@@ -140,7 +140,7 @@ impl Recorder {
     }
 
     /// Records, and resolves when the record is on disk. On an error release nothing.
-    #[tracing::instrument(name = "audit.record", skip_all, fields(audit.action = entry.action))]
+    #[tracing::instrument(name = "audit.record", level = "debug", skip_all, fields(audit.action = entry.action))]
     pub async fn record(&self, entry: Entry) -> Result<RecordId, AuditError> {
         let record = self.0.prepare(entry).await?;
         let (waiter, answer) = oneshot::channel();

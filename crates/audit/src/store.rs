@@ -1,104 +1,84 @@
 //! The only SQL of the audit trail.
 
+use std::sync::LazyLock;
+
 use countersign_crypto::Timestamp;
-use countersign_db::{DbError, Engine, Pool, Row, Transaction, Value, params};
+use countersign_db::ColumnType::{Bytes, Int, Text};
+use countersign_db::{BulkInsert, ColumnType, DbError, Engine, Pool, Row, Transaction, Value, params};
 
 use crate::AuditError;
 use crate::record::{Personal, Record, RecordId, Stored};
 use crate::tail::Filter;
 
 /// The columns of `audit_record`, in order. There are no others: verification checks it.
-pub(crate) const RECORD_COLUMNS: [&str; 23] = [
-    "writer",
-    "seq",
-    "recorded_at",
-    "role",
-    "account",
-    "region",
-    "action",
-    "outcome",
-    "reason",
-    "principal",
-    "request_id",
-    "trace_id",
-    "source",
-    "sid",
-    "workload",
-    "provider",
-    "session_id",
-    "grant_id",
-    "person",
-    "personal",
-    "detail",
-    "previous",
-    "hash",
+pub(crate) const RECORD_COLUMNS: [(&str, ColumnType); 23] = [
+    ("writer", Text),
+    ("seq", Int),
+    ("recorded_at", Int),
+    ("role", Text),
+    ("account", Text),
+    ("region", Text),
+    ("action", Text),
+    ("outcome", Text),
+    ("reason", Text),
+    ("principal", Text),
+    ("request_id", Text),
+    ("trace_id", Text),
+    ("source", Text),
+    ("sid", Text),
+    ("workload", Text),
+    ("provider", Text),
+    ("session_id", Text),
+    ("grant_id", Text),
+    ("person", Text),
+    ("personal", Bytes),
+    ("detail", Text),
+    ("previous", Bytes),
+    ("hash", Bytes),
 ];
 
 /// The columns of `audit_checkpoint`, in order.
 pub(crate) const CHECKPOINT_COLUMNS: [&str; 3] = ["number", "statement", "signature"];
 
-/// Writes a batch with one multi-row INSERT and commits it.
-pub(crate) async fn insert(pool: &Pool, records: &[Record]) -> Result<(), DbError> {
-    let mut tx = pool.begin().await?;
-    let mut params = Vec::with_capacity(records.len() * RECORD_COLUMNS.len());
+static RECORDS: LazyLock<BulkInsert> = LazyLock::new(|| BulkInsert::new("audit_record", &RECORD_COLUMNS));
+
+/// Most records of one commit.
+pub(crate) const MAX_BATCH: usize = BulkInsert::MAX_ROWS;
+
+/// Writes up to [`MAX_BATCH`] records with one multi-row INSERT and commits it.
+pub(crate) async fn insert(pool: &Pool, records: impl ExactSizeIterator<Item = Record>) -> Result<(), DbError> {
+    let mut values = Vec::with_capacity(records.len() * RECORD_COLUMNS.len());
     for record in records {
-        push_columns(&mut params, record);
+        push_columns(&mut values, record);
     }
-    tx.execute_text(insert_sql(pool.engine(), records.len()), params)
-        .await?;
-    tx.commit().await
+    RECORDS.run(pool, values).await
 }
 
-fn insert_sql(engine: Engine, rows: usize) -> String {
-    let mut sql = String::with_capacity(256 + rows * RECORD_COLUMNS.len() * 6);
-    sql.push_str("INSERT INTO audit_record (");
-    sql.push_str(&RECORD_COLUMNS.join(", "));
-    sql.push_str(") VALUES ");
-    for row in 0..rows {
-        sql.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..RECORD_COLUMNS.len() {
-            if column > 0 {
-                sql.push(',');
-            }
-            match engine {
-                // Numbered parameters cost SQLite time in the square of their number.
-                Engine::Sqlite => sql.push('?'),
-                Engine::Postgres => {
-                    sql.push('$');
-                    sql.push_str(&(row * RECORD_COLUMNS.len() + column + 1).to_string());
-                }
-            }
-        }
-        sql.push(')');
-    }
-    sql
-}
-
-fn push_columns(params: &mut Vec<Value>, record: &Record) {
-    params.extend(params![
-        &record.id.writer,
-        record.id.seq,
-        record.at.as_micros(),
-        &record.role,
-        &record.account,
-        &record.region,
-        &record.action,
-        &record.outcome,
-        record.reason.as_deref(),
-        record.principal.as_deref(),
-        record.request_id.as_deref(),
-        record.trace_id.as_deref(),
-        record.source.as_deref(),
-        record.sid.as_deref(),
-        record.workload.as_deref(),
-        record.provider.as_deref(),
-        record.session.as_deref(),
-        record.grant.as_deref(),
-        record.person.as_deref(),
-        record.stored.personal.as_deref(),
-        &record.stored.detail,
-        record.previous,
-        record.hash,
+fn push_columns(values: &mut Vec<Value>, record: Record) {
+    values.extend::<[Value; RECORD_COLUMNS.len()]>([
+        record.id.writer.into(),
+        record.id.seq.into(),
+        record.at.as_micros().into(),
+        record.role.into(),
+        record.account.into(),
+        record.region.into(),
+        record.action.into(),
+        record.outcome.into(),
+        record.reason.into(),
+        record.principal.into(),
+        record.request_id.into(),
+        record.trace_id.into(),
+        record.source.into(),
+        record.sid.into(),
+        record.workload.into(),
+        record.provider.into(),
+        record.session.into(),
+        record.grant.into(),
+        record.person.into(),
+        record.stored.personal.into(),
+        record.stored.detail.into(),
+        record.previous.into(),
+        record.hash.into(),
     ]);
 }
 

@@ -11,7 +11,7 @@ use crate::record::{Record, RecordId};
 use crate::{AuditError, store};
 
 /// Most records of one commit.
-const BATCH: usize = 256;
+const BATCH: usize = store::MAX_BATCH;
 
 /// A chain as far as it is committed.
 pub(crate) struct Chain {
@@ -72,10 +72,13 @@ impl Chain {
     }
 }
 
+/// Who waits for a record to be on disk.
+pub(crate) type Waiter = oneshot::Sender<Result<RecordId, AuditError>>;
+
 /// What the queue carries.
 pub(crate) enum Message {
     /// A record; whoever waits for it is told.
-    Record(Box<Record>, Option<oneshot::Sender<Result<RecordId, AuditError>>>),
+    Record(Box<Record>, Option<Waiter>),
     /// Take no more; tell when all that came before is written.
     Close(oneshot::Sender<()>),
 }
@@ -92,6 +95,7 @@ impl Writer {
     pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Message>) {
         let mut messages = Vec::with_capacity(BATCH);
         while queue.recv_many(&mut messages, BATCH).await > 0 {
+            gather(&mut queue, &mut messages).await;
             let mut batch = Vec::with_capacity(messages.len());
             let mut waiters = Vec::with_capacity(messages.len());
             let mut closed = None;
@@ -126,40 +130,38 @@ impl Writer {
         }
     }
 
-    async fn write(
-        &mut self,
-        mut batch: Vec<Record>,
-        waiters: Vec<Option<oneshot::Sender<Result<RecordId, AuditError>>>>,
-    ) {
-        if batch.is_empty() {
+    async fn write(&mut self, batch: Vec<Record>, waiters: Vec<Option<Waiter>>) {
+        let records = batch.len();
+        if records == 0 {
             return;
         }
-        let written = self.append(&mut batch).await;
+        let written = self.append(batch).await;
         if let Err(error) = &written {
             // Once here; the callers' requests fail without a word of the cause.
-            tracing::error!(audit.records = batch.len(), %error, "audit records were not written");
+            tracing::error!(audit.records = records, %error, "audit records were not written");
         }
-        for (record, waiter) in batch.into_iter().zip(waiters) {
+        let mut seq = written.ok();
+        for waiter in waiters {
+            let answer = seq.ok_or(AuditError::NotWritten).map(|seq| RecordId {
+                writer: self.chain.id().to_owned(),
+                seq,
+            });
+            seq = seq.map(|seq| seq + 1);
             if let Some(waiter) = waiter {
-                let answer = if written.is_ok() {
-                    Ok(record.id)
-                } else {
-                    Err(AuditError::NotWritten)
-                };
                 // A caller that went away has its record all the same.
                 let _ = waiter.send(answer);
             }
         }
     }
 
-    /// Chains a batch, commits it, and only then moves the head.
-    pub(crate) async fn append(&mut self, batch: &mut [Record]) -> Result<(), AuditError> {
+    /// Chains a batch, commits it, and only then moves the head. Gives the number of the first record.
+    pub(crate) async fn append(&mut self, mut batch: Vec<Record>) -> Result<i64, AuditError> {
         if self.unsure {
             self.find_head().await?;
         }
-        let (mut seq, mut hash) = self.chain.last();
-        for record in &mut *batch {
-            seq += 1;
+        let (last, mut hash) = self.chain.last();
+        let mut hashes = Vec::with_capacity(batch.len());
+        for (record, seq) in batch.iter_mut().zip(last + 1..) {
             record.id = RecordId {
                 writer: self.chain.id().to_owned(),
                 seq,
@@ -167,12 +169,13 @@ impl Writer {
             record.previous = hash;
             record.hash = record.expected_hash();
             hash = record.hash;
+            hashes.push(hash);
         }
         self.unsure = true;
-        store::insert(&self.pool, batch).await?;
+        store::insert(&self.pool, batch.into_iter()).await?;
         self.unsure = false;
-        self.chain.grow(batch.iter().map(|record| record.hash));
-        Ok(())
+        self.chain.grow(hashes.into_iter());
+        Ok(last + 1)
     }
 
     /// After a failed commit the records may or may not be there.
@@ -185,5 +188,20 @@ impl Writer {
         }
         self.unsure = false;
         Ok(())
+    }
+}
+
+/// Lets whoever is about to record get into this commit: a commit of one record would make all others wait for it
+/// and for their own. No clock is involved; when nobody is about to, this takes no time.
+async fn gather(queue: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
+    let mut before = 0;
+    while before < messages.len() && messages.len() < BATCH {
+        before = messages.len();
+        tokio::task::yield_now().await;
+        while messages.len() < BATCH
+            && let Ok(message) = queue.try_recv()
+        {
+            messages.push(message);
+        }
     }
 }

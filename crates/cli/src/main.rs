@@ -9,6 +9,7 @@ mod config;
 mod dev;
 mod doctor;
 mod health;
+mod log_buffer;
 mod migrate;
 mod operations;
 mod output;
@@ -22,6 +23,11 @@ use std::process::ExitCode;
 use args::{AuditCommand, Cli, Command};
 use clap::Parser;
 
+/// A request makes some two hundred small allocations, many of them freed by another thread than made them; see
+/// docs/performance/token.md for what it gains.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // One crypto backend for TLS too (design D1). An error means a provider is already installed.
@@ -30,7 +36,9 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&anyhow::Error::from(error)),
     };
-    match runtime.block_on(run(cli)) {
+    let ended = runtime.block_on(run(cli));
+    log_buffer::flush();
+    match ended {
         Ok(code) => code,
         Err(error) => output::failed(&error),
     }

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, prelude::*};
 
-use crate::args::LogFormat;
+use crate::{
+    args::LogFormat,
+    log_buffer::{self, LogBuffer},
+};
 
 /// What the libraries below us may say unless `RUST_LOG` asks for more: hyper and sqlx log addresses and SQL at
 /// debug, which docs/logging.md forbids in normal operation.
@@ -21,7 +24,8 @@ pub(crate) fn install(format: LogFormat) -> anyhow::Result<PrometheusHandle> {
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(LogBuffer);
+    log_buffer::start().context("cannot start the log's thread")?;
     match format {
         LogFormat::Text => registry.with(layer).try_init(),
         LogFormat::Json => registry.with(layer.json()).try_init(),

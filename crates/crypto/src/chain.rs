@@ -19,10 +19,10 @@ pub fn link(previous: &[u8; 32], canonical: &[u8]) -> [u8; 32] {
 pub struct Canonical(Vec<u8>);
 
 impl Canonical {
-    /// No field yet.
+    /// No field yet, and room for most records.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self(Vec::with_capacity(1024))
     }
 
     /// Adds an absent value.

@@ -62,7 +62,7 @@ pub async fn record_change(
         params![kind, key, now_micros],
     )
     .await?;
-    tx.mark_changed();
+    tx.changed(kind, key);
     Ok(())
 }
 

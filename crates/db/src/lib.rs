@@ -7,6 +7,7 @@
 //! It refuses: two writers on one `SQLite` file, a schema newer than the binary, an applied migration whose
 //! text has changed, and statements longer than the time-out.
 
+mod bulk_insert;
 mod change;
 mod config;
 mod error;
@@ -22,6 +23,7 @@ pub mod testing;
 mod transaction;
 mod value;
 
+pub use bulk_insert::{BulkInsert, ColumnType};
 pub use change::{Change, ChangeFeed, record_change};
 pub use config::{Database, DatabaseConfig};
 pub use error::DbError;

@@ -1,6 +1,6 @@
 //! The pool: one type, two engines.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use tokio::sync::Notify;
@@ -24,11 +24,22 @@ pub enum Engine {
 #[derive(Clone, Debug)]
 pub struct Pool(pub(crate) Arc<Inner>);
 
-#[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) connections: Connections,
     /// Rung by each commit that recorded a change, so that this process's feed need not wait for its poll.
     pub(crate) changed: Notify,
+    own_changes: RwLock<Vec<OwnChange>>,
+}
+
+/// Told the kind and key of a change that this process has committed.
+type OwnChange = Box<dyn Fn(&str, &str) + Send + Sync>;
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner")
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -53,7 +64,26 @@ impl Pool {
         Ok(Self(Arc::new(Inner {
             connections,
             changed: Notify::new(),
+            own_changes: RwLock::default(),
         })))
+    }
+
+    /// Calls `hear` with kind and key of every change that this process commits, before the commit returns: what
+    /// it cached is gone by the time anybody is told that the change is made. It must be quick, and must not hold
+    /// the pool alive.
+    pub fn on_commit(&self, hear: impl Fn(&str, &str) + Send + Sync + 'static) {
+        let mut own_changes = self.0.own_changes.write().unwrap_or_else(PoisonError::into_inner);
+        own_changes.push(Box::new(hear));
+    }
+
+    pub(crate) fn committed(&self, changes: &[(&'static str, String)]) {
+        let own_changes = self.0.own_changes.read().unwrap_or_else(PoisonError::into_inner);
+        for hear in own_changes.iter() {
+            for (kind, key) in changes {
+                hear(kind, key);
+            }
+        }
+        self.0.changed.notify_one();
     }
 
     /// The engine behind the pool, for the few statements that differ.
@@ -189,7 +219,7 @@ pub(crate) fn postgres_query(
     bind_postgres(sqlx::query(sql), params)
 }
 
-/// SQL that a crate of ours put together (batch inserts); never from input.
+/// SQL that this crate put together; never from input.
 pub(crate) fn assembled(sql: String) -> SqlStr {
     AssertSqlSafe(sql).into_sql_str()
 }

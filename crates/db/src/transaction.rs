@@ -5,15 +5,13 @@ use sqlx::SqlSafeStr;
 use crate::pool::{Pool, assembled, postgres_query, sqlite_query};
 use crate::{Engine, Result, Row, Value, row};
 
-/// Parameters of the longest assembled statement that stays prepared.
-const KEPT: usize = 1024;
-
 /// A transaction. [`Transaction::commit`] keeps its work, dropping it rolls back.
 #[derive(Debug)]
 pub struct Transaction {
     inner: Inner,
     pool: Pool,
-    changed: bool,
+    /// Kind and key of what [`crate::record_change`] recorded.
+    changes: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug)]
@@ -27,7 +25,7 @@ impl Transaction {
         Self {
             inner: Inner::Sqlite(inner),
             pool,
-            changed: false,
+            changes: Vec::new(),
         }
     }
 
@@ -35,7 +33,7 @@ impl Transaction {
         Self {
             inner: Inner::Postgres(inner),
             pool,
-            changed: false,
+            changes: Vec::new(),
         }
     }
 
@@ -60,19 +58,17 @@ impl Transaction {
         }
     }
 
-    /// As [`Transaction::execute`], for SQL put together at run time from constants (multi-row inserts).
-    /// Never pass text that came from outside. Up to 1024 parameters the prepared statement is kept for
-    /// the next time; beyond, its memory would cost more than preparing it again.
+    /// As [`Transaction::execute`], for SQL put together at run time from constants. Never pass text that came from
+    /// outside.
     pub async fn execute_text(&mut self, sql: String, params: Vec<Value>) -> Result<u64> {
-        let keep = params.len() <= KEPT;
         let sql = assembled(sql);
         match &mut self.inner {
             Inner::Sqlite(tx) => {
-                let query = sqlite_query(sql, params).persistent(keep);
+                let query = sqlite_query(sql, params).persistent(false);
                 Ok(query.execute(&mut **tx).await?.rows_affected())
             }
             Inner::Postgres(tx) => {
-                let query = postgres_query(sql, params).persistent(keep);
+                let query = postgres_query(sql, params).persistent(false);
                 Ok(query.execute(&mut **tx).await?.rows_affected())
             }
         }
@@ -116,19 +112,20 @@ impl Transaction {
         }
     }
 
-    /// Makes the work durable, and wakes this process's change feed when a change was recorded.
+    /// Makes the work durable. Recorded changes reach this process's own caches before it returns
+    /// ([`Pool::on_commit`]), those of other replicas by their feeds.
     pub async fn commit(self) -> Result<()> {
         match self.inner {
             Inner::Sqlite(tx) => tx.commit().await?,
             Inner::Postgres(tx) => tx.commit().await?,
         }
-        if self.changed {
-            self.pool.0.changed.notify_one();
+        if !self.changes.is_empty() {
+            self.pool.committed(&self.changes);
         }
         Ok(())
     }
 
-    pub(crate) fn mark_changed(&mut self) {
-        self.changed = true;
+    pub(crate) fn changed(&mut self, kind: &'static str, key: &str) {
+        self.changes.push((kind, key.to_owned()));
     }
 }

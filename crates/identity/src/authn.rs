@@ -11,7 +11,7 @@ use countersign_crypto::{
 use countersign_db::DbError;
 use http::request::Parts;
 
-use crate::cache::Credential;
+use crate::cache::{Credential, SigningKeys};
 use crate::state::{State, UnknownAccount};
 use crate::store::access_key::{self, AccessKeyRow};
 use crate::store::principal::{self, PrincipalRow};
@@ -81,7 +81,9 @@ pub(crate) async fn authenticate(
         .await
         .map_err(Unauthenticated::Failed)?
         .ok_or_else(unknown)?;
-    signed.verify(parts, body, &credential.secret).map_err(refused)?;
+    // The scope was checked above, so that nobody can fill memory with keys of made-up scopes.
+    let signing_key = credential.signing_keys.of(&signed, &credential.secret);
+    signed.verify_with(parts, body, &signing_key).map_err(refused)?;
     Ok(Arc::clone(&credential.principal))
 }
 
@@ -108,8 +110,8 @@ async fn find(state: &State, id: &str) -> Result<Option<Arc<Credential>>, Access
                 cause,
             })?;
         Ok(Some(Credential {
-            access_key_id: key.id,
             secret,
+            signing_keys: SigningKeys::default(),
             principal: Arc::new(principal),
         }))
     };

@@ -14,6 +14,7 @@ mod config;
 mod control;
 mod data;
 mod external_secret;
+mod finished;
 mod front_channel;
 mod keys;
 mod next_token;

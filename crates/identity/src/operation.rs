@@ -22,6 +22,7 @@ use countersign_web::{Peer, RequestId};
 use tracing::Instrument as _;
 
 use crate::authn::{self, Unauthenticated};
+use crate::finished::Finished;
 use crate::policy::{self, Context, Decision, Facts, Tags};
 use crate::state::{State, UnknownAccount};
 use crate::stops::Subject;
@@ -248,12 +249,7 @@ pub(crate) async fn serve<O: Handle>(state: State, request: Request) -> Response
         operation = O::NAME,
         request.id = tracing::field::Empty
     );
-    // A task of its own: a caller that hangs up ends neither the operation nor its audit record.
-    let answer = tokio::spawn(answer::<O>(state, request).instrument(span)).await;
-    answer.unwrap_or_else(|error| {
-        tracing::error!(operation = O::NAME, %error, "an operation panicked");
-        respond(ApiError::internal().to_http())
-    })
+    Finished::new(answer::<O>(state, request).instrument(span)).await
 }
 
 async fn answer<O: Handle>(state: State, request: Request) -> Response {

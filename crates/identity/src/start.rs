@@ -130,9 +130,12 @@ impl Identity {
         };
         let client =
             outbound::Client::new(policy).map_err(|error| StartError::Outbound(error.to_string()))?;
+        let cache = Arc::new(Cache::new(pool.clone(), feed.clone()));
+        let stops = Arc::new(Stops::load(pool.clone(), feed.clone()).await?);
+        hear_own_changes(&pool, &cache, &stops);
         let state = State::from(Shared {
-            cache: Cache::new(pool.clone(), feed.clone()),
-            stops: Stops::load(pool.clone(), feed.clone()).await?,
+            cache,
+            stops,
             discovery: Discovery::new(client.clone(), Arc::clone(&parts.clock)),
             jwks: JwksCache::new(client.clone(), Arc::clone(&parts.clock)),
             external_secrets: ExternalSecrets::new(
@@ -190,6 +193,22 @@ impl Identity {
     }
 }
 
+/// What this replica changes is gone from its memory by the time anybody is told that it is changed.
+fn hear_own_changes(pool: &Pool, cache: &Arc<Cache>, stops: &Arc<Stops>) {
+    // They hold the pool, so it must not hold them.
+    let (cache, stops) = (Arc::downgrade(cache), Arc::downgrade(stops));
+    pool.on_commit(move |kind, key| {
+        if let Some(cache) = cache.upgrade() {
+            cache.forget(kind, key);
+        }
+        if kind == store::stop::CHANGE
+            && let Some(stops) = stops.upgrade()
+        {
+            stops.outdate();
+        }
+    });
+}
+
 /// The start page's and `/connections`' own audience is what the front channel accepts; the API's doors name
 /// theirs at each call.
 fn inbound(config: &Config) -> Vec<Inbound> {
@@ -210,11 +229,13 @@ async fn follow(state: State, mut changes: Receiver<Change>) {
             Ok(change) => {
                 state.cache.apply(&change);
                 if change.is_everything() || change.kind == store::stop::CHANGE {
+                    state.stops.outdate();
                     reload_stops(&state).await;
                 }
             }
             Err(RecvError::Lagged(_)) => {
                 state.cache.clear();
+                state.stops.outdate();
                 reload_stops(&state).await;
             }
             Err(RecvError::Closed) => return,

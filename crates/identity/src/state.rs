@@ -29,8 +29,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) pool: Pool,
     pub(crate) feed: ChangeFeed,
-    pub(crate) cache: Cache,
-    pub(crate) stops: Stops,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) stops: Arc<Stops>,
     pub(crate) installation: InstallationKeys,
     /// Secrets in customers' own Secrets Manager.
     pub(crate) external_secrets: ExternalSecrets,
@@ -131,7 +131,7 @@ impl Shared {
         self.front_channel(&format!("/identities/oauth2/callback/{callback_id}"))
     }
 
-    /// Records `changes` (kind and key), commits, and drops what this replica had cached of them.
+    /// Records `changes` (kind and key) and commits; what this replica had cached of them is dropped on the way.
     pub(crate) async fn commit(
         &self,
         mut tx: Transaction,
@@ -142,9 +142,6 @@ impl Shared {
             record_change(&mut tx, kind, key, now).await?;
         }
         tx.commit().await?;
-        for (kind, key) in changes {
-            self.cache.forget(kind, key);
-        }
         if changes
             .iter()
             .any(|(kind, _)| *kind == crate::store::stop::CHANGE)

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use countersign_api::admin::SubjectKind;
@@ -74,7 +75,15 @@ pub(crate) fn stored_kind(kind: &str) -> Option<SubjectKind> {
 pub(crate) struct Stops {
     pool: Pool,
     feed: ChangeFeed,
-    in_force: ArcSwap<HashSet<Key>>,
+    in_force: ArcSwap<InForce>,
+    /// Counts the changes heard of. While `in_force` is of an earlier count the database is asked.
+    heard: AtomicU64,
+}
+
+#[derive(Debug)]
+struct InForce {
+    heard: u64,
+    stops: HashSet<Key>,
 }
 
 /// Account, kind, subject.
@@ -83,13 +92,33 @@ type Key = (String, String, String);
 impl Stops {
     /// Reads them for the first time. The caller follows the feed and calls [`Self::reload`].
     pub(crate) async fn load(pool: Pool, feed: ChangeFeed) -> Result<Self, DbError> {
-        let in_force = ArcSwap::from_pointee(read(&pool).await?);
-        Ok(Self { pool, feed, in_force })
+        let stops = read(&pool).await?;
+        Ok(Self {
+            pool,
+            feed,
+            in_force: ArcSwap::from_pointee(InForce { heard: 0, stops }),
+            heard: AtomicU64::new(0),
+        })
+    }
+
+    /// Stops have changed: what is in memory does not count until it is read again.
+    pub(crate) fn outdate(&self) {
+        self.heard.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Reads them again.
     pub(crate) async fn reload(&self) -> Result<(), DbError> {
-        self.in_force.store(Arc::new(read(&self.pool).await?));
+        let heard = self.heard.load(Ordering::SeqCst);
+        let stops = read(&self.pool).await?;
+        let read = Arc::new(InForce { heard, stops });
+        // Of two reloads under way, the one that began earlier may have seen less: it must not come last.
+        self.in_force.rcu(|present| {
+            if present.heard > heard {
+                Arc::clone(present)
+            } else {
+                Arc::clone(&read)
+            }
+        });
         Ok(())
     }
 
@@ -99,19 +128,24 @@ impl Stops {
         account: &str,
         subjects: &'a [Subject],
     ) -> Result<Option<&'a Subject>, DbError> {
-        let in_force = if self.feed.fresh() {
-            self.in_force.load_full()
-        } else {
-            Arc::new(read(&self.pool).await?)
-        };
-        if in_force.is_empty() {
-            return Ok(None);
+        // Before the list, so that a change between the two makes the list old and not the count.
+        let heard = self.heard.load(Ordering::SeqCst);
+        let in_force = self.in_force.load_full();
+        if self.feed.fresh() && in_force.heard == heard {
+            return Ok(first_of(&in_force.stops, account, subjects));
         }
-        Ok(subjects.iter().find(|subject| {
-            let (kind, name) = subject.stored(account);
-            in_force.contains(&(account.to_owned(), kind.to_owned(), name))
-        }))
+        Ok(first_of(&read(&self.pool).await?, account, subjects))
     }
+}
+
+fn first_of<'a>(in_force: &HashSet<Key>, account: &str, subjects: &'a [Subject]) -> Option<&'a Subject> {
+    if in_force.is_empty() {
+        return None;
+    }
+    subjects.iter().find(|subject| {
+        let (kind, name) = subject.stored(account);
+        in_force.contains(&(account.to_owned(), kind.to_owned(), name))
+    })
 }
 
 async fn read(pool: &Pool) -> Result<HashSet<Key>, DbError> {

@@ -183,7 +183,7 @@ impl<'a> Chain<'a> {
             self.broken = true;
             faults.add(place.clone(), what);
         };
-        if row.columns() != RECORD_COLUMNS {
+        if !row.columns().into_iter().eq(RECORD_COLUMNS.map(|(name, _)| name)) {
             add("has other columns than the product's".to_owned());
         }
         self.count += 1;

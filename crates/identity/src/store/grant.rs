@@ -7,8 +7,20 @@ use countersign_db::{DbError, Pool, Row, Transaction, params, record_change};
 use super::{hash32, json_list, user_key};
 
 const TABLE: &str = "oauth2_grant";
-/// The kind of its rows in the change feed.
+/// The kind of its rows in the change feed. The key is the vault key in hexadecimal, since what changes
+/// is which grants answer a request.
 pub(crate) const CHANGE: &str = "grant";
+
+/// The vault key that a change names.
+pub(crate) fn changed_vault_key(key: &str) -> Option<[u8; 32]> {
+    let mut vault_key = [0; 32];
+    hex::decode_to_slice(key, &mut vault_key).ok()?;
+    Some(vault_key)
+}
+
+async fn record_changed(tx: &mut Transaction, vault_key: &[u8], now: Timestamp) -> Result<(), DbError> {
+    record_change(tx, CHANGE, &hex::encode(vault_key), now.as_micros()).await
+}
 
 /// Where a grant stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +169,7 @@ pub(crate) async fn insert(tx: &mut Transaction, new: &GrantRow) -> Result<(), D
         ],
     )
     .await?;
-    record_change(tx, CHANGE, &new.id, new.created_at.as_micros()).await
+    record_changed(tx, &new.vault_key, new.created_at).await
 }
 
 /// Ends a live grant in `tx` and destroys its tokens. False when it had ended already.
@@ -168,17 +180,18 @@ pub(crate) async fn end(
     reason: &'static str,
     now: Timestamp,
 ) -> Result<bool, DbError> {
-    let changed = tx
-        .execute(
+    let ended = tx
+        .fetch_optional(
             "UPDATE oauth2_grant SET state = $2, reason = $3, access_token = NULL, refresh_token = NULL, \
-             fence = fence + 1, lease_until = NULL, updated_at = $4, ended_at = $4 WHERE id = $1 AND ended_at IS NULL",
+             fence = fence + 1, lease_until = NULL, updated_at = $4, ended_at = $4 \
+             WHERE id = $1 AND ended_at IS NULL RETURNING vault_key",
             params![id, state.as_str(), reason, now.as_micros()],
         )
         .await?;
-    if changed == 1 {
-        record_change(tx, CHANGE, id, now.as_micros()).await?;
+    if let Some(row) = &ended {
+        record_changed(tx, &row.bytes("vault_key")?, now).await?;
     }
-    Ok(changed == 1)
+    Ok(ended.is_some())
 }
 
 /// Ends every live grant of a workload identity that goes away, and destroys the tokens; gives how many.
@@ -189,7 +202,7 @@ pub(crate) async fn end_of_workload(
 ) -> Result<usize, DbError> {
     let sql = "UPDATE oauth2_grant SET state = 'revoked', reason = 'workload_deleted', access_token = NULL, \
                refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $2, ended_at = $2 \
-               WHERE workload_id = $1 AND ended_at IS NULL RETURNING id";
+               WHERE workload_id = $1 AND ended_at IS NULL RETURNING vault_key";
     end_all(tx, sql, workload_id, now).await
 }
 
@@ -201,7 +214,7 @@ pub(crate) async fn end_of_provider(
 ) -> Result<usize, DbError> {
     let sql = "UPDATE oauth2_grant SET state = 'revoked', reason = 'provider_deleted', access_token = NULL, \
                refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $2, ended_at = $2 \
-               WHERE provider_id = $1 AND ended_at IS NULL RETURNING id";
+               WHERE provider_id = $1 AND ended_at IS NULL RETURNING vault_key";
     end_all(tx, sql, provider_id, now).await
 }
 
@@ -213,7 +226,7 @@ async fn end_all(
 ) -> Result<usize, DbError> {
     let ended = tx.fetch_all(sql, params![owner, now.as_micros()]).await?;
     for row in &ended {
-        record_change(tx, CHANGE, &row.text("id")?, now.as_micros()).await?;
+        record_changed(tx, &row.bytes("vault_key")?, now).await?;
     }
     Ok(ended.len())
 }
@@ -307,10 +320,10 @@ pub(crate) async fn finish_refresh(
 ) -> Result<bool, DbError> {
     let mut tx = pool.begin().await?;
     let changed = tx
-        .execute(
+        .fetch_optional(
             "UPDATE oauth2_grant SET state = 'active', access_token = $3, \
              refresh_token = COALESCE($4, refresh_token), access_expires_at = $5, lease_until = NULL, updated_at = $6 \
-             WHERE id = $1 AND fence = $2 AND state = 'refreshing'",
+             WHERE id = $1 AND fence = $2 AND state = 'refreshing' RETURNING vault_key",
             params![
                 id,
                 fence,
@@ -321,11 +334,11 @@ pub(crate) async fn finish_refresh(
             ],
         )
         .await?;
-    if changed == 1 {
-        record_change(&mut tx, CHANGE, id, now.as_micros()).await?;
+    if let Some(row) = &changed {
+        record_changed(&mut tx, &row.bytes("vault_key")?, now).await?;
     }
     tx.commit().await?;
-    Ok(changed == 1)
+    Ok(changed.is_some())
 }
 
 /// Gives the lease back without new tokens: to `active` when nothing can have reached the token endpoint, to
@@ -357,17 +370,18 @@ pub(crate) async fn refuse_refresh(
 ) -> Result<bool, DbError> {
     let mut tx = pool.begin().await?;
     let changed = tx
-        .execute(
+        .fetch_optional(
             "UPDATE oauth2_grant SET state = 'needs_consent', reason = $3, access_token = NULL, refresh_token = NULL, \
-             lease_until = NULL, updated_at = $4, ended_at = $4 WHERE id = $1 AND fence = $2 AND ended_at IS NULL",
+             lease_until = NULL, updated_at = $4, ended_at = $4 \
+             WHERE id = $1 AND fence = $2 AND ended_at IS NULL RETURNING vault_key",
             params![id, fence, reason, now.as_micros()],
         )
         .await?;
-    if changed == 1 {
-        record_change(&mut tx, CHANGE, id, now.as_micros()).await?;
+    if let Some(row) = &changed {
+        record_changed(&mut tx, &row.bytes("vault_key")?, now).await?;
     }
     tx.commit().await?;
-    Ok(changed == 1)
+    Ok(changed.is_some())
 }
 
 fn read(row: &Row) -> Result<GrantRow, DbError> {
