@@ -46,7 +46,10 @@ static RECORDS: LazyLock<BulkInsert> = LazyLock::new(|| BulkInsert::new("audit_r
 pub(crate) const MAX_BATCH: usize = BulkInsert::MAX_ROWS;
 
 /// Writes up to [`MAX_BATCH`] records with one multi-row INSERT and commits it.
-pub(crate) async fn insert(pool: &Pool, records: impl ExactSizeIterator<Item = Record>) -> Result<(), DbError> {
+pub(crate) async fn insert(
+    pool: &Pool,
+    records: impl ExactSizeIterator<Item = Record>,
+) -> Result<(), DbError> {
     let mut values = Vec::with_capacity(records.len() * RECORD_COLUMNS.len());
     for record in records {
         push_columns(&mut values, record);

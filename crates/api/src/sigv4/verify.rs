@@ -319,7 +319,9 @@ fn is_presigned(query: &str) -> bool {
 
 /// The query of a presigned URL as it was signed.
 fn without_signature(query: &str) -> String {
-    let kept = query.split('&').filter(|parameter| !parameter.starts_with("X-Amz-Signature="));
+    let kept = query
+        .split('&')
+        .filter(|parameter| !parameter.starts_with("X-Amz-Signature="));
     kept.collect::<Vec<_>>().join("&")
 }
 

@@ -156,7 +156,10 @@ mod tests {
             followed.forget("a");
             Ok::<_, ()>(Some(1))
         };
-        assert_eq!(followed.get("a", true, read_then_changed).await, Ok(Some(Arc::new(1))));
+        assert_eq!(
+            followed.get("a", true, read_then_changed).await,
+            Ok(Some(Arc::new(1)))
+        );
         assert_eq!(read(&followed, "a", true, Some(2)).await, Some(2));
         assert_eq!(read(&followed, "a", true, Some(3)).await, Some(2), "kept");
         followed.forget_where(|value| *value == 2);
@@ -171,7 +174,11 @@ mod tests {
         assert_eq!(read(&followed, "a", true, None).await, None);
         assert_eq!(read(&followed, "a", true, Some(1)).await, Some(1));
         assert_eq!(read(&followed, "a", false, Some(2)).await, Some(2));
-        assert_eq!(read(&followed, "a", true, Some(3)).await, Some(2), "the newer one is kept");
+        assert_eq!(
+            read(&followed, "a", true, Some(3)).await,
+            Some(2),
+            "the newer one is kept"
+        );
     }
 
     #[tokio::test]
@@ -193,6 +200,10 @@ mod tests {
         assert_eq!(read(&followed, "a", true, Some(101)).await, Some(101));
         assert_eq!(read(&followed, "a", true, Some(60)).await, Some(60));
         assert_eq!(read(&followed, "b", true, Some(60)).await, Some(60));
-        assert_eq!(read(&followed, "a", true, Some(9)).await, Some(60), "in the older generation");
+        assert_eq!(
+            read(&followed, "a", true, Some(9)).await,
+            Some(60),
+            "in the older generation"
+        );
     }
 }

@@ -57,5 +57,9 @@ fn weight(grant: &GrantRow) -> usize {
     size_of::<GrantRow>()
         + 512
         + sealed.into_iter().flatten().map(Vec::len).sum::<usize>()
-        + lists.into_iter().flatten().map(|text| text.len() + 24).sum::<usize>()
+        + lists
+            .into_iter()
+            .flatten()
+            .map(|text| text.len() + 24)
+            .sum::<usize>()
 }

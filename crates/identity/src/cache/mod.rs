@@ -7,6 +7,8 @@
 
 mod followed;
 mod grants;
+#[cfg(test)]
+mod grants_tests;
 mod signing_key;
 
 use std::future::Future;

@@ -10,11 +10,11 @@ use futures_util::future::join_all;
 use super::grant::{self, GrantFilter, GrantRow, GrantState, Refreshed};
 use super::{MIGRATIONS, OWNER};
 
-fn at(secs: u64) -> Timestamp {
+pub(crate) fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000).plus(Duration::from_secs(secs))
 }
 
-async fn databases() -> Vec<TestDatabase> {
+pub(crate) async fn databases() -> Vec<TestDatabase> {
     let databases = countersign_db::testing::databases().await;
     for database in &databases {
         migrate(&database.pool, OWNER, MIGRATIONS, at(0).as_micros())
@@ -24,7 +24,7 @@ async fn databases() -> Vec<TestDatabase> {
     databases
 }
 
-fn grant(id: &str, scope_set: u8) -> GrantRow {
+pub(crate) fn grant(id: &str, scope_set: u8) -> GrantRow {
     GrantRow {
         id: id.to_owned(),
         account: "000000000000".to_owned(),
@@ -57,7 +57,7 @@ fn grant(id: &str, scope_set: u8) -> GrantRow {
     }
 }
 
-async fn insert(pool: &Pool, new: &GrantRow) {
+pub(crate) async fn insert(pool: &Pool, new: &GrantRow) {
     let mut tx = pool.begin().await.expect("a transaction");
     grant::insert(&mut tx, new).await.expect("inserted");
     tx.commit().await.expect("committed");

@@ -14,7 +14,7 @@ mod authorization_session_tests;
 pub(crate) mod client_token;
 pub(crate) mod grant;
 #[cfg(test)]
-mod grant_tests;
+pub(crate) mod grant_tests;
 pub(crate) mod inbound_jwt;
 pub(crate) mod key;
 pub(crate) mod oauth2_provider;
