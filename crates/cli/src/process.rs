@@ -10,7 +10,7 @@ use countersign_crypto::{
 };
 use countersign_gateway::{self as gateway, Gateway};
 use countersign_identity::{self as identity, Identity};
-use countersign_web::Workers;
+use countersign_web::{ServeOptions, Workers};
 use tokio::net::TcpListener;
 
 use crate::roles::{self, Serving, WorkerSockets};
@@ -27,26 +27,23 @@ pub(crate) struct Process {
 /// The gateway's workers and their sockets.
 pub(crate) struct GatewaySockets {
     workers: Workers,
-    app: WorkerSockets,
-    account: WorkerSockets,
-    keys: WorkerSockets,
+    listeners: Vec<(String, WorkerSockets)>,
 }
 
 impl GatewaySockets {
-    /// Binds the three listeners; `workers` as in the gateway's configuration.
+    /// Binds the listeners, given by name and address; `workers` as in the gateway's configuration.
     pub(crate) async fn bind(
         workers: Option<NonZeroUsize>,
-        app: &str,
-        account: &str,
-        keys: &str,
+        addresses: impl IntoIterator<Item = (&str, &str)>,
     ) -> anyhow::Result<Self> {
         let workers = Workers::start("gateway", workers).context("cannot start worker threads")?;
-        Ok(Self {
-            app: roles::bind_on(&workers, app, "the app origin").await?,
-            account: roles::bind_on(&workers, account, "the account origin").await?,
-            keys: roles::bind_on(&workers, keys, "the gateway's keys").await?,
-            workers,
-        })
+        let mut listeners = vec![];
+        for (name, address) in addresses {
+            let purpose = format!("the gateway's listener `{name}`");
+            let sockets = roles::bind_on(&workers, address, &purpose).await?;
+            listeners.push((name.to_owned(), sockets));
+        }
+        Ok(Self { workers, listeners })
     }
 }
 
@@ -83,12 +80,13 @@ impl Process {
         let gateway = Gateway::start(config, parts)
             .await
             .context("the gateway does not start")?;
-        for (purpose, sockets, router) in [
-            ("the app origin", sockets.app, gateway.app_router()),
-            ("the account origin", sockets.account, gateway.account_router()),
-            ("the gateway's keys", sockets.keys, gateway.keys_router()),
-        ] {
-            self.serving.add_on(&workers, purpose, sockets, &router, &options);
+        for (name, sockets) in sockets.listeners {
+            let router = gateway.router(&name).context("a listener without rules")?;
+            let options = ServeOptions {
+                transport: gateway.transport(&name),
+                ..options.clone()
+            };
+            self.serving.add_on(&workers, &name, sockets, &router, &options);
         }
         self.workers.push(workers);
         Ok(gateway)

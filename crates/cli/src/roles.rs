@@ -105,7 +105,7 @@ impl Serving {
     pub(crate) fn add_on(
         &mut self,
         workers: &Workers,
-        purpose: &'static str,
+        purpose: &str,
         sockets: WorkerSockets,
         router: &Router,
         options: &ServeOptions,
@@ -125,6 +125,7 @@ impl Serving {
                 countersign_web::serve(listeners, router, drain, options).await
             };
             let serving = runtime.spawn(serving);
+            let purpose = purpose.to_owned();
             self.tasks.spawn(async move {
                 serving
                     .await?
@@ -136,6 +137,17 @@ impl Serving {
     /// For work that must end when the drain begins.
     pub(crate) fn drained(&self) -> Drain {
         self.drain.clone()
+    }
+
+    /// Waits for SIGINT or SIGTERM, or for a listener that fails. At each SIGHUP `reload` is awaited.
+    pub(crate) async fn until_interrupted_reloading(&mut self, reload: impl AsyncFn()) -> anyhow::Result<()> {
+        let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                interrupted = self.until_interrupted() => return interrupted,
+                _ = hangup.recv() => reload().await,
+            }
+        }
     }
 
     /// Waits for SIGINT or SIGTERM, or for a listener that fails.

@@ -49,10 +49,32 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
 
     readiness.send_replace(true);
     output::line("ready");
-    let interrupted = process.serving.until_interrupted().await;
+    let reload = async || reload(&args, gateway.as_ref()).await;
+    let interrupted = process.serving.until_interrupted_reloading(reload).await;
     readiness.send_replace(false);
     process.end(identity, gateway).await?;
     interrupted
+}
+
+/// At SIGHUP: the whole file is read anew. What cannot be taken changes nothing, and the log says why.
+async fn reload(args: &ServeArgs, gateway: Option<&Gateway>) {
+    let Some(gateway) = gateway else {
+        tracing::warn!("SIGHUP: only the gateway reloads its configuration; restart the other roles");
+        return;
+    };
+    let reloaded = async {
+        let config = config::load(&args.file.config)?;
+        let role = config.gateway.context("the file has no [gateway]")?;
+        gateway.reload(role).await?;
+        anyhow::Ok(())
+    };
+    if let Err(error) = reloaded.await {
+        let error = format!("{error:#}");
+        tracing::error!(
+            error,
+            "the configuration was not reloaded; the old one stays in force"
+        );
+    }
 }
 
 async fn identity(config: &mut Config, process: &mut Process) -> anyhow::Result<Identity> {
@@ -78,9 +100,7 @@ async fn gateway(config: &mut Config, process: &mut Process) -> anyhow::Result<G
         .as_deref()
         .context("keys.gateway names the key file")?;
     refuse_dev_database(&role.database, "gateway").await?;
-    let listeners = &role.listeners;
-    let (app, account, keys) = (&listeners.app, &listeners.account, &listeners.keys);
-    let sockets = GatewaySockets::bind(role.workers, &app.listen, &account.listen, &keys.listen).await?;
+    let sockets = GatewaySockets::bind(role.workers, role.listeners.addresses()).await?;
     process.gateway(role, key, sockets).await
 }
 

@@ -1,16 +1,18 @@
 //! The headers that tell a target who is asking: the three of an Application Load Balancer, and our own
 //! user token for targets of our roles.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use countersign_crypto::{
-    ExposeSecret, SharedClock, SharedRandom, SigningKey, alb, published_user_id, uuid_v4,
+    ExposeSecret, SharedClock, SharedRandom, SigningKey, Timestamp, alb, published_user_id, uuid_v4,
 };
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
+use crate::keys::{Keys, LiveKeys};
 use crate::reason::Reason;
 use crate::session::Session;
 use crate::target_group::TargetGroup;
@@ -23,16 +25,28 @@ const USER_TOKEN: HeaderName = HeaderName::from_static("x-countersign-user-token
 
 /// Mints identity headers.
 pub(crate) struct ClaimsHeaders {
-    alb_key: SigningKey,
-    user_token_key: SigningKey,
-    issuer: String,
-    client: String,
+    keys: Arc<LiveKeys>,
     signer: String,
     claims_header_lifetime: Duration,
     user_token_issuer: String,
     user_token_lifetime: Duration,
     clock: SharedClock,
     random: SharedRandom,
+}
+
+/// Headers signed for one record of a session. Signing costs more than all else of a request, so they serve
+/// until half their life is over.
+#[derive(Debug, Default)]
+pub(crate) struct Minted(Mutex<Vec<MintedSet>>);
+
+#[derive(Debug)]
+struct MintedSet {
+    claims_header: bool,
+    audience: Option<String>,
+    /// The keys that signed; a rotation ends the set.
+    kids: [String; 2],
+    at: Timestamp,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Claims of the user token.
@@ -60,16 +74,12 @@ struct UserTokenClaims<'a> {
 impl ClaimsHeaders {
     pub(crate) fn new(
         config: &Config,
-        alb_key: SigningKey,
-        user_token_key: SigningKey,
+        keys: Arc<LiveKeys>,
         clock: SharedClock,
         random: SharedRandom,
     ) -> Self {
         Self {
-            alb_key,
-            user_token_key,
-            issuer: config.authenticate_oidc.issuer.clone(),
-            client: config.authenticate_oidc.client_id.clone(),
+            keys,
             signer: config.claims_header.signer.clone(),
             claims_header_lifetime: Duration::from_secs(config.claims_header.lifetime_seconds.into()),
             user_token_issuer: config.user_token.issuer().to_owned(),
@@ -79,10 +89,49 @@ impl ClaimsHeaders {
         }
     }
 
-    /// The headers that `group` gets about the person of `session`.
+    /// The headers that `group` gets about the person of `session`, who logged in as a user of `client`.
     pub(crate) fn mint(
         &self,
         session: &Session,
+        client: &str,
+        group: &TargetGroup,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>, Reason> {
+        let keys = self.keys.current();
+        let now = self.clock.now();
+        let serves = |set: &MintedSet| {
+            let lifetime = match set.claims_header {
+                true => self.claims_header_lifetime.min(self.user_token_lifetime),
+                false => self.user_token_lifetime,
+            };
+            set.kids[0] == keys.alb_header.kid()
+                && set.kids[1] == keys.user_token.kid()
+                && set.at <= now
+                && now.since(set.at) < lifetime / 2
+        };
+        let mut minted = session.minted.0.lock().unwrap_or_else(PoisonError::into_inner);
+        minted.retain(serves);
+        let same = |set: &&MintedSet| {
+            set.claims_header == group.claims_header && set.audience == group.user_token_audience
+        };
+        if let Some(set) = minted.iter().find(same) {
+            return Ok(set.headers.clone());
+        }
+        let headers = self.sign(&keys, session, client, group)?;
+        minted.push(MintedSet {
+            claims_header: group.claims_header,
+            audience: group.user_token_audience.clone(),
+            kids: [keys.alb_header.kid().to_owned(), keys.user_token.kid().to_owned()],
+            at: now,
+            headers: headers.clone(),
+        });
+        Ok(headers)
+    }
+
+    fn sign(
+        &self,
+        keys: &Keys,
+        session: &Session,
+        client: &str,
         group: &TargetGroup,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, Reason> {
         let mut headers = Vec::with_capacity(4);
@@ -90,25 +139,45 @@ impl ClaimsHeaders {
             let login = &session.login;
             headers.push((ACCESS_TOKEN, secret(login.access_token.expose_secret())?));
             headers.push((IDENTITY, plain(&login.subject)?));
-            headers.push((DATA, secret(&self.alb_token(session))?));
+            headers.push((DATA, secret(&self.alb_token(&keys.alb_header, session, client))?));
         }
         if let Some(audience) = &group.user_token_audience {
-            headers.push((USER_TOKEN, secret(&self.user_token(session, audience)?)?));
+            headers.push((
+                USER_TOKEN,
+                secret(&self.user_token(&keys.user_token, session, audience)?)?,
+            ));
         }
         Ok(headers)
     }
 
-    fn alb_token(&self, session: &Session) -> String {
+    /// A token that names nobody: the gateway itself asks the role whose audience it is.
+    pub(crate) fn own_token(&self, audience: &str) -> Result<String, Reason> {
+        let now = self.clock.now();
+        let claims = serde_json::json!({
+            "iss": self.user_token_issuer,
+            "aud": audience,
+            "iat": now.as_secs(),
+            "exp": now.plus(Duration::from_mins(1)).as_secs(),
+            "jti": uuid_v4(&*self.random).to_string(),
+        });
+        let keys = self.keys.current();
+        keys.user_token.sign_jwt(Map::new(), &claims).map_err(|error| {
+            tracing::error!(%error, "a token could not be signed");
+            Reason::AuthUnhandledException
+        })
+    }
+
+    fn alb_token(&self, key: &SigningKey, session: &Session, client: &str) -> String {
         let header = alb::AlbHeader {
-            iss: self.issuer.clone(),
-            client: self.client.clone(),
+            iss: session.login.issuer.clone(),
+            client: client.to_owned(),
             signer: self.signer.clone(),
             exp: self.clock.now().plus(self.claims_header_lifetime).as_secs(),
         };
-        alb::mint(&self.alb_key, &header, &session.login.claims)
+        alb::mint(key, &header, &session.login.claims)
     }
 
-    fn user_token(&self, session: &Session, audience: &str) -> Result<String, Reason> {
+    fn user_token(&self, key: &SigningKey, session: &Session, audience: &str) -> Result<String, Reason> {
         let login = &session.login;
         let now = self.clock.now();
         let claims = UserTokenClaims {
@@ -129,12 +198,10 @@ impl ClaimsHeaders {
             preferred_username: text(&login.claims, "preferred_username"),
             email: text(&login.claims, "email"),
         };
-        self.user_token_key
-            .sign_jwt(Map::new(), &claims)
-            .map_err(|error| {
-                tracing::error!(%error, "a user token could not be signed");
-                Reason::AuthUnhandledException
-            })
+        key.sign_jwt(Map::new(), &claims).map_err(|error| {
+            tracing::error!(%error, "a user token could not be signed");
+            Reason::AuthUnhandledException
+        })
     }
 }
 

@@ -10,7 +10,6 @@ use countersign_crypto::sha256;
 use countersign_web::cookie::{self, CookieOptions, DuplicateCookie, SameSite};
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::listener::ListenerName;
 use crate::origin::Origin;
 
 /// Begins the name of every cookie of this product.
@@ -28,18 +27,43 @@ const MAX_TRANSACTIONS: usize = 5;
 pub(crate) struct CookieNames {
     secure: bool,
     ticket: String,
+    /// Begins the names that an ALB would use, where this cookie stands for one of an ALB.
+    shards: Option<String>,
     transaction: String,
 }
 
+fn is_number(text: &str) -> bool {
+    (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl CookieNames {
-    pub(crate) fn new(listener: ListenerName, origin: &Origin, suffix: &str) -> Self {
+    /// The cookies of one login on one origin. `kind` is its name among those of the origin; `session` is
+    /// the name an ALB's cookie would have, whose first and only shard the ticket then is.
+    pub(crate) fn new(kind: &str, origin: &Origin, suffix: &str, session: Option<&str>) -> Self {
         let secure = origin.is_https();
         let name = |kind: &str| cookie::name(&format!("{PREFIX}{kind}"), secure, suffix);
         Self {
             secure,
-            ticket: name(listener.as_str()),
-            transaction: format!("{}-{}-", name("login"), listener.as_str()),
+            ticket: session.map_or_else(|| name(kind), |session| format!("{session}-0")),
+            shards: session.map(|session| format!("{session}-")),
+            transaction: format!("{}-{kind}-", name("login")),
         }
+    }
+
+    /// Whether a browser brings any ticket of this login, be it worth something or not.
+    pub(crate) fn has_ticket(&self, headers: &HeaderMap) -> bool {
+        !matches!(self.ticket(headers), Ok(None))
+    }
+
+    /// The ticket's name, where it is one that targets know of.
+    pub(crate) fn foreign_ticket_name(&self) -> Option<&str> {
+        self.shards.as_ref().map(|_| self.ticket.as_str())
+    }
+
+    /// Whether a cookie is the ticket, or would be a shard of an ALB's.
+    pub(crate) fn is_ticket(&self, name: &str) -> bool {
+        let shard = |shards: &String| name.strip_prefix(shards.as_str()).is_some_and(is_number);
+        name == self.ticket || self.shards.as_ref().is_some_and(shard)
     }
 
     /// The ticket a browser sent.

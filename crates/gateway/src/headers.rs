@@ -6,7 +6,7 @@
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 
 /// Header names that only the gateway may set, reduced to letters and digits.
-const RESERVED: [&str; 3] = ["xamznoidc", "xamznmtls", "xcountersign"];
+const RESERVED: [&str; 4] = ["xamznoidc", "xamznmtls", "xamzntls", "xcountersign"];
 
 /// Forwarding headers, which the gateway sets itself.
 const FORWARDING: [&str; 2] = ["xforwarded", "forwarded"];

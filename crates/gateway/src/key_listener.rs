@@ -1,7 +1,6 @@
 //! The key listener: discovery and JWKS for verifiers of user tokens, and `/<kid>` in PEM for verifiers of
 //! `x-amzn-oidc-data`, as `public-keys.auth.elb.<region>.amazonaws.com` serves it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,19 +11,18 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use crate::config::UserToken;
-use crate::keys::PublicKeys;
+use crate::keys::LiveKeys;
 
 /// Keys change at rotation, with an overlap of more than this.
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 struct Documents {
     configuration: String,
-    jwks: String,
-    pem: HashMap<String, String>,
+    keys: Arc<LiveKeys>,
 }
 
 /// The routes below the issuer's path, and `/<kid>`.
-pub(crate) fn router(user_token: &UserToken, keys: &PublicKeys) -> Router {
+pub(crate) fn router(user_token: &UserToken, keys: Arc<LiveKeys>) -> Router {
     let issuer = user_token.issuer();
     let configuration = json!({
         "issuer": issuer,
@@ -36,8 +34,7 @@ pub(crate) fn router(user_token: &UserToken, keys: &PublicKeys) -> Router {
     });
     let documents = Documents {
         configuration: configuration.to_string(),
-        jwks: json!({ "keys": keys.user_token.keys }).to_string(),
-        pem: keys.pem.iter().cloned().collect(),
+        keys,
     };
     let base = user_token.issuer.path().trim_end_matches('/');
     let mut router = Router::new()
@@ -60,12 +57,15 @@ async fn configuration_document(State(documents): State<Arc<Documents>>) -> Resp
 }
 
 async fn jwks_document(State(documents): State<Arc<Documents>>) -> Response {
-    cacheable("application/json", documents.jwks.clone())
+    let keys = documents.keys.current();
+    let jwks = json!({ "keys": keys.public.user_token.keys });
+    cacheable("application/json", jwks.to_string())
 }
 
 async fn pem_document(State(documents): State<Arc<Documents>>, Path(kid): Path<String>) -> Response {
-    match documents.pem.get(&kid) {
-        Some(pem) => cacheable("application/x-pem-file", pem.clone()),
+    let keys = documents.keys.current();
+    match keys.public.pem.iter().find(|(id, _)| *id == kid) {
+        Some((_, pem)) => cacheable("application/x-pem-file", pem.clone()),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

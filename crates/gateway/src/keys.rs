@@ -1,16 +1,18 @@
 //! The gateway's own keys: created at the first start, wrapped by its key provider, kept in its database,
-//! so that sessions and tokens outlive a restart.
+//! so that sessions and tokens outlive a restart. A rotation is followed by every running replica; the key
+//! before opens and verifies until it is retired.
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use countersign_crypto::{
     JwkSet, KeyError, KeyProvider, KeyPurpose, KeyRow, KeyState, Keyring, NewKey, SharedClock, SharedRandom,
     SigningKey,
 };
-use countersign_db::{DbError, Pool};
+use countersign_db::{Change, DbError, Pool};
+use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::config::Config;
-use crate::session::Store;
+use crate::session::{KEY_CHANGED, Store};
 
 /// Purposes of symmetric keys.
 const SYMMETRIC: [KeyPurpose; 2] = [KeyPurpose::Session, KeyPurpose::Person];
@@ -35,15 +37,65 @@ pub enum KeysError {
     Missing(&'static str),
 }
 
-/// All keys, unwrapped.
+/// The keys that rotate while the gateway runs, unwrapped.
 pub(crate) struct Keys {
+    /// Seals tickets and login transactions.
     pub(crate) session: Keyring,
-    pub(crate) person: Keyring,
     pub(crate) user_token: SigningKey,
     pub(crate) alb_header: SigningKey,
-    pub(crate) audit: SigningKey,
     /// Public halves, retired keys excepted.
     pub(crate) public: PublicKeys,
+}
+
+/// The keys of this process's audit chain; a chain keeps the key it began with.
+pub(crate) struct ChainKeys {
+    pub(crate) person: Keyring,
+    pub(crate) audit: SigningKey,
+}
+
+/// The keys as of now.
+pub(crate) struct LiveKeys {
+    keys: ArcSwap<Keys>,
+    store: Store,
+    provider: Arc<dyn KeyProvider>,
+    account: String,
+}
+
+impl LiveKeys {
+    pub(crate) fn new(keys: Keys, store: Store, provider: Arc<dyn KeyProvider>, account: &str) -> Self {
+        Self {
+            keys: ArcSwap::from_pointee(keys),
+            store,
+            provider,
+            account: account.to_owned(),
+        }
+    }
+
+    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Keys>> {
+        self.keys.load()
+    }
+
+    /// Follows rotations on any replica until the future is dropped.
+    pub(crate) async fn follow(&self, mut changes: broadcast::Receiver<Change>) {
+        loop {
+            match changes.recv().await {
+                Ok(change) if change.kind != KEY_CHANGED && !change.is_everything() => continue,
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+            match self.reload().await {
+                Ok(()) => tracing::info!("keys read again"),
+                Err(error) => tracing::error!(%error, "changed keys cannot be read; the old ones stay"),
+            }
+        }
+    }
+
+    async fn reload(&self) -> Result<(), KeysError> {
+        let rows = self.store.list_keys(&self.account).await?;
+        self.keys
+            .store(Arc::new(Keys::unwrap(&rows, &*self.provider).await?));
+        Ok(())
+    }
 }
 
 /// What a reader of the gateway's audit chain needs.
@@ -88,16 +140,16 @@ impl Keys {
     pub(crate) async fn load(
         store: &Store,
         provider: &dyn KeyProvider,
-        config: &Config,
+        (account, region): (&str, &str),
         clock: &SharedClock,
         random: &SharedRandom,
-    ) -> Result<Self, KeysError> {
-        let rows = store.list_keys(&config.account).await?;
-        let resource = format!("arn:aws:countersign:{}:{}:gateway", config.region, config.account);
+    ) -> Result<(Self, ChainKeys), KeysError> {
+        let rows = store.list_keys(account).await?;
+        let resource = resource(region, account);
         let missing = |purpose: &KeyPurpose| rows.iter().all(|row| row.purpose != *purpose);
         for purpose in SYMMETRIC.into_iter().filter(missing) {
             let new = NewKey {
-                account: &config.account,
+                account: account,
                 resource: &resource,
                 purpose,
                 version: 1,
@@ -108,7 +160,7 @@ impl Keys {
         }
         for purpose in SIGNING.into_iter().filter(missing) {
             let new = NewKey {
-                account: &config.account,
+                account: account,
                 resource: &resource,
                 purpose,
                 version: 1,
@@ -118,25 +170,31 @@ impl Keys {
                 .await?;
         }
         // Read back: another replica may have been first.
-        Self::unwrap(&store.list_keys(&config.account).await?, provider).await
+        let rows = store.list_keys(account).await?;
+        let chain = ChainKeys {
+            person: Keyring::unwrap(provider, &of(&rows, KeyPurpose::Person)).await?,
+            audit: primary(&rows, KeyPurpose::AuditSigning, provider).await?,
+        };
+        Ok((Self::unwrap(&rows, provider).await?, chain))
     }
 
     async fn unwrap(rows: &[KeyRow], provider: &dyn KeyProvider) -> Result<Self, KeysError> {
-        let of = |purpose| {
-            rows.iter()
-                .filter(|row| row.purpose == purpose)
-                .cloned()
-                .collect::<Vec<_>>()
-        };
         Ok(Self {
-            session: Keyring::unwrap(provider, &of(KeyPurpose::Session)).await?,
-            person: Keyring::unwrap(provider, &of(KeyPurpose::Person)).await?,
+            session: Keyring::unwrap(provider, &of(rows, KeyPurpose::Session)).await?,
             user_token: primary(rows, KeyPurpose::UserTokenSigning, provider).await?,
             alb_header: primary(rows, KeyPurpose::AlbHeaderSigning, provider).await?,
-            audit: primary(rows, KeyPurpose::AuditSigning, provider).await?,
             public: PublicKeys::unwrap(rows, provider).await?,
         })
     }
+}
+
+/// The ARN that the gateway's keys are wrapped for.
+pub(crate) fn resource(region: &str, account: &str) -> String {
+    format!("arn:aws:countersign:{region}:{account}:gateway")
+}
+
+fn of(rows: &[KeyRow], purpose: KeyPurpose) -> Vec<KeyRow> {
+    rows.iter().filter(|row| row.purpose == purpose).cloned().collect()
 }
 
 async fn primary(

@@ -7,28 +7,39 @@
 //! It refuses to hand a client's word for an identity to a target, to answer for a session it cannot
 //! check, to be scripted across its origins, and to know anything of the token vault.
 
+mod acme;
 mod authenticate;
 mod claims_header;
 pub mod config;
 mod cookie;
 mod forward;
+mod forwarding_headers;
 mod gateway;
 mod headers;
 mod key_listener;
 mod keys;
 mod listener;
+mod metrics;
+mod operator;
 mod origin;
 mod provenance;
 mod reason;
 mod refused;
+mod reload;
 mod request_target;
 mod rule;
 mod session;
+mod slot;
+mod stop_list;
 mod target_group;
+mod upgrade;
 
 pub use config::{Config, ConfigError};
 pub use gateway::{Gateway, Parts, StartError, migrate};
 pub use keys::{AuditKeys, KeysError, audit_keys};
 pub use listener::ListenerName;
+pub use operator::{KeySummary, Operator, OperatorError, RotatingKey};
 pub use origin::{Origin, OriginError};
 pub use reason::Reason;
+pub use reload::ReloadError;
+pub use session::SessionSummary;

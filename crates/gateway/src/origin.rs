@@ -12,14 +12,14 @@ use url::Url;
 pub(crate) const MAX_RETURN_PATH: usize = 2_048;
 
 /// Scheme, host and port of one listener as browsers see it: `https://app.example.com`,
-/// `http://localhost:8400`. Plain HTTP is accepted for loopback hosts only.
+/// `http://localhost:8400`.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin(Url);
 
 /// The text is not an origin that a listener may have.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{0:?} is not an origin: write scheme, host and port alone; http only on a loopback host")]
+#[error("{0:?} is not an origin: write scheme, host and port alone")]
 pub struct OriginError(String);
 
 impl Origin {
@@ -27,6 +27,18 @@ impl Origin {
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
+    }
+
+    /// Whether a session may live here: HTTPS, or HTTP on a loopback host, which browsers trust alike.
+    #[must_use]
+    pub fn is_trustworthy(&self) -> bool {
+        let loopback = match self.0.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        self.is_https() || loopback
     }
 
     /// `host` or `host:port`, as it stands in a `Host` header.
@@ -64,13 +76,7 @@ impl FromStr for Origin {
     fn from_str(text: &str) -> Result<Self, OriginError> {
         let refused = || OriginError(text.to_owned());
         let url = Url::parse(text).map_err(|_| refused())?;
-        let loopback = match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(address)) => address.is_loopback(),
-            Some(url::Host::Ipv6(address)) => address.is_loopback(),
-            None => return Err(refused()),
-        };
-        let scheme = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+        let scheme = matches!(url.scheme(), "https" | "http") && url.has_host();
         // `Url` adds the empty path's slash; anything else beside the three parts shows here.
         let bare = url
             .as_str()
@@ -173,7 +179,6 @@ mod tests {
             assert!(good.parse::<Origin>().is_ok(), "{good}");
         }
         for bad in [
-            "http://app.example.com",
             "https://app.example.com/x",
             "https://user@app.example.com",
             "https://app.example.com?x",
@@ -183,7 +188,10 @@ mod tests {
         ] {
             assert!(bad.parse::<Origin>().is_err(), "{bad}");
         }
+        let plain: Origin = "http://app.example.com".parse().expect("an origin");
+        assert!(!plain.is_trustworthy(), "no session over plain HTTP");
         let origin: Origin = "http://localhost:8400".parse().expect("a good origin");
+        assert!(origin.is_trustworthy());
         assert_eq!(origin.authority(), "localhost:8400");
         assert_eq!(origin.at("/a?b=c"), "http://localhost:8400/a?b=c");
     }

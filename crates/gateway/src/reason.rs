@@ -47,6 +47,12 @@ pub enum Reason {
     AuthProviderDenied,
     /// The provider answered with an error.
     AuthProviderError,
+    /// The person, or the whole account, is stopped (design D23).
+    AuthStopped,
+    /// The list of stops cannot be read, so that nobody can be taken for not stopped.
+    StopListUnavailable,
+    /// A logout token of the provider is not valid.
+    AuthInvalidLogoutToken,
     /// The hand-over code is unknown, used, expired, or for another origin or state.
     AuthInvalidHandover,
     /// No session, and the rule does not begin a login for such a request.
@@ -57,14 +63,40 @@ pub enum Reason {
     ServiceWorkerScript,
     /// A form of ours was posted without its token.
     InvalidCsrfToken,
+    /// No `Authorization` header, where a token is required.
+    JwtHeaderNotPresent,
+    /// No bearer token, or no JWT signed with RS256.
+    JwtRequestFormatInvalid,
+    /// The token's signature is wrong, or its key unknown.
+    JwtSignatureValidationError,
+    /// A claim of the token is missing.
+    JwtClaimNotPresent,
+    /// A claim of the token has another value.
+    JwtClaimValueInvalid,
+    /// A claim of the token is written in another way.
+    JwtClaimFormatInvalid,
+    /// The issuer's keys cannot be had.
+    JwksRequestFailed,
+    /// The issuer's keys cannot be read, or are too many.
+    JwksInvalidResponse,
+    /// A rewrite of the rule made something that is no request.
+    TransformFailed,
+    /// The `Location` of a redirect would be too long.
+    RedirectUrlTooLong,
     /// The request target is not a plain path.
     InvalidRequestTarget,
     /// The path and query are too long to be kept through a login.
     RequestTargetTooLong,
     /// No rule matched.
     NoRule,
-    /// A protocol upgrade was asked for.
-    UpgradeNotSupported,
+    /// The request came in an HTTP version that the target group does not take.
+    ProtocolVersionMismatch,
+    /// More than 30 addresses in `X-Forwarded-For`.
+    ForwardedForTooLong,
+    /// The client did not go on with its request in time.
+    ClientIdleTimeout,
+    /// The client broke off its request, or its body is malformed.
+    RequestBodyBroken,
     /// A method that is never forwarded.
     MethodNotForwarded,
     /// The request body is larger than the target group accepts.
@@ -83,7 +115,49 @@ pub enum Reason {
     AuthUnhandledException,
 }
 
+/// The ALB's metric that counts a failed login.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AuthMetric {
+    /// `ELBAuthFailure`: the answer of browser or provider was not acceptable.
+    Failure,
+    /// `ELBAuthError`: the provider could not be asked, or a fault of ours.
+    Error,
+    /// `ELBAuthUserClaimsSizeExceeded`.
+    ClaimsSize,
+}
+
 impl Reason {
+    /// Which of the ALB's authentication metrics counts this, by the split of its access log's reasons.
+    #[must_use]
+    pub(crate) const fn auth_metric(self) -> Option<AuthMetric> {
+        match self {
+            Self::AuthMissingStateParam
+            | Self::AuthInvalidStateParam
+            | Self::AuthMissingCodeParam
+            | Self::AuthMissingNonce
+            | Self::AuthInvalidNonce
+            | Self::AuthLoginExpired
+            | Self::AuthInvalidCookie
+            | Self::AuthInvalidGrantError
+            | Self::AuthInvalidIdToken
+            | Self::AuthInvalidIssuer
+            | Self::AuthInvalidTokenResponse
+            | Self::AuthInvalidUserinfoResponse
+            | Self::AuthProviderDenied
+            | Self::AuthInvalidHandover
+            | Self::AuthStopped => Some(AuthMetric::Failure),
+            Self::AuthDiscoveryFailed
+            | Self::AuthTokenEpRequestFailed
+            | Self::AuthTokenEpRequestTimeout
+            | Self::AuthUserinfoEpRequestFailed
+            | Self::AuthUserinfoEpRequestTimeout
+            | Self::AuthProviderError
+            | Self::AuthUnhandledException => Some(AuthMetric::Error),
+            Self::AuthUserinfoResponseSizeExceeded => Some(AuthMetric::ClaimsSize),
+            _ => None,
+        }
+    }
+
     /// The name in audit records, logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -109,15 +183,31 @@ impl Reason {
             Self::AuthUserinfoEpRequestTimeout => "AuthUserinfoEpRequestTimeout",
             Self::AuthProviderDenied => "AuthProviderDenied",
             Self::AuthProviderError => "AuthProviderError",
+            Self::AuthStopped => "AuthStopped",
+            Self::StopListUnavailable => "StopListUnavailable",
+            Self::AuthInvalidLogoutToken => "AuthInvalidLogoutToken",
             Self::AuthInvalidHandover => "AuthInvalidHandover",
             Self::AuthRequired => "AuthRequired",
             Self::CrossOriginRequest => "CrossOriginRequest",
             Self::ServiceWorkerScript => "ServiceWorkerScript",
             Self::InvalidCsrfToken => "InvalidCsrfToken",
+            Self::JwtHeaderNotPresent => "JWTHeaderNotPresent",
+            Self::JwtRequestFormatInvalid => "JWTRequestFormatInvalid",
+            Self::JwtSignatureValidationError => "JWTSignatureValidationError",
+            Self::JwtClaimNotPresent => "JWTClaimNotPresent",
+            Self::JwtClaimValueInvalid => "JWTClaimValueInvalid",
+            Self::JwtClaimFormatInvalid => "JWTClaimFormatInvalid",
+            Self::JwksRequestFailed => "JWKSRequestFailed",
+            Self::JwksInvalidResponse => "JWKSInvalidResponse",
+            Self::TransformFailed => "TransformFailed",
+            Self::RedirectUrlTooLong => "RedirectUrlTooLong",
             Self::InvalidRequestTarget => "InvalidRequestTarget",
             Self::RequestTargetTooLong => "RequestTargetTooLong",
             Self::NoRule => "NoRule",
-            Self::UpgradeNotSupported => "UpgradeNotSupported",
+            Self::ProtocolVersionMismatch => "ProtocolVersionMismatch",
+            Self::ForwardedForTooLong => "ForwardedForTooLong",
+            Self::ClientIdleTimeout => "ClientIdleTimeout",
+            Self::RequestBodyBroken => "RequestBodyBroken",
             Self::MethodNotForwarded => "MethodNotForwarded",
             Self::RequestBodyTooLarge => "RequestBodyTooLarge",
             Self::TargetConnectionError => "TargetConnectionError",
@@ -147,19 +237,34 @@ impl Reason {
             | Self::AuthInvalidUserinfoResponse
             | Self::AuthProviderDenied
             | Self::AuthInvalidHandover
-            | Self::AuthRequired => StatusCode::UNAUTHORIZED,
-            Self::CrossOriginRequest | Self::ServiceWorkerScript | Self::InvalidCsrfToken => {
-                StatusCode::FORBIDDEN
+            | Self::AuthRequired
+            | Self::JwtHeaderNotPresent
+            | Self::JwtRequestFormatInvalid
+            | Self::JwtSignatureValidationError
+            | Self::JwtClaimNotPresent
+            | Self::JwtClaimValueInvalid
+            | Self::JwtClaimFormatInvalid => StatusCode::UNAUTHORIZED,
+            Self::RedirectUrlTooLong => StatusCode::INSUFFICIENT_STORAGE,
+            Self::CrossOriginRequest
+            | Self::ServiceWorkerScript
+            | Self::InvalidCsrfToken
+            | Self::AuthStopped => StatusCode::FORBIDDEN,
+            Self::AuthInvalidLogoutToken | Self::InvalidRequestTarget | Self::RequestBodyBroken => {
+                StatusCode::BAD_REQUEST
             }
-            Self::InvalidRequestTarget => StatusCode::BAD_REQUEST,
             Self::RequestTargetTooLong => StatusCode::URI_TOO_LONG,
             Self::NoRule => StatusCode::NOT_FOUND,
             Self::MethodNotForwarded => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UpgradeNotSupported => StatusCode::NOT_IMPLEMENTED,
+            // Codes of an ALB's own: ELB user guide, troubleshooting, HTTP 463 and 464.
+            Self::ForwardedForTooLong => StatusCode::from_u16(463).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::ProtocolVersionMismatch => StatusCode::from_u16(464).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::ClientIdleTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TargetConnectionError => StatusCode::BAD_GATEWAY,
             Self::TargetConnectTimeout | Self::TargetIdleTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::SessionStoreUnavailable | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::SessionStoreUnavailable | Self::AuditUnavailable | Self::StopListUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             // "The load balancer received an error code from the IdP when attempting to authenticate the
             // user": ELB user guide, troubleshooting, HTTP 561.
             Self::AuthProviderError => StatusCode::from_u16(561).unwrap_or(StatusCode::BAD_GATEWAY),
@@ -169,6 +274,9 @@ impl Reason {
             | Self::AuthTokenEpRequestTimeout
             | Self::AuthUserinfoEpRequestFailed
             | Self::AuthUserinfoEpRequestTimeout
+            | Self::JwksRequestFailed
+            | Self::JwksInvalidResponse
+            | Self::TransformFailed
             | Self::AuthUnhandledException => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -179,12 +287,35 @@ impl Reason {
     pub(crate) const fn is_about_identity(self) -> bool {
         matches!(
             self,
-            Self::AuthInvalidCookie
+            Self::JwtHeaderNotPresent
+                | Self::JwtRequestFormatInvalid
+                | Self::JwtSignatureValidationError
+                | Self::JwtClaimNotPresent
+                | Self::JwtClaimValueInvalid
+                | Self::JwtClaimFormatInvalid
+                | Self::JwksRequestFailed
+                | Self::JwksInvalidResponse
+                | Self::AuthInvalidCookie
                 | Self::AuthRequired
                 | Self::CrossOriginRequest
                 | Self::ServiceWorkerScript
+                | Self::AuthStopped
                 | Self::AuthDiscoveryFailed
                 | Self::AuthUnhandledException
+        )
+    }
+
+    /// Whether the asker is told to bring a bearer token (RFC 6750 section 3).
+    #[must_use]
+    pub(crate) const fn wants_bearer_token(self) -> bool {
+        matches!(
+            self,
+            Self::JwtHeaderNotPresent
+                | Self::JwtRequestFormatInvalid
+                | Self::JwtSignatureValidationError
+                | Self::JwtClaimNotPresent
+                | Self::JwtClaimValueInvalid
+                | Self::JwtClaimFormatInvalid
         )
     }
 
@@ -222,12 +353,26 @@ impl Reason {
                 "Signing in failed",
                 "The identity provider's answer could not be used. Try again; if it happens again, tell the operator the request id.",
             ),
+            Self::AuthStopped => (
+                "You cannot sign in here",
+                "Your access has been stopped. Ask the operator, with the request id.",
+            ),
             Self::AuthRequired => ("Sign in first", "This request needs a signed-in person."),
+            Self::JwtHeaderNotPresent
+            | Self::JwtRequestFormatInvalid
+            | Self::JwtSignatureValidationError
+            | Self::JwtClaimNotPresent
+            | Self::JwtClaimValueInvalid
+            | Self::JwtClaimFormatInvalid => ("Not authorized", "This request needs a valid access token."),
+            Self::JwksRequestFailed | Self::JwksInvalidResponse => (
+                "Not checked",
+                "The access token could not be checked. Tell the operator the request id.",
+            ),
             Self::NoRule => ("Not found", "There is nothing at this address."),
             Self::CrossOriginRequest | Self::ServiceWorkerScript | Self::InvalidCsrfToken => {
                 ("Refused", "This request did not come from one of our own pages.")
             }
-            Self::SessionStoreUnavailable | Self::AuditUnavailable => (
+            Self::SessionStoreUnavailable | Self::AuditUnavailable | Self::StopListUnavailable => (
                 "Temporarily unavailable",
                 "Nothing was changed. Try again in a moment.",
             ),
@@ -235,12 +380,18 @@ impl Reason {
                 "No answer",
                 "The application behind this address did not answer. Try again in a moment.",
             ),
-            Self::InvalidRequestTarget
+            Self::AuthInvalidLogoutToken
+            | Self::InvalidRequestTarget
             | Self::RequestTargetTooLong
-            | Self::UpgradeNotSupported
+            | Self::ProtocolVersionMismatch
+            | Self::ForwardedForTooLong
+            | Self::ClientIdleTimeout
+            | Self::RequestBodyBroken
             | Self::MethodNotForwarded
             | Self::RequestBodyTooLarge => ("Bad request", "This request cannot be forwarded."),
-            Self::AuthUnhandledException => ("Internal error", "Tell the operator the request id."),
+            Self::AuthUnhandledException | Self::TransformFailed | Self::RedirectUrlTooLong => {
+                ("Internal error", "Tell the operator the request id.")
+            }
         }
     }
 }

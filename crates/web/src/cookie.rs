@@ -95,6 +95,20 @@ pub fn read_single(headers: &HeaderMap, name: &str) -> Result<Option<String>, Du
     Ok(found.filter(|value| !value.is_empty()))
 }
 
+/// The name in a `Set-Cookie` value, and whether it has the browser forget the cookie at `now_secs` (seconds
+/// since the epoch): an expiry that is past, or no value. `None` for what no browser takes for a cookie.
+#[must_use]
+pub fn read_set_cookie(value: &str, now_secs: i64) -> Option<(String, bool)> {
+    let cookie = Cookie::parse(value).ok()?;
+    // RFC 6265 section 5.3: `Max-Age` wins over `Expires`.
+    let past = match (cookie.max_age(), cookie.expires_datetime()) {
+        (Some(max_age), _) => max_age.is_zero() || max_age.is_negative(),
+        (None, Some(expires)) => expires.unix_timestamp() <= now_secs,
+        (None, None) => false,
+    };
+    Some((cookie.name().to_owned(), past || cookie.value().is_empty()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +152,24 @@ mod tests {
         headers.append(COOKIE, HeaderValue::from_static("a=3"));
         assert_eq!(read_single(&headers, "a"), Err(DuplicateCookie));
         assert_eq!(read_single(&headers, "bb"), Ok(Some("2".into())));
+    }
+
+    #[test]
+    fn cookies_that_a_browser_forgets() {
+        for (value, expired) in [
+            ("a=; Max-Age=0; Path=/", true),
+            ("a=x; Max-Age=-1", true),
+            ("a=x; expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/", true),
+            ("a=x; Expires=Wed, 21 Oct 2015 07:28:00 GMT; Max-Age=60", false),
+            ("a=x", false),
+            ("a=", true),
+        ] {
+            assert_eq!(
+                read_set_cookie(value, 1_800_000_000),
+                Some(("a".to_owned(), expired)),
+                "{value}"
+            );
+        }
+        assert_eq!(read_set_cookie("no pair", 0), None);
     }
 }

@@ -27,9 +27,11 @@ impl Sockets {
             anyhow::Ok(Self {
                 gateway: GatewaySockets::bind(
                     None,
-                    &localhost(ports.app()),
-                    &localhost(ports.account()),
-                    &localhost(ports.gateway_keys()),
+                    [
+                        ("app", localhost(ports.app()).as_str()),
+                        ("account", localhost(ports.account()).as_str()),
+                        ("keys", localhost(ports.gateway_keys()).as_str()),
+                    ],
                 )
                 .await?,
                 identity: IdentitySockets {

@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use countersign_audit::Outcome;
 use countersign_crypto::token;
 use countersign_web::form;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Uri};
 use serde::Deserialize;
 
+use super::site::Site;
 use super::transaction::Transaction;
-use super::{login, note_refusal, record, redirect, session, session_entry, unavailable};
+use super::{Asking, login, note_refusal, redirect, session, session_entry, unavailable};
+use crate::gateway::Shared;
 use crate::listener::{Listener, ListenerName};
 use crate::origin::ReturnPath;
 use crate::provenance::Provenance;
@@ -42,26 +45,38 @@ struct HandoverResponse {
 }
 
 /// App origin: sends the browser to the account origin for a code.
-pub(super) fn begin(listener: &Listener, headers: &HeaderMap, return_path: ReturnPath) -> Response {
+pub(super) fn begin(
+    gateway: &Shared,
+    site: &Site,
+    headers: &HeaderMap,
+    return_path: ReturnPath,
+) -> Response {
     let transaction = Transaction {
-        state: token(&*listener.gateway.random),
+        state: token(&*gateway.random),
         return_path,
         openid: None,
     };
-    let account = &listener.gateway.account_origin;
+    let account = &gateway.account_origin;
     let location = account.at(&format!(
         "/oauth2/handover?origin=app&state={}",
         transaction.state
     ));
-    let crowd = listener.cookies.clear_crowd(headers);
-    redirect(&location, crowd.into_iter().chain([transaction.cookie(listener)]))
+    let crowd = site.cookies.clear_crowd(headers);
+    let cookie = transaction.cookie(gateway, site);
+    redirect(&location, crowd.into_iter().chain([cookie]))
 }
 
 /// Account origin, `GET /oauth2/handover`: a code for the app origin, after login where there is none.
 #[tracing::instrument(name = "gateway.handover", skip_all)]
 pub(crate) async fn issue(State(listener): State<Arc<Listener>>, request: Request) -> Response {
     let provenance = Provenance::of(request.extensions(), request.headers());
-    match issue_code(&listener, request.method(), request.uri(), request.headers()).await {
+    let asking = Asking {
+        method: request.method(),
+        uri: request.uri(),
+        headers: request.headers(),
+        provenance: &provenance,
+    };
+    match issue_code(&listener, asking).await {
         Ok(response) => response,
         Err(reason) => {
             note_refusal(&listener, ACTION, reason, &provenance);
@@ -70,13 +85,10 @@ pub(crate) async fn issue(State(listener): State<Arc<Listener>>, request: Reques
     }
 }
 
-async fn issue_code(
-    listener: &Listener,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<Response, Reason> {
-    super::refuse_cross_origin(method, headers)?;
+async fn issue_code(listener: &Listener, asking: Asking<'_>) -> Result<Response, Reason> {
+    let (gateway, headers, uri) = (&listener.gateway, asking.headers, asking.uri);
+    let site = listener.sites.own().ok_or(Reason::NoRule)?;
+    super::refuse_cross_origin(asking.method, headers)?;
     let asked: HandoverRequest =
         form::parse(uri.query().unwrap_or_default()).map_err(|_| Reason::AuthInvalidHandover)?;
     let token = |text: &str| {
@@ -88,12 +100,11 @@ async fn issue_code(
     {
         return Err(Reason::AuthInvalidHandover);
     }
-    let Some((ticket, _)) = session(listener, headers).await? else {
-        return login::begin(listener, headers, super::return_path(uri)?).await;
+    let Some((ticket, _)) = session(gateway, site, headers, asking.provenance).await? else {
+        return login::begin(gateway, site, headers, super::return_path(uri)?).await;
     };
-    let app = &listener.gateway.app_origin;
-    let code = listener
-        .gateway
+    let app = &gateway.app_origin;
+    let code = gateway
         .sessions
         .begin_handover(&ticket, &app.to_string(), &asked.state)
         .await
@@ -106,28 +117,33 @@ async fn issue_code(
 
 /// App origin, `GET /oauth2/idpresponse`: redeems the code and goes where the person wanted to.
 #[tracing::instrument(name = "gateway.handover.redeem", skip_all)]
-pub(crate) async fn redeem(State(listener): State<Arc<Listener>>, request: Request) -> Response {
-    let provenance = Provenance::of(request.extensions(), request.headers());
-    let (uri, headers) = (request.uri(), request.headers());
-    match redeem_code(&listener, uri, headers, &provenance).await {
+pub(super) async fn redeem(
+    listener: &Listener,
+    site: &Site,
+    uri: &Uri,
+    headers: &HeaderMap,
+    provenance: Provenance,
+) -> Response {
+    match redeem_code(&listener.gateway, site, uri, headers, &provenance).await {
         Ok(response) => response,
         Err(reason) => {
-            note_refusal(&listener, ACTION, reason, &provenance);
+            note_refusal(listener, ACTION, reason, &provenance);
             Refused::new(reason, headers, provenance.request_id).into_response()
         }
     }
 }
 
 async fn redeem_code(
-    listener: &Listener,
+    gateway: &Shared,
+    site: &Site,
     uri: &Uri,
     headers: &HeaderMap,
     provenance: &Provenance,
 ) -> Result<Response, Reason> {
     let answer: HandoverResponse =
         form::parse(uri.query().unwrap_or_default()).map_err(|_| Reason::AuthInvalidHandover)?;
-    let transaction = Transaction::open(listener, headers, &answer.state)?;
-    let (sessions, origin) = (&listener.gateway.sessions, listener.origin.to_string());
+    let transaction = Transaction::open(gateway, site, headers, &answer.state)?;
+    let (sessions, origin) = (&gateway.sessions, site.origin.to_string());
     let redeemed = sessions
         .redeem_handover(&answer.code, &origin, &transaction.state)
         .await
@@ -138,13 +154,15 @@ async fn redeem_code(
         .await
         .map_err(|error| unavailable(&error))?
         .ok_or(Reason::AuthInvalidHandover)?;
-    record(listener, session_entry(provenance, ACTION, listener, &session)).await?;
-    let ticket = listener
+    gateway
+        .record(session_entry(provenance, ACTION, Outcome::Done, &session))
+        .await?;
+    let ticket = site
         .cookies
-        .set_ticket(&sessions.seal_ticket(&redeemed, &origin));
-    let over = listener.cookies.clear_transaction(&transaction.state);
+        .set_ticket(&sessions.seal_ticket(&redeemed, &site.scope));
+    let over = site.cookies.clear_transaction(&transaction.state);
     Ok(redirect(
-        &listener.origin.at(transaction.return_path.as_str()),
+        &site.origin.at(transaction.return_path.as_str()),
         [ticket, over],
     ))
 }

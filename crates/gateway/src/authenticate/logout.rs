@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
+use countersign_audit::Outcome;
 use countersign_web::csrf;
 use countersign_web::form::Form;
 use countersign_web::page::{Action, Button, FormPage, Message, Tone};
@@ -12,7 +13,9 @@ use countersign_web::security_headers::FormAction;
 use http::{HeaderMap, Method, header};
 use serde::Deserialize;
 
-use super::{note_refusal, record, redirect, session, session_entry, unavailable};
+use super::site::Site;
+use super::{note_refusal, redirect, session, session_entry, unavailable};
+use crate::gateway::Shared;
 use crate::listener::Listener;
 use crate::provenance::Provenance;
 use crate::reason::Reason;
@@ -34,10 +37,12 @@ struct Confirmation {
 pub(crate) async fn get(State(listener): State<Arc<Listener>>, request: Request) -> Response {
     let provenance = Provenance::of(request.extensions(), request.headers());
     let headers = request.headers();
-    let answer = if request.method() == Method::GET && is_own_wish(&listener, headers) {
-        end(&listener, headers, &provenance).await
-    } else {
-        question(&listener, headers)
+    let answer = match listener.sites.own() {
+        None => Err(Reason::NoRule),
+        Some(site) if request.method() == Method::GET && is_own_wish(site, headers) => {
+            end(&listener.gateway, site, headers, &provenance).await
+        }
+        Some(site) => question(&listener.gateway, site, headers),
     };
     answer.unwrap_or_else(|reason| refuse(&listener, reason, headers, provenance))
 }
@@ -51,8 +56,11 @@ pub(crate) async fn post(State(listener): State<Arc<Listener>>, request: Request
         Ok(Form(form)) => form,
         Err(rejection) => return rejection.into_response(),
     };
-    let answer = match check_confirmation(&listener, &headers, &form) {
-        Ok(()) => end(&listener, &headers, &provenance).await,
+    let answer = match listener.sites.own().ok_or(Reason::NoRule) {
+        Ok(site) => match check_confirmation(&listener.gateway, site, &headers, &form) {
+            Ok(()) => end(&listener.gateway, site, &headers, &provenance).await,
+            Err(reason) => Err(reason),
+        },
         Err(reason) => Err(reason),
     };
     answer.unwrap_or_else(|reason| refuse(&listener, reason, &headers, provenance))
@@ -77,7 +85,7 @@ fn refuse(listener: &Listener, reason: Reason, headers: &HeaderMap, provenance: 
 
 /// Whether the browser says that our own page, or the person without any page, asked. Older browsers say
 /// so by `Origin` or `Referer` alone. A prefetch is nobody's wish.
-fn is_own_wish(listener: &Listener, headers: &HeaderMap) -> bool {
+fn is_own_wish(site: &Site, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if headers.contains_key("sec-purpose") || headers.contains_key("purpose") {
         return false;
@@ -85,7 +93,7 @@ fn is_own_wish(listener: &Listener, headers: &HeaderMap) -> bool {
     if let Some(site) = text("sec-fetch-site") {
         return matches!(site, "same-origin" | "none");
     }
-    let own = listener.origin.to_string();
+    let own = site.origin.to_string();
     match (text(header::ORIGIN.as_str()), text(header::REFERER.as_str())) {
         (Some(origin), _) => origin == own,
         (None, Some(referer)) => referer
@@ -95,14 +103,14 @@ fn is_own_wish(listener: &Listener, headers: &HeaderMap) -> bool {
     }
 }
 
-fn question(listener: &Listener, headers: &HeaderMap) -> Result<Response, Reason> {
-    let browser = browser(listener, headers)?;
-    let now = listener.gateway.clock.now();
+fn question(gateway: &Shared, site: &Site, headers: &HeaderMap) -> Result<Response, Reason> {
+    let browser = browser(site, headers)?;
+    let now = gateway.clock.now();
     Ok(FormPage::new("Sign out?", "/logout")
         .lead("This ends your session in this browser.")
         .hidden(
             csrf::FIELD,
-            csrf::token(&listener.gateway.csrf_secret, &browser, ACTION, now),
+            csrf::token(&gateway.csrf_secret, &browser, ACTION, now),
         )
         .button(Button::primary("Sign out").id("logout"))
         // The identity provider's logout may lead on to places of its own.
@@ -110,16 +118,21 @@ fn question(listener: &Listener, headers: &HeaderMap) -> Result<Response, Reason
         .render())
 }
 
-fn check_confirmation(listener: &Listener, headers: &HeaderMap, form: &Confirmation) -> Result<(), Reason> {
+fn check_confirmation(
+    gateway: &Shared,
+    site: &Site,
+    headers: &HeaderMap,
+    form: &Confirmation,
+) -> Result<(), Reason> {
     let refused = |error: csrf::CsrfError| {
         tracing::info!(reason = error.reason(), "logout form refused");
         Reason::InvalidCsrfToken
     };
-    csrf::require_same_origin(headers, &listener.origin.to_string()).map_err(refused)?;
-    let browser = browser(listener, headers)?;
-    let now = listener.gateway.clock.now();
+    csrf::require_same_origin(headers, &site.origin.to_string()).map_err(refused)?;
+    let browser = browser(site, headers)?;
+    let now = gateway.clock.now();
     csrf::verify(
-        &listener.gateway.csrf_secret,
+        &gateway.csrf_secret,
         &browser,
         ACTION,
         &form.csrf_token,
@@ -129,32 +142,35 @@ fn check_confirmation(listener: &Listener, headers: &HeaderMap, form: &Confirmat
 }
 
 /// What the form's token is bound to: the ticket, or its absence.
-fn browser(listener: &Listener, headers: &HeaderMap) -> Result<String, Reason> {
-    Ok(listener
+fn browser(site: &Site, headers: &HeaderMap) -> Result<String, Reason> {
+    Ok(site
         .cookies
         .ticket(headers)
         .map_err(|_| Reason::AuthInvalidCookie)?
         .unwrap_or_default())
 }
 
-async fn end(listener: &Listener, headers: &HeaderMap, provenance: &Provenance) -> Result<Response, Reason> {
-    let mut location = listener.origin.at(LOGGED_OUT);
-    if let Some((ticket, session)) = session(listener, headers).await? {
-        let sessions = &listener.gateway.sessions;
-        sessions
+async fn end(
+    gateway: &Arc<Shared>,
+    site: &Arc<Site>,
+    headers: &HeaderMap,
+    provenance: &Provenance,
+) -> Result<Response, Reason> {
+    let mut location = site.origin.at(LOGGED_OUT);
+    if let Some((ticket, session)) = session(gateway, site, headers, provenance).await? {
+        gateway
+            .sessions
             .end(ticket.sid)
             .await
             .map_err(|error| unavailable(&error))?;
-        record(listener, session_entry(provenance, ACTION, listener, &session)).await?;
-        let after = listener.gateway.account_origin.at(LOGGED_OUT);
-        if let Some(url) = listener
-            .gateway
-            .provider
-            .end_session_url(&session.login.id_token, &after)
-            .await
-        {
+        gateway
+            .record(session_entry(provenance, ACTION, Outcome::Done, &session))
+            .await?;
+        let after = gateway.account_origin.at(LOGGED_OUT);
+        let provider = &site.application.provider;
+        if let Some(url) = provider.end_session_url(&session.login.id_token, &after).await {
             location = url;
         }
     }
-    Ok(redirect(&location, [listener.cookies.clear_ticket()]))
+    Ok(redirect(&location, [site.cookies.clear_ticket()]))
 }

@@ -1,27 +1,38 @@
 //! Who is asking: the session of a request, and the ways to get one.
 //!
-//! The account origin logs people in at the OpenID provider ([`login`]). The app origin never talks to the
-//! provider: it gets a ticket of its own to the same session by a one-time code ([`handover`]).
+//! The account origin logs people in at the OpenID provider ([`login`]), and so does every application that
+//! is a [`site`] of its own. The app origin never talks to the provider: it gets a ticket of its own to the
+//! account origin's session by a one-time code ([`handover`]).
 
 use std::sync::Arc;
 
-use axum::response::Response;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
 use countersign_audit::{Entry, Outcome};
 use countersign_web::page;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 use crate::config::OnUnauthenticatedRequest;
-use crate::listener::{Listener, ListenerName};
+use crate::gateway::Shared;
+use crate::listener::Listener;
+use crate::metrics;
 use crate::origin::{ReturnPath, ReturnPathError};
 use crate::provenance::Provenance;
 use crate::reason::Reason;
-use crate::refused::is_navigation;
+use crate::refused::{Refused, is_navigation};
 use crate::session::{Session, Ticket};
+use crate::stop_list::Stopped;
 
+use self::site::Site;
+
+pub(crate) mod backchannel_logout;
 pub(crate) mod handover;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod provider;
+mod refresh;
+pub(crate) mod site;
+pub(crate) mod target_logout;
 mod transaction;
 
 /// The result of an `authenticate-oidc` action.
@@ -34,66 +45,132 @@ pub(crate) enum Authenticated {
     Login(Response),
 }
 
+/// The request as an `authenticate-oidc` action sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) provenance: &'a Provenance,
+}
+
 /// Performs an `authenticate-oidc` action.
 pub(crate) async fn authenticate(
-    listener: &Listener,
+    gateway: &Arc<Shared>,
+    site: &Arc<Site>,
     otherwise: OnUnauthenticatedRequest,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
+    asking: Asking<'_>,
 ) -> Result<Authenticated, Reason> {
-    refuse_cross_origin(method, headers)?;
-    if let Some((_, session)) = session(listener, headers).await? {
+    let Asking {
+        method, uri, headers, ..
+    } = asking;
+    // An application behind an ALB is used to requests of other sites, and guards itself.
+    if site.application.name.is_empty() {
+        refuse_cross_origin(method, headers)?;
+    }
+    if let Some((_, session)) = session(gateway, site, headers, asking.provenance).await? {
         return Ok(Authenticated::Person(session));
     }
     // What was not a GET cannot be repeated after a login, and must not be without its sender.
     let repeatable = method == Method::GET || method == Method::HEAD;
     match otherwise {
         OnUnauthenticatedRequest::Allow => Ok(Authenticated::Nobody),
-        OnUnauthenticatedRequest::Deny => Err(Reason::AuthRequired),
+        // As an ALB does: who was logged in once is sent to log in again.
+        OnUnauthenticatedRequest::Deny if !site.cookies.has_ticket(headers) => Err(Reason::AuthRequired),
         OnUnauthenticatedRequest::AuthenticateNavigation if !is_navigation(headers) => {
             Err(Reason::AuthRequired)
         }
         _ if !repeatable => Err(Reason::AuthRequired),
-        _ => begin(listener, headers, return_path(uri)?)
+        _ => begin(gateway, site, headers, return_path(uri)?)
             .await
             .map(Authenticated::Login),
     }
 }
 
-/// The live session of a request and its ticket.
+/// The live session of a request at a site, and its ticket.
 pub(crate) async fn session(
-    listener: &Listener,
+    gateway: &Arc<Shared>,
+    site: &Arc<Site>,
     headers: &HeaderMap,
+    provenance: &Provenance,
 ) -> Result<Option<(Ticket, Arc<Session>)>, Reason> {
-    let Some(cookie) = listener
+    let Some(cookie) = site
         .cookies
         .ticket(headers)
         .map_err(|_| Reason::AuthInvalidCookie)?
     else {
         return Ok(None);
     };
-    let sessions = &listener.gateway.sessions;
-    let Some(ticket) = sessions.open_ticket(&cookie, &listener.origin.to_string()) else {
+    let sessions = &gateway.sessions;
+    let Some(ticket) = sessions.open_ticket(&cookie, &site.scope) else {
         return Ok(None);
     };
-    let session = sessions
+    let found = sessions
         .find(&ticket)
         .await
         .map_err(|error| unavailable(&error))?;
-    Ok(session.map(|session| (ticket, session)))
+    let Some(found) = found else { return Ok(None) };
+    if gateway.stops.check(&found.login.user_key())? == Stopped::Yes {
+        end_stopped(gateway, &found, provenance).await?;
+        return Ok(None);
+    }
+    let current = refresh::current(gateway, site, ticket.clone(), found, provenance.clone()).await?;
+    Ok(current.map(|session| (ticket, session)))
+}
+
+/// Ends a session whose person was stopped. Logging in again is refused for as long as the stop holds.
+async fn end_stopped(gateway: &Shared, session: &Session, provenance: &Provenance) -> Result<(), Reason> {
+    gateway
+        .sessions
+        .end(session.sid)
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let entry = session_entry(provenance, "EndSession", Outcome::Done, session);
+    gateway
+        .record(entry.with_reason(Reason::AuthStopped.as_str()))
+        .await
 }
 
 /// Sends a browser without a session to get one, and back to `return_path` afterwards.
 async fn begin(
-    listener: &Listener,
+    gateway: &Shared,
+    site: &Site,
     headers: &HeaderMap,
     return_path: ReturnPath,
 ) -> Result<Response, Reason> {
-    match listener.name {
-        ListenerName::Account => login::begin(listener, headers, return_path).await,
-        ListenerName::App => Ok(handover::begin(listener, headers, return_path)),
+    if site.handed_over {
+        Ok(handover::begin(gateway, site, headers, return_path))
+    } else {
+        login::begin(gateway, site, headers, return_path).await
     }
+}
+
+/// `GET /oauth2/idpresponse` on any listener: the answer to a login that one of its sites began. Which one,
+/// its transaction cookie tells.
+pub(crate) async fn callback(State(listener): State<Arc<Listener>>, request: Request) -> Response {
+    let provenance = Provenance::of(request.extensions(), request.headers());
+    let (uri, headers) = (request.uri(), request.headers());
+    let Some(site) = answered(&listener, uri, headers) else {
+        return Refused::new(Reason::NoRule, headers, provenance.request_id).into_response();
+    };
+    if site.handed_over {
+        handover::redeem(&listener, site, uri, headers, provenance).await
+    } else {
+        login::callback(&listener, site, uri, headers, provenance).await
+    }
+}
+
+/// The site whose login is answered; where the browser brings no login of this `state`, the one that says
+/// so.
+fn answered<'a>(listener: &'a Listener, uri: &Uri, headers: &HeaderMap) -> Option<&'a Arc<Site>> {
+    let state = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .find_map(|(name, value)| (name == "state").then(|| value.into_owned()));
+    let begun = |site: &&Arc<Site>| {
+        let state = state.as_deref().unwrap_or_default();
+        !matches!(site.cookies.transaction(headers, state), Ok(None))
+    };
+    let sites = || listener.sites.all(uri, headers);
+    sites().find(begun).or_else(|| sites().next())
 }
 
 fn return_path(uri: &Uri) -> Result<ReturnPath, Reason> {
@@ -136,20 +213,6 @@ fn unavailable(error: &countersign_db::DbError) -> Reason {
     Reason::SessionStoreUnavailable
 }
 
-/// Writes what happened; without the record on disk nothing is handed out (design D15).
-async fn record(listener: &Listener, entry: Entry) -> Result<(), Reason> {
-    listener
-        .gateway
-        .recorder
-        .record(entry)
-        .await
-        .map(drop)
-        .map_err(|error| {
-            tracing::error!(%error, "an audit record could not be written");
-            Reason::AuditUnavailable
-        })
-}
-
 /// Notes a refusal of somebody who may be anybody.
 pub(crate) fn note_refusal(
     listener: &Listener,
@@ -157,6 +220,7 @@ pub(crate) fn note_refusal(
     reason: Reason,
     provenance: &Provenance,
 ) {
+    metrics::refused(reason);
     let entry = provenance
         .entry(action, Outcome::Refused)
         .with_reason(reason.as_str())
@@ -171,15 +235,19 @@ pub(crate) fn note_refusal(
 fn session_entry(
     provenance: &Provenance,
     action: &'static str,
-    listener: &Listener,
+    outcome: Outcome,
     session: &Session,
 ) -> Entry {
     let login = &session.login;
-    provenance
-        .entry(action, Outcome::Done)
+    let entry = provenance
+        .entry(action, outcome)
         .with_sid(session.sid.to_string())
         .with_person(login.user_key())
         .with_personal("subject", login.subject.clone())
-        .with_detail("listener", listener.name.as_str())
-        .with_detail("issuer", login.issuer.clone())
+        .with_detail("issuer", login.issuer.clone());
+    if login.application.is_empty() {
+        entry
+    } else {
+        entry.with_detail("application", login.application.clone())
+    }
 }

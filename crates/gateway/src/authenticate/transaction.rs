@@ -5,8 +5,9 @@ use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::site::Site;
 use crate::cookie::LOGIN_LIFETIME;
-use crate::listener::Listener;
+use crate::gateway::Shared;
 use crate::origin::ReturnPath;
 use crate::reason::Reason;
 
@@ -40,10 +41,10 @@ struct Contents {
 
 impl Transaction {
     /// The cookie that carries this transaction.
-    pub(crate) fn cookie(&self, listener: &Listener) -> HeaderValue {
+    pub(crate) fn cookie(&self, gateway: &Shared, site: &Site) -> HeaderValue {
         let contents = Contents {
             state: self.state.clone(),
-            started_at: listener.gateway.clock.now().as_secs(),
+            started_at: gateway.clock.now().as_secs(),
             return_path: self.return_path.clone(),
             nonce: self.openid.as_ref().map(|openid| openid.nonce.clone()),
             code_verifier: self
@@ -52,30 +53,30 @@ impl Transaction {
                 .map(|openid| openid.code_verifier.expose_secret().to_owned()),
         };
         let plaintext = Zeroizing::new(serde_json::to_vec(&contents).expect("text and numbers serialise"));
-        let random = &*listener.gateway.random;
-        let sealed = listener
-            .gateway
-            .sessions
-            .keyring()
-            .seal_token(random, &aad(listener), &plaintext);
-        listener.cookies.set_transaction(&self.state, &sealed)
+        let keys = gateway.keys.current();
+        let sealed = keys
+            .session
+            .seal_token(&*gateway.random, &aad(gateway, site), &plaintext);
+        site.cookies.set_transaction(&self.state, &sealed)
     }
 
     /// The transaction of `state` that this browser began on this origin.
-    pub(crate) fn open(listener: &Listener, headers: &HeaderMap, state: &str) -> Result<Self, Reason> {
-        let cookie = match listener.cookies.transaction(headers, state) {
+    pub(crate) fn open(
+        gateway: &Shared,
+        site: &Site,
+        headers: &HeaderMap,
+        state: &str,
+    ) -> Result<Self, Reason> {
+        let cookie = match site.cookies.transaction(headers, state) {
             Ok(Some(cookie)) => cookie,
-            Ok(None) if listener.cookies.has_transaction(headers) => {
+            Ok(None) if site.cookies.has_transaction(headers) => {
                 return Err(Reason::AuthInvalidStateParam);
             }
             Ok(None) => return Err(Reason::AuthMissingNonce),
             Err(_) => return Err(Reason::AuthInvalidNonce),
         };
-        let plaintext = listener
-            .gateway
-            .sessions
-            .keyring()
-            .open_token(&aad(listener), &cookie);
+        let keys = gateway.keys.current();
+        let plaintext = keys.session.open_token(&aad(gateway, site), &cookie);
         let contents: Contents = plaintext
             .ok()
             .and_then(|plaintext| serde_json::from_slice(plaintext.expose_secret()).ok())
@@ -83,8 +84,7 @@ impl Transaction {
         if !constant_time_eq(contents.state.as_bytes(), state.as_bytes()) {
             return Err(Reason::AuthInvalidStateParam);
         }
-        let age = listener
-            .gateway
+        let age = gateway
             .clock
             .now()
             .since(Timestamp::from_secs(contents.started_at));
@@ -103,11 +103,6 @@ impl Transaction {
     }
 }
 
-fn aad(listener: &Listener) -> Aad {
-    Aad::new(
-        &listener.gateway.account,
-        "login",
-        "cookie",
-        &listener.origin.to_string(),
-    )
+fn aad(gateway: &Shared, site: &Site) -> Aad {
+    Aad::new(&gateway.account, "login", "cookie", &site.scope)
 }

@@ -2,19 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Action, Config, FixedResponse, Listener, Redirect, Rule, TargetGroup};
-
-const MAX_RULES: usize = 100;
-const MAX_VALUES: usize = 5;
-const MAX_PATTERN: usize = 128;
-const MAX_FIXED_BODY: usize = 1_024;
-const CONTENT_TYPES: [&str; 5] = [
-    "text/plain",
-    "text/html",
-    "text/css",
-    "application/javascript",
-    "application/json",
-];
+use super::{Action, Config, Listener};
+use crate::rule::Rules;
 
 /// The configuration cannot work, or would not be safe. Says where and what to write instead.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -54,9 +43,11 @@ impl Config {
         }
         self.check_applications()?;
         self.check_lifetimes()?;
+        self.forward.check()?;
+        self.client.check()?;
         let mut audiences = BTreeSet::new();
         for (name, group) in &self.target_groups {
-            check_target_group(&format!("target_groups.{name}"), group)?;
+            group.check(&format!("target_groups.{name}"))?;
             if let Some(audience) = &group.user_token_audience
                 && !audiences.insert(audience)
             {
@@ -66,8 +57,11 @@ impl Config {
                 );
             }
         }
-        self.check_listener("listeners.app", &self.listeners.app)?;
-        self.check_listener("listeners.account", &self.listeners.account)
+        self.check_acme()?;
+        for (name, listener) in self.listeners.with_rules() {
+            self.check_listener(name, listener)?;
+        }
+        Ok(())
     }
 
     /// Each application has a cookie of its own: two of one name would share sessions of two providers.
@@ -108,109 +102,76 @@ impl Config {
         Ok(())
     }
 
-    fn check_listener(&self, place: &str, listener: &Listener) -> Result<(), ConfigError> {
-        if listener.rules.len() > MAX_RULES {
-            return refuse(format!("{place}.rules"), format!("at most {MAX_RULES} rules"));
-        }
-        let mut priorities = BTreeSet::new();
-        for rule in &listener.rules {
-            let place = format!("{place}.rules[{}]", rule.priority);
-            if !(1..=50_000).contains(&rule.priority) || !priorities.insert(rule.priority) {
-                return refuse(place, "a priority is 1 to 50000 and unique on its listener");
+    fn check_listener(&self, name: &str, listener: &Listener) -> Result<(), ConfigError> {
+        let place = format!("listeners.{name}");
+        let known = |group: &str| self.target_groups.contains_key(group);
+        Rules::compile(&place, listener, &known)?;
+        let own = matches!(name, "app" | "account");
+        let mut authenticates = own;
+        let in_rules = listener.rules.iter().flat_map(|rule| {
+            let place = format!("{place}.rules[{}].actions", rule.priority);
+            rule.actions.iter().map(move |action| (place.clone(), action))
+        });
+        let by_default = listener
+            .default_actions
+            .iter()
+            .map(|action| (format!("{place}.default_actions"), action));
+        for (at, action) in in_rules.chain(by_default) {
+            let Action::AuthenticateOidc { application, .. } = action else {
+                continue;
+            };
+            authenticates = true;
+            match application {
+                Some(name) if !self.applications.contains_key(name) => {
+                    return refuse(at, format!("application {name:?} is not configured"));
+                }
+                None if !own => {
+                    return refuse(
+                        at,
+                        "authenticate-oidc names one of `applications` here; without a name it is the login of app and account",
+                    );
+                }
+                _ => {}
             }
-            check_conditions(&place, rule)?;
-            self.check_actions(&format!("{place}.actions"), &rule.actions)?;
+        }
+        if authenticates && !listener.origin.is_trustworthy() {
+            return refuse(
+                format!("{place}.origin"),
+                "people log in here: https, or http on a loopback host",
+            );
+        }
+        if listener.tls.is_some() && !listener.origin.is_https() {
+            return refuse(format!("{place}.origin"), "the listener speaks TLS: write https");
+        }
+        for host in &listener.hosts {
+            if format!("{}://{host}", listener.origin.scheme())
+                .parse::<crate::origin::Origin>()
+                .is_err()
+            {
+                return refuse(
+                    format!("{place}.hosts"),
+                    format!("{host:?} is not a host or host:port"),
+                );
+            }
         }
         Ok(())
     }
 
-    fn check_actions(&self, place: &str, actions: &[Action]) -> Result<(), ConfigError> {
-        let ([terminal] | [Action::AuthenticateOidc { .. }, terminal]) = actions else {
-            return refuse(
-                place,
-                "at most one authenticate-oidc, then exactly one other action",
-            );
-        };
-        if let [
-            Action::AuthenticateOidc {
-                application: Some(name),
-                ..
-            },
-            _,
-        ] = actions
-            && !self.applications.contains_key(name)
-        {
-            return refuse(place, format!("application {name:?} is not configured"));
-        }
-        match terminal {
-            Action::AuthenticateOidc { .. } => refuse(
-                place,
-                "authenticate-oidc must be followed by forward, redirect or fixed-response",
+    fn check_acme(&self) -> Result<(), ConfigError> {
+        let wanted = self
+            .listeners
+            .tls()
+            .find(|(_, tls)| tls.is_some_and(|tls| tls.acme));
+        match (wanted, &self.acme) {
+            (Some((name, _)), None) => refuse(
+                format!("listeners.{name}.tls.acme"),
+                "there is no [gateway.acme] to ask for certificates",
             ),
-            Action::Forward { target_group } if !self.target_groups.contains_key(target_group) => {
-                refuse(place, format!("target group {target_group:?} is not configured"))
-            }
-            Action::Forward { .. } => Ok(()),
-            Action::Redirect(redirect) => check_redirect(place, redirect),
-            Action::FixedResponse(answer) => check_fixed_response(place, answer),
+            (_, Some(acme)) if !acme.terms_of_service_agreed => refuse(
+                "acme.terms_of_service_agreed",
+                "read the terms of the ACME server and write true",
+            ),
+            _ => Ok(()),
         }
     }
-}
-
-fn check_conditions(place: &str, rule: &Rule) -> Result<(), ConfigError> {
-    let conditions = &rule.conditions;
-    let values = [
-        &conditions.host_header,
-        &conditions.path_pattern,
-        &conditions.http_request_method,
-    ];
-    if values.iter().map(|list| list.len()).sum::<usize>() > MAX_VALUES {
-        return refuse(
-            format!("{place}.conditions"),
-            format!("at most {MAX_VALUES} values"),
-        );
-    }
-    if values.iter().any(|list| {
-        list.iter()
-            .any(|value| value.is_empty() || value.len() > MAX_PATTERN)
-    }) {
-        return refuse(
-            format!("{place}.conditions"),
-            format!("a value has 1 to {MAX_PATTERN} characters"),
-        );
-    }
-    Ok(())
-}
-
-fn check_redirect(place: &str, redirect: &Redirect) -> Result<(), ConfigError> {
-    if !matches!(redirect.status_code, 301 | 302) {
-        return refuse(place, "a redirect is 301 or 302");
-    }
-    if crate::origin::ReturnPath::parse(&redirect.path).is_err() {
-        return refuse(place, "a redirect goes to a path on the same origin");
-    }
-    Ok(())
-}
-
-fn check_fixed_response(place: &str, answer: &FixedResponse) -> Result<(), ConfigError> {
-    if !matches!(answer.status_code, 200..=299 | 400..=599) {
-        return refuse(place, "a fixed response is 2XX, 4XX or 5XX");
-    }
-    if !CONTENT_TYPES.contains(&answer.content_type.as_str()) {
-        return refuse(place, format!("content_type is one of {CONTENT_TYPES:?}"));
-    }
-    if answer.message_body.len() > MAX_FIXED_BODY {
-        return refuse(place, format!("message_body has at most {MAX_FIXED_BODY} bytes"));
-    }
-    Ok(())
-}
-
-fn check_target_group(place: &str, group: &TargetGroup) -> Result<(), ConfigError> {
-    let url = &group.url;
-    let bare =
-        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    if url.scheme() != "http" || url.host().is_none() || !bare {
-        return refuse(format!("{place}.url"), "write http://host:port alone");
-    }
-    Ok(())
 }

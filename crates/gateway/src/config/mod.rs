@@ -4,6 +4,7 @@
 //! Unknown keys are refused, and [`Config::check`] refuses what would only fail at the first request.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use countersign_db::DatabaseConfig;
@@ -11,19 +12,30 @@ use countersign_outbound::HostPort;
 use serde::Deserialize;
 use url::Url;
 
-use crate::origin::Origin;
-
+mod acme;
 mod authenticate;
 mod check;
+mod limits;
+mod listener;
 mod rule;
+mod target_group;
 #[cfg(test)]
 mod tests;
 
+pub use acme::{AcmeChallenge, AcmeConfig, ExternalAccount};
 pub use authenticate::{AuthenticateOidc, SessionLimits, StopList};
 pub use check::ConfigError;
-pub use rule::{
-    Action, Conditions, FixedResponse, OnUnauthenticatedRequest, Redirect, Rule, account_rules, app_rules,
+pub use limits::{ClientLimits, ForwardLimits};
+pub use listener::{
+    AmznTraceId, Attributes, HeaderText, KeyListener, Listener, Listeners, ResponseHeaders, Traceparent,
+    XffHeaderProcessing,
 };
+pub use rule::{
+    Action, AdditionalClaim, ClaimFormat, Conditions, FixedResponse, Forward, HttpHeaderCondition,
+    JwtValidation, OnUnauthenticatedRequest, QueryStringCondition, QueryStringPair, Redirect, Rewrite, Rule,
+    Transforms, WeightedTargetGroup, account_rules, app_rules,
+};
+pub use target_group::{HealthCheck, LoadBalancingAlgorithm, ProtocolVersion, TargetGroup};
 
 /// Everything the gateway role is told.
 #[derive(Clone, Debug, Deserialize)]
@@ -65,13 +77,22 @@ pub struct Config {
     pub claims_header: ClaimsHeader,
     /// The gateway's own token for targets of our roles.
     pub user_token: UserToken,
-    /// The two browser origins and the key listener.
+    /// The two browser origins, the key listener, and listeners of your own.
     pub listeners: Listeners,
+    /// Certificates by ACME, for listeners whose `tls` says so.
+    #[serde(default)]
+    pub acme: Option<AcmeConfig>,
     /// Where requests go, by name.
     pub target_groups: BTreeMap<String, TargetGroup>,
     /// Limits of forwarding.
     #[serde(default)]
     pub forward: ForwardLimits,
+    /// Limits of clients' connections.
+    #[serde(default)]
+    pub client: ClientLimits,
+    /// Threads that serve requests; absent: one for each core.
+    #[serde(default)]
+    pub workers: Option<NonZeroUsize>,
 }
 
 /// `x-amzn-oidc-data` as an Application Load Balancer would sign it.
@@ -105,68 +126,6 @@ impl UserToken {
     }
 }
 
-/// The three listeners.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Listeners {
-    /// Carries the agent's pages and nothing else.
-    pub app: Listener,
-    /// Carries login, consent, session binding, connections, logout.
-    pub account: Listener,
-    /// Serves public keys.
-    pub keys: KeyListener,
-}
-
-/// A browser origin and its rules. A request that no rule matches gets 404.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Listener {
-    /// Socket address to bind: `localhost:8400` (IPv4 and IPv6 loopback) or `0.0.0.0:443`.
-    pub listen: String,
-    /// The origin as browsers see it.
-    pub origin: Origin,
-    /// `Host` values accepted beside the origin's own.
-    #[serde(default)]
-    pub hosts: Vec<String>,
-    /// Rules; evaluated by ascending priority, the first match decides.
-    pub rules: Vec<Rule>,
-}
-
-/// The listener that serves public keys.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeyListener {
-    /// Socket address to bind.
-    pub listen: String,
-    /// `Host` values accepted.
-    pub hosts: Vec<String>,
-}
-
-/// One target and what it may learn about the person.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TargetGroup {
-    /// Scheme, host and port; `http` only.
-    pub url: Url,
-    /// Whether authenticated requests carry the three `x-amzn-oidc-*` headers.
-    #[serde(default = "yes")]
-    pub claims_header: bool,
-    /// Audience of `x-countersign-user-token`; absent: the target gets none. Only targets of our own
-    /// roles have one, each its own.
-    #[serde(default)]
-    pub user_token_audience: Option<String>,
-    /// Which of our cookies belong to this target (`browser`, `csrf`): they are let through to it and
-    /// may be set by it. All other cookies with our prefix are removed both ways.
-    #[serde(default)]
-    pub cookies: Vec<String>,
-    /// Send the browser's `Host` to the target instead of the target's own authority.
-    #[serde(default)]
-    pub preserve_host_header: bool,
-    /// Largest request body in bytes.
-    #[serde(default = "default_max_request_body_bytes")]
-    pub max_request_body_bytes: u64,
-}
-
 /// The access log. `code`, `state`, `session_id` and tokens in URLs are redacted.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -189,50 +148,12 @@ pub enum AccessLogFormat {
     Json,
 }
 
-/// What happens to `X-Forwarded-For` of the client.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-pub enum XffHeaderProcessing {
-    /// The client's address is appended to what it sent: right behind another trusted proxy.
-    Append,
-    /// What the client sent is dropped and its address alone is sent: right at the edge.
-    #[default]
-    Replace,
-}
-
-/// Time-outs of forwarding.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ForwardLimits {
-    /// Milliseconds to connect to a target, after which the answer is 504.
-    pub connect_timeout_ms: u64,
-    /// Seconds without a byte from the target, before the answer or within it. A silent event stream
-    /// ends after this; servers of one send comments.
-    pub idle_timeout_seconds: u64,
-    /// Treatment of `X-Forwarded-For`.
-    pub xff_header_processing: XffHeaderProcessing,
-}
-
-impl Default for ForwardLimits {
-    fn default() -> Self {
-        Self {
-            connect_timeout_ms: 10_000,
-            idle_timeout_seconds: 60,
-            xff_header_processing: XffHeaderProcessing::default(),
-        }
-    }
-}
-
 const fn default_claims_header_lifetime_seconds() -> u32 {
     120
 }
 
 const fn default_user_token_lifetime_seconds() -> u32 {
     300
-}
-
-const fn default_max_request_body_bytes() -> u64 {
-    10 * 1024 * 1024
 }
 
 const fn yes() -> bool {

@@ -102,7 +102,7 @@ fn bad_configurations_are_refused_with_a_place() {
         (
             "origin = \"http://localhost:8407\"",
             "origin = \"http://app.example.com\"",
-            "is not an origin",
+            "listeners.account.origin",
         ),
         (
             "client_id = \"gateway\"",
@@ -144,13 +144,28 @@ fn bad_configurations_are_refused_with_a_place() {
         ),
         (
             "url = \"http://localhost:8406\"",
-            "url = \"https://localhost:8406\"",
+            "url = \"ftp://localhost:8406\"",
             "target_groups.binding.url",
         ),
         (
             "url = \"http://localhost:8406\"",
             "url = \"http://localhost:8406/x\"",
             "target_groups.binding.url",
+        ),
+        (
+            "url = \"http://localhost:8406\"",
+            "targets = [\"http://a:1\", \"https://b:1\"]",
+            "target_groups.binding.targets",
+        ),
+        (
+            "url = \"http://localhost:8406\"",
+            "url = \"http://localhost:8406\"\nslow_start_seconds = 10",
+            "target_groups.binding.slow_start_seconds",
+        ),
+        (
+            "url = \"http://localhost:8406\"",
+            "url = \"http://localhost:8406\"\nhealth_check = { matcher = \"500\" }",
+            "target_groups.binding.health_check.matcher",
         ),
         (
             "/default\" }",

@@ -6,23 +6,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_crypto::{
-    Aad, ExposeSecret, Keyring, SecretString, SharedClock, SharedRandom, Timestamp, UserKey,
-    constant_time_eq, open_under, random_bytes, seal_under, sha256, uuid_v4,
+    Aad, ExposeSecret, SharedClock, SharedRandom, Timestamp, UserKey, constant_time_eq, open_under,
+    random_bytes, seal_under, sha256, uuid_v4,
 };
 use countersign_db::DbError;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::claims_header::Minted;
 use crate::config::SessionLimits;
+use crate::keys::LiveKeys;
 
+mod login;
+mod refresh;
 mod store;
 #[cfg(test)]
 mod tests;
 mod ticket;
 
-pub(crate) use store::{Handover, MIGRATIONS, Store};
+pub(crate) use login::{Login, idp_session};
+pub(crate) use refresh::Claim;
+pub(crate) use store::{Handover, KEY_CHANGED, MIGRATIONS, Store};
 pub(crate) use ticket::Ticket;
 
 /// How long a record is served from memory: how late other replicas notice a logout.
@@ -41,66 +45,40 @@ const HANDOVER_LIFETIME: Duration = Duration::from_mins(1);
 pub(crate) struct Session {
     pub(crate) sid: Uuid,
     pub(crate) expires_at: Timestamp,
+    /// Which of the session's records this is.
+    pub(crate) version: i64,
     pub(crate) login: Login,
+    /// Headers already signed for this record.
+    pub(crate) minted: Minted,
 }
 
-/// What a login at the identity provider brought.
-#[derive(Debug)]
-pub(crate) struct Login {
-    /// Issuer of the identity provider.
-    pub(crate) issuer: String,
-    /// Its subject.
-    pub(crate) subject: String,
-    /// When the person authenticated there.
-    pub(crate) auth_time: Timestamp,
-    /// Userinfo claims.
-    pub(crate) claims: Map<String, Value>,
-    /// Access token for the provider's userinfo.
-    pub(crate) access_token: SecretString,
-    /// Kept for the hint of RP-initiated logout.
-    pub(crate) id_token: SecretString,
+impl Session {
+    fn new(sid: Uuid, expires_at: Timestamp, version: i64, login: Login) -> Self {
+        Self {
+            sid,
+            expires_at,
+            version,
+            login,
+            minted: Minted::default(),
+        }
+    }
 }
 
-/// A login as it is sealed.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    issuer: String,
-    subject: String,
-    auth_time: i64,
-    claims: Map<String, Value>,
-    access_token: String,
-    id_token: String,
-}
-
-impl Login {
-    /// Who this is, in the audit trail and everywhere else.
-    pub(crate) fn user_key(&self) -> UserKey {
-        UserKey::jwt(&self.issuer, &self.subject)
-    }
-
-    fn to_record(&self) -> Zeroizing<Vec<u8>> {
-        let record = Record {
-            issuer: self.issuer.clone(),
-            subject: self.subject.clone(),
-            auth_time: self.auth_time.as_secs(),
-            claims: self.claims.clone(),
-            access_token: self.access_token.expose_secret().to_owned(),
-            id_token: self.id_token.expose_secret().to_owned(),
-        };
-        Zeroizing::new(serde_json::to_vec(&record).expect("text and JSON values serialise"))
-    }
-
-    fn from_record(bytes: &[u8]) -> Option<Self> {
-        let record: Record = serde_json::from_slice(bytes).ok()?;
-        Some(Self {
-            issuer: record.issuer,
-            subject: record.subject,
-            auth_time: Timestamp::from_secs(record.auth_time),
-            claims: record.claims,
-            access_token: record.access_token.into(),
-            id_token: record.id_token.into(),
-        })
-    }
+/// A session as operators see it: nothing personal that is not hashed.
+#[derive(Clone, Debug)]
+pub struct SessionSummary {
+    /// Its id, as audit records and tokens name it.
+    pub sid: Uuid,
+    /// Whose it is.
+    pub user_key: UserKey,
+    /// The application; empty on the app and account origins.
+    pub application: String,
+    /// When the person logged in.
+    pub created_at: Timestamp,
+    /// The last request, to a minute.
+    pub last_seen_at: Timestamp,
+    /// When it ends at the latest.
+    pub expires_at: Timestamp,
 }
 
 /// A session in memory, with what proves that a ticket may have it.
@@ -114,9 +92,8 @@ struct Cached {
 /// All browser sessions.
 pub(crate) struct Sessions {
     pub(crate) store: Store,
-    keyring: Keyring,
+    keys: Arc<LiveKeys>,
     account: String,
-    limits: SessionLimits,
     clock: SharedClock,
     random: SharedRandom,
     cache: moka::future::Cache<Uuid, Cached>,
@@ -126,17 +103,15 @@ pub(crate) struct Sessions {
 impl Sessions {
     pub(crate) fn new(
         store: Store,
-        keyring: Keyring,
+        keys: Arc<LiveKeys>,
         account: &str,
-        limits: SessionLimits,
         clock: SharedClock,
         random: SharedRandom,
     ) -> Self {
         Self {
             store,
-            keyring,
+            keys,
             account: account.to_owned(),
-            limits,
             clock,
             random,
             // The injected clock decides what is fresh; these limits only bound memory.
@@ -148,13 +123,12 @@ impl Sessions {
         }
     }
 
-    /// The keyring that seals tickets and login transactions.
-    pub(crate) fn keyring(&self) -> &Keyring {
-        &self.keyring
-    }
-
     /// Begins a session.
-    pub(crate) async fn begin(&self, login: Login) -> Result<(Ticket, Session), DbError> {
+    pub(crate) async fn begin(
+        &self,
+        login: Login,
+        limits: SessionLimits,
+    ) -> Result<(Ticket, Session), DbError> {
         let ticket = Ticket {
             sid: uuid_v4(&*self.random),
             key: Zeroizing::new(random_bytes(&*self.random)),
@@ -166,22 +140,22 @@ impl Sessions {
             &login.to_record(),
         );
         let now = self.clock.now();
-        let expires_at = now.plus(Duration::from_secs(self.limits.session_timeout_seconds));
+        let expires_at = now.plus(Duration::from_secs(limits.session_timeout_seconds));
         self.store
             .insert(&store::SessionRow {
                 sid: ticket.sid,
                 user_key: login.user_key(),
+                application: login.application.clone(),
+                idp_session: login.idp_session(),
                 record,
+                version: 0,
                 created_at: now,
                 last_seen_at: now,
                 expires_at,
+                idle_timeout: Duration::from_secs(limits.idle_timeout_seconds),
             })
             .await?;
-        let session = Session {
-            sid: ticket.sid,
-            expires_at,
-            login,
-        };
+        let session = Session::new(ticket.sid, expires_at, 0, login);
         Ok((ticket, session))
     }
 
@@ -192,43 +166,51 @@ impl Sessions {
         if self.ended.contains_key(&ticket.sid) {
             return Ok(None);
         }
-        if let Some(cached) = self.cache.get(&ticket.sid).await
+        let cached = self.cache.get(&ticket.sid).await.filter(|cached| {
+            constant_time_eq(&cached.key_hash, &key_hash) && cached.read_at <= now
+        });
+        if let Some(cached) = &cached
             && now.since(cached.read_at) < CACHED
-            && cached.read_at <= now
         {
-            let ours = constant_time_eq(&cached.key_hash, &key_hash) && now < cached.session.expires_at;
-            return Ok(ours.then_some(cached.session));
+            let live = now < cached.session.expires_at;
+            return Ok(live.then(|| cached.session.clone()));
         }
         let Some(row) = self.store.find(ticket.sid).await? else {
             return Ok(None);
         };
-        let idle = Duration::from_secs(self.limits.idle_timeout_seconds);
-        if now >= row.expires_at || now.since(row.last_seen_at) >= idle {
+        if now >= row.expires_at || now.since(row.last_seen_at) >= row.idle_timeout {
             return Ok(None);
         }
-        let Some(login) = open_under(&ticket.key, &self.record_aad(ticket.sid), &row.record)
-            .ok()
-            .and_then(|record| Login::from_record(record.expose_secret()))
-        else {
-            return Ok(None);
-        };
-        if now.since(row.last_seen_at) >= SEEN_EVERY.min(idle / 4) {
+        if now.since(row.last_seen_at) >= SEEN_EVERY.min(row.idle_timeout / 4) {
             self.store.touch(ticket.sid, now).await?;
         }
-        let session = Arc::new(Session {
-            sid: ticket.sid,
-            expires_at: row.expires_at,
-            login,
-        });
+        // The same record needs no opening again, and keeps the headers signed for it.
+        let session = match cached.filter(|cached| cached.session.version == row.version) {
+            Some(cached) => cached.session,
+            None => match self.open(ticket, &row) {
+                Some(session) => Arc::new(session),
+                None => return Ok(None),
+            },
+        };
         if !self.ended.contains_key(&ticket.sid) {
-            let cached = Cached {
-                session: session.clone(),
-                key_hash,
-                read_at: now,
-            };
-            self.cache.insert(ticket.sid, cached).await;
+            self.remember(ticket, &session).await;
         }
         Ok(Some(session))
+    }
+
+    fn open(&self, ticket: &Ticket, row: &store::SessionRow) -> Option<Session> {
+        let record = open_under(&ticket.key, &self.record_aad(ticket.sid), &row.record).ok()?;
+        let login = Login::from_record(record.expose_secret())?;
+        Some(Session::new(ticket.sid, row.expires_at, row.version, login))
+    }
+
+    async fn remember(&self, ticket: &Ticket, session: &Arc<Session>) {
+        let cached = Cached {
+            session: session.clone(),
+            key_hash: sha256(&*ticket.key),
+            read_at: self.clock.now(),
+        };
+        self.cache.insert(ticket.sid, cached).await;
     }
 
     /// Ends a session, on this replica at once.
@@ -236,6 +218,24 @@ impl Sessions {
         self.ended.insert(sid, ()).await;
         self.cache.invalidate(&sid).await;
         self.store.delete(sid).await
+    }
+
+    /// Ends all sessions of a person; answers which.
+    pub(crate) async fn end_all(&self, user_key: &UserKey) -> Result<Vec<Uuid>, DbError> {
+        let sids = self.store.list_of_user(user_key).await?;
+        for sid in &sids {
+            self.end(*sid).await?;
+        }
+        Ok(sids)
+    }
+
+    /// Ends the sessions that a provider's session `sid` has led to; answers which.
+    pub(crate) async fn end_idp_session(&self, idp_session: &str) -> Result<Vec<Uuid>, DbError> {
+        let sids = self.store.list_of_idp_session(idp_session).await?;
+        for sid in &sids {
+            self.end(*sid).await?;
+        }
+        Ok(sids)
     }
 
     /// A one-time code with which `origin` can take over the session of `ticket` for the login whose
@@ -247,7 +247,7 @@ impl Sessions {
         state: &str,
     ) -> Result<String, DbError> {
         let code = ticket.seal(
-            &self.keyring,
+            &self.keys.current().session,
             &*self.random,
             &self.account,
             &handover_use(origin, state),
@@ -271,7 +271,8 @@ impl Sessions {
         origin: &str,
         state: &str,
     ) -> Result<Option<Ticket>, DbError> {
-        let Some(ticket) = Ticket::open(&self.keyring, &self.account, &handover_use(origin, state), code)
+        let keys = self.keys.current();
+        let Some(ticket) = Ticket::open(&keys.session, &self.account, &handover_use(origin, state), code)
         else {
             return Ok(None);
         };
@@ -289,22 +290,22 @@ impl Sessions {
         Ok(bound.then_some(ticket))
     }
 
-    /// The cookie value of a ticket on `origin`; it opens on no other one.
-    pub(crate) fn seal_ticket(&self, ticket: &Ticket, origin: &str) -> String {
+    /// The cookie value of a ticket for `scope`, one origin and one application; it opens for no other.
+    pub(crate) fn seal_ticket(&self, ticket: &Ticket, scope: &str) -> String {
         ticket.seal(
-            &self.keyring,
+            &self.keys.current().session,
             &*self.random,
             &self.account,
-            &["cookie", origin].map(str::to_owned),
+            &["cookie", scope].map(str::to_owned),
         )
     }
 
-    /// The ticket in a cookie value of `origin`.
-    pub(crate) fn open_ticket(&self, cookie: &str, origin: &str) -> Option<Ticket> {
+    /// The ticket in a cookie value of `scope`.
+    pub(crate) fn open_ticket(&self, cookie: &str, scope: &str) -> Option<Ticket> {
         Ticket::open(
-            &self.keyring,
+            &self.keys.current().session,
             &self.account,
-            &["cookie", origin].map(str::to_owned),
+            &["cookie", scope].map(str::to_owned),
             cookie,
         )
     }
@@ -312,8 +313,7 @@ impl Sessions {
     /// Deletes what has run out.
     pub(crate) async fn sweep(&self) -> Result<(), DbError> {
         let now = self.clock.now();
-        let idle = Duration::from_secs(self.limits.idle_timeout_seconds);
-        self.store.delete_expired(now, now.minus(idle)).await
+        self.store.delete_expired(now).await
     }
 
     fn record_aad(&self, sid: Uuid) -> Aad {

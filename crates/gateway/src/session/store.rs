@@ -1,27 +1,43 @@
 //! The gateway's only SQL: sessions, hand-over codes and the gateway's own keys.
 
-use countersign_crypto::{KeyRow, Timestamp, UserKey};
-use countersign_db::{DbError, Migration, Pool, Row, params};
+use std::time::Duration;
+
+use countersign_crypto::{KeyPurpose, KeyRow, KeyState, Timestamp, UserKey};
+use countersign_db::{DbError, Migration, Pool, Row, params, record_change};
 use uuid::Uuid;
 
+use super::SessionSummary;
+
 /// Migrations of the gateway's own tables.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "session",
-    sqlite: include_str!("../../migrations/sqlite/0001_session.sql"),
-    postgres: include_str!("../../migrations/postgres/0001_session.sql"),
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "session",
+        sqlite: include_str!("../../migrations/sqlite/0001_session.sql"),
+        postgres: include_str!("../../migrations/postgres/0001_session.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "application",
+        sqlite: include_str!("../../migrations/sqlite/0002_application.sql"),
+        postgres: include_str!("../../migrations/postgres/0002_application.sql"),
+    },
+];
 
 /// A session as it is stored.
 #[derive(Debug)]
 pub(crate) struct SessionRow {
     pub(crate) sid: Uuid,
     pub(crate) user_key: UserKey,
+    pub(crate) application: String,
+    pub(crate) idp_session: Option<String>,
     /// Sealed under the ticket's key.
     pub(crate) record: Vec<u8>,
+    pub(crate) version: i64,
     pub(crate) created_at: Timestamp,
     pub(crate) last_seen_at: Timestamp,
     pub(crate) expires_at: Timestamp,
+    pub(crate) idle_timeout: Duration,
 }
 
 /// A hand-over code as it is stored.
@@ -48,15 +64,20 @@ impl Store {
     pub(crate) async fn insert(&self, row: &SessionRow) -> Result<(), DbError> {
         self.pool
             .execute(
-                "INSERT INTO session (sid, user_key, record, created_at, last_seen_at, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $6)",
+                "INSERT INTO session (sid, user_key, application, idp_session, record, version, created_at,
+                                      last_seen_at, expires_at, idle_timeout)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                 params![
                     row.sid.to_string(),
                     row.user_key.to_hex(),
+                    row.application.clone(),
+                    row.idp_session.clone(),
                     row.record.clone(),
+                    row.version,
                     row.created_at.as_micros(),
                     row.last_seen_at.as_micros(),
-                    row.expires_at.as_micros()
+                    row.expires_at.as_micros(),
+                    i64::try_from(row.idle_timeout.as_micros()).unwrap_or(i64::MAX)
                 ],
             )
             .await?;
@@ -67,22 +88,173 @@ impl Store {
         let row = self
             .pool
             .fetch_optional(
-                "SELECT user_key, record, created_at, last_seen_at, expires_at FROM session WHERE sid = $1",
+                "SELECT user_key, application, idp_session, record, version, created_at, last_seen_at,
+                        expires_at, idle_timeout
+                 FROM session WHERE sid = $1",
                 params![sid.to_string()],
             )
             .await?;
         row.map(|row| {
             Ok(SessionRow {
                 sid,
-                user_key: UserKey::from_hex(&row.text("user_key")?)
-                    .map_err(|_| inconsistent("session", "user_key", &sid.to_string()))?,
+                user_key: user_key(&row, sid)?,
+                application: row.text("application")?,
+                idp_session: row.opt_text("idp_session")?,
                 record: row.bytes("record")?,
+                version: row.int("version")?,
                 created_at: Timestamp::from_micros(row.int("created_at")?),
                 last_seen_at: Timestamp::from_micros(row.int("last_seen_at")?),
                 expires_at: Timestamp::from_micros(row.int("expires_at")?),
+                idle_timeout: Duration::from_micros(u64::try_from(row.int("idle_timeout")?).unwrap_or(0)),
             })
         })
         .transpose()
+    }
+
+    /// Live sessions, newest first; those of one person where `user` is given.
+    pub(crate) async fn list(
+        &self,
+        user: Option<&UserKey>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<SessionSummary>, DbError> {
+        let rows = self
+            .pool
+            .fetch_all(
+                "SELECT sid, user_key, application, created_at, last_seen_at, expires_at FROM session
+                 WHERE expires_at > $1 AND last_seen_at + idle_timeout > $1 AND ($2 = '' OR user_key = $2)
+                 ORDER BY created_at DESC, sid LIMIT $3",
+                params![
+                    now.as_micros(),
+                    user.map_or_else(String::new, UserKey::to_hex),
+                    i64::from(limit)
+                ],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let sid = sid(row)?;
+                Ok(SessionSummary {
+                    sid,
+                    user_key: user_key(row, sid)?,
+                    application: row.text("application")?,
+                    created_at: Timestamp::from_micros(row.int("created_at")?),
+                    last_seen_at: Timestamp::from_micros(row.int("last_seen_at")?),
+                    expires_at: Timestamp::from_micros(row.int("expires_at")?),
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn list_of_user(&self, user_key: &UserKey) -> Result<Vec<Uuid>, DbError> {
+        let rows = self
+            .pool
+            .fetch_all(
+                "SELECT sid FROM session WHERE user_key = $1",
+                params![user_key.to_hex()],
+            )
+            .await?;
+        rows.iter().map(sid).collect()
+    }
+
+    pub(crate) async fn list_of_idp_session(&self, idp_session: &str) -> Result<Vec<Uuid>, DbError> {
+        let rows = self
+            .pool
+            .fetch_all(
+                "SELECT sid FROM session WHERE idp_session = $1",
+                params![idp_session],
+            )
+            .await?;
+        rows.iter().map(sid).collect()
+    }
+
+    /// Claims the refresh of a record; `None` when it is claimed, was refreshed, or the session is gone.
+    pub(crate) async fn claim_refresh(
+        &self,
+        sid: Uuid,
+        version: i64,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<i64>, DbError> {
+        let row = self
+            .pool
+            .fetch_optional(
+                "UPDATE session SET refresh_until = $3, refresh_fence = refresh_fence + 1, refresh_paused = 0
+                 WHERE sid = $1 AND version = $2 AND refresh_until <= $4 RETURNING refresh_fence",
+                params![sid.to_string(), version, until.as_micros(), now.as_micros()],
+            )
+            .await?;
+        row.map(|row| row.int("refresh_fence")).transpose()
+    }
+
+    /// Replaces a record under its lease. `false`: the session is gone, or the lease is somebody else's.
+    pub(crate) async fn update_record(
+        &self,
+        sid: Uuid,
+        fence: i64,
+        record: &[u8],
+        idp_session: Option<&str>,
+    ) -> Result<bool, DbError> {
+        let updated = self
+            .pool
+            .execute(
+                "UPDATE session SET record = $3, idp_session = COALESCE($4, idp_session),
+                        version = version + 1, refresh_until = 0
+                 WHERE sid = $1 AND refresh_fence = $2",
+                params![
+                    sid.to_string(),
+                    fence,
+                    record.to_vec(),
+                    idp_session.map(str::to_owned)
+                ],
+            )
+            .await?;
+        Ok(updated == 1)
+    }
+
+    pub(crate) async fn postpone_refresh(
+        &self,
+        sid: Uuid,
+        fence: i64,
+        until: Timestamp,
+    ) -> Result<(), DbError> {
+        self.pool
+            .execute(
+                "UPDATE session SET refresh_until = $3, refresh_paused = 1
+                 WHERE sid = $1 AND refresh_fence = $2",
+                params![sid.to_string(), fence, until.as_micros()],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Whether the last refresh was in vain and the next has not begun.
+    pub(crate) async fn is_refresh_paused(&self, sid: Uuid) -> Result<bool, DbError> {
+        let row = self
+            .pool
+            .fetch_optional(
+                "SELECT refresh_paused FROM session WHERE sid = $1",
+                params![sid.to_string()],
+            )
+            .await?;
+        row.map_or(Ok(false), |row| Ok(row.int("refresh_paused")? == 1))
+    }
+
+    /// Notes a logout token as taken. `false`: it was taken before.
+    pub(crate) async fn take_logout_token(
+        &self,
+        token_hash: &str,
+        expires_at: Timestamp,
+    ) -> Result<bool, DbError> {
+        let inserted = self
+            .pool
+            .execute(
+                "INSERT INTO logout_token (token_hash, expires_at) VALUES ($1, $2)
+                 ON CONFLICT (token_hash) DO NOTHING",
+                params![token_hash, expires_at.as_micros()],
+            )
+            .await?;
+        Ok(inserted == 1)
     }
 
     /// Moves `last_seen_at` forward; never back, whichever replica is late.
@@ -104,19 +276,14 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) async fn delete_expired(&self, now: Timestamp, seen_before: Timestamp) -> Result<(), DbError> {
-        self.pool
-            .execute(
-                "DELETE FROM handover WHERE expires_at <= $1",
-                params![now.as_micros()],
-            )
-            .await?;
-        self.pool
-            .execute(
-                "DELETE FROM session WHERE expires_at <= $1 OR last_seen_at <= $2",
-                params![now.as_micros(), seen_before.as_micros()],
-            )
-            .await?;
+    pub(crate) async fn delete_expired(&self, now: Timestamp) -> Result<(), DbError> {
+        for statement in [
+            "DELETE FROM handover WHERE expires_at <= $1",
+            "DELETE FROM logout_token WHERE expires_at <= $1",
+            "DELETE FROM session WHERE expires_at <= $1 OR last_seen_at + idle_timeout <= $1",
+        ] {
+            self.pool.execute(statement, params![now.as_micros()]).await?;
+        }
         Ok(())
     }
 
@@ -210,6 +377,87 @@ impl Store {
             .await?;
         Ok(())
     }
+
+    /// Makes `row` the primary key of its purpose; the one before it still opens and verifies. `false`:
+    /// another rotation was first.
+    pub(crate) async fn rotate_key(&self, row: &KeyRow, now: Timestamp) -> Result<bool, DbError> {
+        let mut tx = self.pool.begin().await?;
+        tx.execute(
+            "UPDATE key SET state = $4 WHERE account = $1 AND purpose = $2 AND state = $3",
+            params![
+                row.account.clone(),
+                row.purpose.as_str(),
+                KeyState::Primary.as_str(),
+                KeyState::Enabled.as_str()
+            ],
+        )
+        .await?;
+        let inserted = tx
+            .execute(
+                "INSERT INTO key (id, account, resource, purpose, version, state, wrapped, provider_key_id, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                 ON CONFLICT (account, purpose, version) DO NOTHING",
+                params![
+                    row.id.clone(),
+                    row.account.clone(),
+                    row.resource.clone(),
+                    row.purpose.as_str(),
+                    row.version,
+                    row.state.as_str(),
+                    row.wrapped.clone(),
+                    row.provider_key_id.clone(),
+                    row.created_at.as_micros()
+                ],
+            )
+            .await?;
+        if inserted == 0 {
+            return Ok(false);
+        }
+        record_change(&mut tx, KEY_CHANGED, row.purpose.as_str(), now.as_micros()).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Retires a key that is not primary. `false`: there is none such.
+    pub(crate) async fn retire_key(&self, account: &str, id: &str, now: Timestamp) -> Result<bool, DbError> {
+        let mut tx = self.pool.begin().await?;
+        let retired = tx
+            .execute(
+                "UPDATE key SET state = $3 WHERE account = $1 AND id = $2 AND state = $4",
+                params![
+                    account,
+                    id,
+                    KeyState::Retired.as_str(),
+                    KeyState::Enabled.as_str()
+                ],
+            )
+            .await?;
+        if retired == 1 {
+            record_change(&mut tx, KEY_CHANGED, id, now.as_micros()).await?;
+            tx.commit().await?;
+        }
+        Ok(retired == 1)
+    }
+
+    /// The newest version of a purpose; 0 when there is none.
+    pub(crate) async fn newest_key_version(&self, account: &str, purpose: KeyPurpose) -> Result<i64, DbError> {
+        let rows = self.list_keys(account).await?;
+        let versions = rows.iter().filter(|row| row.purpose == purpose).map(|row| row.version);
+        Ok(versions.max().unwrap_or(0))
+    }
+}
+
+/// The kind under which the change feed reports keys.
+pub(crate) const KEY_CHANGED: &str = "gateway-key";
+
+fn sid(row: &Row) -> Result<Uuid, DbError> {
+    let text = row.text("sid")?;
+    text.parse().map_err(|_| inconsistent("session", "sid", &text))
+}
+
+fn user_key(row: &Row, sid: Uuid) -> Result<UserKey, DbError> {
+    UserKey::from_hex(&row.text("user_key")?)
+        .map_err(|_| inconsistent("session", "user_key", &sid.to_string()))
 }
 
 fn key_row(row: &Row) -> Result<KeyRow, DbError> {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use countersign_crypto::testing::{ManualClock, SeededRandom};
-use countersign_crypto::{Clock, FileKeyProvider, KeyPurpose, KeyRow, NewKey};
+use countersign_crypto::{Clock, FileKeyProvider, KeyProvider, KeyPurpose, KeyRow, NewKey, SystemRandom};
 use countersign_db::testing::{TestDatabase, databases};
 
 use super::*;
+use crate::keys::Keys;
 
 const APP: &str = "http://localhost:8400";
 const ACCOUNT: &str = "http://localhost:8407";
@@ -16,25 +17,10 @@ struct Replica {
     clock: Arc<ManualClock>,
 }
 
-/// One key row, unwrapped by as many replicas as there are.
-async fn keyrings() -> [Keyring; 2] {
-    let directory = tempfile::tempdir().expect("a directory");
-    let random: SharedRandom = Arc::new(SeededRandom::new(7));
-    let path = directory.path().join("key");
-    let provider = FileKeyProvider::open_or_create(&path, random.clone()).expect("a key file");
-    let new = NewKey {
-        account: "000000000000",
-        resource: "r",
-        purpose: KeyPurpose::Session,
-        version: 1,
-    };
-    let clock = ManualClock::new(Timestamp::from_secs(0));
-    let rows = [KeyRow::generate_symmetric(&provider, &*random, &clock, new)
-        .await
-        .expect("a key")];
-    let unwrap = async || Keyring::unwrap(&provider, &rows).await.expect("a keyring");
-    [unwrap().await, unwrap().await]
-}
+const LIMITS: SessionLimits = SessionLimits {
+    session_timeout_seconds: 3_600,
+    idle_timeout_seconds: 600,
+};
 
 /// Two replicas on one database, with the keys of both.
 async fn replicas(database: &TestDatabase) -> [Replica; 2] {
@@ -42,32 +28,40 @@ async fn replicas(database: &TestDatabase) -> [Replica; 2] {
         .await
         .expect("migrations apply");
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000)));
-    let new = |seed, keyring| Replica {
-        sessions: Sessions::new(
-            Store::new(database.pool.clone()),
-            keyring,
-            "000000000000",
-            SessionLimits {
-                session_timeout_seconds: 3_600,
-                idle_timeout_seconds: 600,
-            },
-            clock.clone(),
-            Arc::new(SeededRandom::new(seed)),
-        ),
-        clock: clock.clone(),
+    let directory = tempfile::tempdir().expect("a directory");
+    let random: SharedRandom = Arc::new(SystemRandom);
+    let path = directory.path().join("key");
+    let provider: Arc<dyn KeyProvider> =
+        Arc::new(FileKeyProvider::open_or_create(&path, random.clone()).expect("a key file"));
+    let shared: SharedClock = clock.clone();
+    let new = async |seed| {
+        let store = Store::new(database.pool.clone());
+        let place = ("000000000000", "us-east-1");
+        let (keys, _) = Keys::load(&store, &*provider, place, &shared, &random)
+            .await
+            .expect("keys");
+        let keys = Arc::new(LiveKeys::new(keys, store.clone(), provider.clone(), place.0));
+        let random = Arc::new(SeededRandom::new(seed));
+        Replica {
+            sessions: Sessions::new(store, keys, place.0, clock.clone(), random),
+            clock: clock.clone(),
+        }
     };
-    let [one, two] = keyrings().await;
-    [new(1, one), new(2, two)]
+    [new(1).await, new(2).await]
 }
 
 fn login(subject: &str) -> Login {
     let claims = serde_json::json!({ "sub": subject, "name": "Canary Name" });
     Login {
+        application: String::new(),
         issuer: "https://idp.example".to_owned(),
         subject: subject.to_owned(),
+        idp_sid: Some("idp-session".to_owned()),
         auth_time: Timestamp::from_secs(999_990),
         claims: claims.as_object().expect("an object").clone(),
         access_token: "canary-access-token".to_owned().into(),
+        access_expires_at: Some(Timestamp::from_secs(1_000_300)),
+        refresh_token: Some("canary-refresh-token".to_owned().into()),
         id_token: "canary-id-token".to_owned().into(),
     }
 }
@@ -76,7 +70,7 @@ fn login(subject: &str) -> Login {
 async fn a_session_is_found_by_its_ticket_alone() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
         for replica in [&one, &two] {
             let session = replica
                 .sessions
@@ -105,7 +99,7 @@ async fn a_session_is_found_by_its_ticket_alone() {
 async fn the_record_is_sealed() {
     for database in databases().await {
         let [one, _] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
         let row = one
             .sessions
             .store
@@ -122,7 +116,7 @@ async fn the_record_is_sealed() {
 async fn limits_end_a_session() {
     for database in databases().await {
         let [one, _] = replicas(&database).await;
-        let (idle, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let (idle, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
         one.clock.advance(Duration::from_secs(599));
         assert!(one.sessions.find(&idle).await.expect("a store").is_some());
         one.clock.advance(Duration::from_secs(599));
@@ -138,7 +132,7 @@ async fn limits_end_a_session() {
             database.name
         );
 
-        let (busy, _) = one.sessions.begin(login("bob")).await.expect("a session");
+        let (busy, _) = one.sessions.begin(login("bob"), LIMITS).await.expect("a session");
         for _ in 0..11 {
             one.clock.advance(Duration::from_mins(5));
             assert!(
@@ -182,7 +176,7 @@ async fn limits_end_a_session() {
 async fn an_end_holds_at_once_here_and_within_a_second_elsewhere() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
         assert!(two.sessions.find(&ticket).await.expect("a store").is_some());
         one.sessions.end(ticket.sid).await.expect("a store");
         assert!(
@@ -203,7 +197,7 @@ async fn an_end_holds_at_once_here_and_within_a_second_elsewhere() {
 async fn a_store_that_does_not_answer_is_an_error_not_a_logout() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
         assert!(one.sessions.find(&ticket).await.expect("a store").is_some());
         database.pool.close().await;
         assert!(
@@ -221,7 +215,7 @@ async fn a_store_that_does_not_answer_is_an_error_not_a_logout() {
 async fn a_handover_code_is_for_one_use_one_origin_and_one_state() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
         let code = async || {
             one.sessions
                 .begin_handover(&ticket, APP, "state")
@@ -282,7 +276,7 @@ async fn a_handover_code_is_for_one_use_one_origin_and_one_state() {
 async fn of_many_redemptions_one_succeeds() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
         let code = one
             .sessions
             .begin_handover(&ticket, APP, "state")
@@ -303,7 +297,7 @@ async fn of_many_redemptions_one_succeeds() {
 async fn a12_a_ticket_of_one_origin_is_nothing_on_the_other() {
     for database in databases().await {
         let [one, _] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice")).await.expect("a session");
+        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
         let cookie = one.sessions.seal_ticket(&ticket, APP);
         assert!(one.sessions.open_ticket(&cookie, APP).is_some());
         assert!(
@@ -333,7 +327,7 @@ async fn keys_are_kept_and_the_first_of_a_version_wins() {
         let provider = FileKeyProvider::open_or_create(&directory.path().join("key"), random.clone())
             .expect("a key file");
         let new = NewKey {
-            account: "000000000000",
+            account: "222222222222",
             resource: "r",
             purpose: KeyPurpose::Session,
             version: 1,
@@ -348,9 +342,79 @@ async fn keys_are_kept_and_the_first_of_a_version_wins() {
         let store = &one.sessions.store;
         store.insert_key(&first).await.expect("a store");
         store.insert_key(&second).await.expect("a store");
-        let kept = store.list_keys("000000000000").await.expect("a store");
+        let kept = store.list_keys("222222222222").await.expect("a store");
         assert_eq!(kept.len(), 1, "{}", database.name);
         assert_eq!((&kept[0].id, &kept[0].wrapped), (&first.id, &first.wrapped));
         assert_eq!(store.list_keys("111111111111").await.expect("a store").len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn of_many_requests_one_refreshes() {
+    for database in databases().await {
+        let [one, two] = replicas(&database).await;
+        let (ticket, session) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let Claim::Ours(fence) = one.sessions.claim_refresh(&session).await.expect("a store") else {
+            panic!("nobody else refreshes");
+        };
+        let other = two.sessions.find(&ticket).await.expect("a store").expect("a session");
+        let claim = two.sessions.claim_refresh(&other).await.expect("a store");
+        assert_eq!(claim, Claim::Theirs, "{}", database.name);
+
+        let mut renewed = login("alice");
+        renewed.refresh_token = Some("rotated".to_owned().into());
+        let stored = one.sessions.store_refreshed(&ticket, &session, fence, renewed).await;
+        assert_eq!(stored.expect("a store").expect("a session").version, 1);
+        // The one who came too late can neither claim the old record nor write over the new one.
+        assert_eq!(two.sessions.claim_refresh(&other).await.expect("a store"), Claim::Theirs);
+        let late = two.sessions.store_refreshed(&ticket, &other, fence - 1, login("alice")).await;
+        assert!(late.expect("a store").is_none());
+        let now = two.sessions.reread(&ticket).await.expect("a store").expect("a session");
+        let token = now.login.refresh_token.as_ref().expect("a token");
+        assert_eq!((now.version, token.expose_secret()), (1, "rotated"));
+    }
+}
+
+#[tokio::test]
+async fn a_refresher_that_died_is_followed_and_its_late_answer_refused() {
+    for database in databases().await {
+        let [one, two] = replicas(&database).await;
+        let (ticket, session) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let Claim::Ours(dead) = one.sessions.claim_refresh(&session).await.expect("a store") else {
+            panic!("nobody else refreshes");
+        };
+        one.clock.advance(Duration::from_secs(31));
+        let Claim::Ours(fence) = two.sessions.claim_refresh(&session).await.expect("a store") else {
+            panic!("the lease has ended");
+        };
+        assert!(fence > dead);
+        let late = one.sessions.store_refreshed(&ticket, &session, dead, login("alice")).await;
+        assert!(late.expect("a store").is_none(), "{}", database.name);
+        let stored = two.sessions.store_refreshed(&ticket, &session, fence, login("alice")).await;
+        assert!(stored.expect("a store").is_some());
+    }
+}
+
+#[tokio::test]
+async fn sessions_end_by_person_and_by_the_providers_session() {
+    for database in databases().await {
+        let [one, two] = replicas(&database).await;
+        let mut tickets = Vec::new();
+        for subject in ["alice", "alice", "bob"] {
+            let mut login = login(subject);
+            login.idp_sid = Some(format!("of-{subject}"));
+            tickets.push(one.sessions.begin(login, LIMITS).await.expect("a session").0);
+        }
+        let alice = login("alice").user_key();
+        let listed = one.sessions.store.list(Some(&alice), one.clock.now(), 10).await;
+        assert_eq!(listed.expect("a store").len(), 2);
+        let bobs = idp_session("https://idp.example", "of-bob");
+        assert_eq!(two.sessions.end_idp_session(&bobs).await.expect("a store"), [tickets[2].sid]);
+        assert_eq!(two.sessions.end_all(&alice).await.expect("a store").len(), 2);
+        one.clock.advance(Duration::from_secs(1));
+        for ticket in &tickets {
+            assert!(one.sessions.find(ticket).await.expect("a store").is_none(), "{}", database.name);
+        }
+        assert_eq!(one.sessions.store.list(None, one.clock.now(), 10).await.expect("a store").len(), 0);
     }
 }

@@ -12,6 +12,7 @@ const KEY_BYTES: usize = 32;
 const MAX_SEALED: usize = 512;
 
 /// A ticket. Whoever holds it sealed for an origin is logged in there.
+#[derive(Clone)]
 pub(crate) struct Ticket {
     pub(crate) sid: Uuid,
     pub(crate) key: Zeroizing<[u8; KEY_BYTES]>,

@@ -155,7 +155,7 @@ async fn a_target_that_is_not_there_is_502() {
             .and_then(|s| s.local_addr())
             .expect("a port")
             .port();
-        agent.url = format!("http://127.0.0.1:{port}").parse().expect("a URL");
+        agent.url = Some(format!("http://127.0.0.1:{port}").parse().expect("a URL"));
     })
     .await;
     let mut browser = Browser::new();

@@ -94,7 +94,8 @@ impl Certificates {
         let mut by_name = ByName::new();
         let mut first = None;
         let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| TlsError::new(path.display(), format!("cannot be read: {error}")))
+            std::fs::read(path)
+                .map_err(|error| TlsError::new(path.display(), format!("cannot be read: {error}")))
         };
         let mut loaded = Vec::new();
         for pair in files {
@@ -134,10 +135,9 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(str::to_ascii_lowercase);
         // RFC 8737 section 3: this protocol alone means a validation, and nothing else is served on it.
-        if hello
-            .alpn()
-            .is_some_and(|mut protocols| protocols.next() == Some(ACME_TLS_ALPN) && protocols.next().is_none())
-        {
+        if hello.alpn().is_some_and(|mut protocols| {
+            protocols.next() == Some(ACME_TLS_ALPN) && protocols.next().is_none()
+        }) {
             return self.issued.as_ref()?.challenges.load().get(&name?).cloned();
         }
         name.and_then(|name| self.named(&name))

@@ -42,7 +42,10 @@ pub(super) fn headers(
     };
     let texts = match mode {
         MutualAuthenticationMode::Passthrough => {
-            vec![(CLIENTCERT, chain.iter().map(|certificate| encoded(certificate)).collect())]
+            vec![(
+                CLIENTCERT,
+                chain.iter().map(|certificate| encoded(certificate)).collect(),
+            )]
         }
         MutualAuthenticationMode::Verify => verified(leaf),
     };
@@ -57,7 +60,10 @@ fn verified(leaf: &CertificateDer<'_>) -> Vec<(HeaderName, String)> {
         return Vec::new();
     };
     let serial = certificate.raw_serial();
-    let serial = serial.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(serial);
+    let serial = serial
+        .strip_prefix(&[0])
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or(serial);
     let time = |seconds| Timestamp::from_secs(seconds).to_rfc3339();
     let validity = certificate.validity();
     vec![
@@ -172,7 +178,12 @@ mod tests {
         );
         let leaf = value(&LEAF);
         assert!(leaf.starts_with("-----BEGIN%20CERTIFICATE-----%0A"), "{leaf}");
-        let decoded = percent_encoding::percent_decode_str(leaf).decode_utf8().expect("UTF-8");
-        assert_eq!(decoded.replace('\n', ""), certificate.pem().replace(['\r', '\n'], ""));
+        let decoded = percent_encoding::percent_decode_str(leaf)
+            .decode_utf8()
+            .expect("UTF-8");
+        assert_eq!(
+            decoded.replace('\n', ""),
+            certificate.pem().replace(['\r', '\n'], "")
+        );
     }
 }

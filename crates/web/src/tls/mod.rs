@@ -13,7 +13,7 @@ mod transport;
 use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -63,8 +63,15 @@ pub struct Tls {
     /// Names of the listener, for a self-signed certificate.
     names: Vec<String>,
     issued: Option<Arc<IssuedCertificates>>,
-    /// One reload at a time, so that an older one cannot win.
-    reloading: Mutex<()>,
+}
+
+/// What [`Tls::prepare`] has read.
+pub struct PreparedTls(Loaded);
+
+impl fmt::Debug for PreparedTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PreparedTls")
+    }
 }
 
 struct Loaded {
@@ -76,7 +83,9 @@ struct Loaded {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +105,6 @@ impl Tls {
             current: ArcSwap::from_pointee(loaded),
             names: names.to_vec(),
             issued,
-            reloading: Mutex::new(()),
         }))
     }
 
@@ -105,11 +113,22 @@ impl Tls {
         Loaded::read(config, &["localhost".to_owned()], None).map(|_| ())
     }
 
+    /// Reads the files anew, or other ones. Nothing changes before [`Self::install`].
+    pub fn prepare(&self, config: &TlsConfig) -> Result<PreparedTls, TlsError> {
+        Loaded::read(config, &self.names, self.issued.as_ref()).map(PreparedTls)
+    }
+
+    /// New connections get what was prepared.
+    pub fn install(&self, prepared: PreparedTls) {
+        self.current.store(Arc::new(prepared.0));
+    }
+
     /// Reads the files anew. On an error everything stays as it was.
-    pub fn reload(&self, config: &TlsConfig) -> Result<(), TlsError> {
-        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = Loaded::read(config, &self.names, self.issued.as_ref())?;
-        self.current.store(Arc::new(loaded));
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let current = self.current.load_full();
+        let prepared = self.prepare(&current.config)?;
+        // What was installed meanwhile is newer than what was read here.
+        self.current.compare_and_swap(&current, Arc::new(prepared.0));
         Ok(())
     }
 
@@ -121,7 +140,9 @@ impl Tls {
             let mut failed = None;
             loop {
                 tokio::time::sleep(WATCH_EVERY).await;
-                let Some(tls) = Weak::upgrade(&watched) else { return };
+                let Some(tls) = Weak::upgrade(&watched) else {
+                    return;
+                };
                 // Files are read in the way of nobody.
                 let looked = tokio::task::spawn_blocking(move || tls.reload_if_changed(failed)).await;
                 failed = looked.ok().flatten();
@@ -139,7 +160,7 @@ impl Tls {
         if failed.as_ref() == Some(&now) {
             return failed;
         }
-        match self.reload(&current.config) {
+        match self.reload() {
             Ok(()) => {
                 tracing::info!(names = ?self.names, "TLS certificates were reloaded");
                 None
@@ -153,7 +174,11 @@ impl Tls {
 
     fn current(&self) -> (Arc<ServerConfig>, Option<MutualAuthenticationMode>) {
         let current = self.current.load();
-        let mode = current.config.mutual_authentication.as_ref().map(|mutual| mutual.mode);
+        let mode = current
+            .config
+            .mutual_authentication
+            .as_ref()
+            .map(|mutual| mutual.mode);
         (Arc::clone(&current.server), mode)
     }
 }
@@ -235,11 +260,15 @@ fn client_verifier(
         return Ok(Arc::new(Unchecked(provider.signature_verification_algorithms)));
     }
     let Some(path) = &mutual.trust_store else {
-        return Err(TlsError::new("mutual_authentication", "verify needs a trust_store"));
+        return Err(TlsError::new(
+            "mutual_authentication",
+            "verify needs a trust_store",
+        ));
     };
     let refused = |path: &Path, error: String| TlsError::new(path.display(), error);
     let mut roots = RootCertStore::empty();
-    let authorities = CertificateDer::pem_file_iter(path).map_err(|error| refused(path, error.to_string()))?;
+    let authorities =
+        CertificateDer::pem_file_iter(path).map_err(|error| refused(path, error.to_string()))?;
     for authority in authorities {
         let authority = authority.map_err(|error| refused(path, error.to_string()))?;
         roots
@@ -254,7 +283,9 @@ fn client_verifier(
     }
     if !mutual.revocation_lists.is_empty() {
         // A list says something about its own authority; the others are not thereby refused.
-        builder = builder.allow_unknown_revocation_status().enforce_revocation_expiration();
+        builder = builder
+            .allow_unknown_revocation_status()
+            .enforce_revocation_expiration();
     }
     builder
         .build()
@@ -362,8 +393,8 @@ impl TlsSession {
 
 /// Refuses a private key that everybody on the machine can read.
 fn private_file(path: &Path) -> Result<(), TlsError> {
-    let metadata =
-        std::fs::metadata(path).map_err(|error| TlsError::new(path.display(), format!("cannot be read: {error}")))?;
+    let metadata = std::fs::metadata(path)
+        .map_err(|error| TlsError::new(path.display(), format!("cannot be read: {error}")))?;
     if metadata.permissions().mode() & 0o007 == 0 {
         Ok(())
     } else {

@@ -26,7 +26,8 @@ pub(super) async fn read_source(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
     }
     header.resize(FIXED_LENGTH + rest, 0);
     stream.read_exact(&mut header[FIXED_LENGTH..]).await?;
-    let header = Header::try_from(header.as_slice()).map_err(|_| malformed("PROXY protocol header malformed"))?;
+    let header =
+        Header::try_from(header.as_slice()).map_err(|_| malformed("PROXY protocol header malformed"))?;
     match (header.command, header.protocol, header.addresses) {
         (Command::Local, _, _) => Ok(None),
         (_, Protocol::Stream, Addresses::IPv4(a)) => Ok(Some((a.source_address, a.source_port).into())),

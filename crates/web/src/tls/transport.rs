@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::Extensions;
 use ipnet::IpNet;
 use tokio::net::TcpStream;
@@ -21,6 +22,11 @@ use crate::transport::{Accepted, Transport};
 /// How connections of one listener begin. Gives requests the extension [`TlsSession`].
 pub struct ListenerTransport {
     tls: Option<Arc<Tls>>,
+    trusted: ArcSwap<Trusted>,
+}
+
+/// Whose word is taken for what.
+struct Trusted {
     proxy_protocol: Option<ProxyProtocol>,
     plaintext_from: Vec<IpNet>,
 }
@@ -43,20 +49,31 @@ impl ListenerTransport {
     ) -> Self {
         Self {
             tls,
+            trusted: ArcSwap::from_pointee(Trusted {
+                proxy_protocol,
+                plaintext_from,
+            }),
+        }
+    }
+
+    /// Trusts others from now on.
+    pub fn trust(&self, proxy_protocol: Option<ProxyProtocol>, plaintext_from: Vec<IpNet>) {
+        self.trusted.store(Arc::new(Trusted {
             proxy_protocol,
             plaintext_from,
-        }
+        }));
     }
 
     async fn open(&self, mut stream: TcpStream, sender: SocketAddr) -> io::Result<Accepted> {
         let address = sender.ip().to_canonical();
-        if self.tls.is_none() && !address.is_loopback() && !contains(&self.plaintext_from, address) {
+        let trusted = self.trusted.load_full();
+        if self.tls.is_none() && !address.is_loopback() && !contains(&trusted.plaintext_from, address) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "plain HTTP from an address outside plaintext_from",
             ));
         }
-        let peer = match &self.proxy_protocol {
+        let peer = match &trusted.proxy_protocol {
             Some(proxy) if contains(&proxy.trusted_sources, address) => {
                 proxy_protocol::read_source(&mut stream).await?.unwrap_or(sender)
             }

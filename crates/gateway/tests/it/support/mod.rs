@@ -12,7 +12,7 @@ use countersign_crypto::testing::ManualClock;
 use countersign_crypto::{FileKeyProvider, SharedRandom, SystemRandom, Timestamp};
 use countersign_db::{Database, Pool};
 use countersign_gateway::config::{
-    AuthenticateOidc, ClaimsHeader, Config, ForwardLimits, KeyListener, Listener, Listeners, Rule,
+    AuthenticateOidc, ClaimsHeader, ClientLimits, Config, ForwardLimits, KeyListener, Listener, Listeners, Rule,
     SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
 };
 use countersign_gateway::{Gateway, Parts};
@@ -199,19 +199,15 @@ pub(crate) fn port(sockets: &[TcpListener]) -> u16 {
 
 fn config(urls: &[String], provider: &OpenIdProvider, target: &str, directory: &TempDir) -> Config {
     let path = directory.path().join("gateway.sqlite");
-    let listener = |url: &String, rules: Vec<Rule>| Listener {
-        listen: url.trim_start_matches("http://").to_owned(),
-        origin: url.parse().expect("an origin"),
-        hosts: Vec::new(),
-        rules,
+    let listener = |url: &String, rules: Vec<Rule>| {
+        let listen = url.trim_start_matches("http://");
+        Listener::new(listen, url.parse().expect("an origin"), rules)
     };
     let group = |audience: Option<&str>, cookies: &[&str]| TargetGroup {
-        url: target.parse().expect("a URL"),
-        claims_header: true,
         user_token_audience: audience.map(str::to_owned),
         cookies: cookies.iter().map(|&kind| kind.to_owned()).collect(),
-        preserve_host_header: false,
         max_request_body_bytes: 64 * 1024,
+        ..TargetGroup::of(target.parse().expect("a URL"))
     };
     Config {
         account: "000000000000".to_owned(),
@@ -256,8 +252,12 @@ fn config(urls: &[String], provider: &OpenIdProvider, target: &str, directory: &
             keys: KeyListener {
                 listen: String::new(),
                 hosts: vec![urls[2].trim_start_matches("http://").to_owned()],
+                tls: None,
+                plaintext_from: Vec::new(),
             },
+            additional: BTreeMap::new(),
         },
+        acme: None,
         target_groups: BTreeMap::from([
             ("agent".to_owned(), group(Some("dev-agent"), &[])),
             (
@@ -271,5 +271,7 @@ fn config(urls: &[String], provider: &OpenIdProvider, target: &str, directory: &
             idle_timeout_seconds: 1,
             ..ForwardLimits::default()
         },
+        client: ClientLimits::default(),
+        workers: None,
     }
 }

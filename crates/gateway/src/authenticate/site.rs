@@ -1,0 +1,260 @@
+//! A site: one origin where one login counts, with the cookies it has there. Independent applications on
+//! one gateway are sites of their own, even on the same host.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_crypto::SharedClock;
+use http::{HeaderMap, HeaderValue, Uri, header};
+
+use super::provider::Provider;
+use crate::config::{self, AuthenticateOidc, Config, ConfigError, SessionLimits};
+use crate::cookie::CookieNames;
+use crate::listener::ListenerName;
+use crate::origin::Origin;
+
+/// A login as it is configured: a provider, our client there, and how long it lasts.
+pub(crate) struct Application {
+    /// Empty for the login that the app and account origins share.
+    pub(crate) name: String,
+    pub(crate) provider: Provider,
+    pub(crate) limits: SessionLimits,
+    /// How long claims serve that cannot be refreshed because the provider does not answer.
+    pub(crate) refresh_grace: Duration,
+    pub(crate) backchannel_logout: bool,
+    /// Begins the ticket cookie's name; `None`: our own name.
+    cookie_name: Option<String>,
+}
+
+impl Application {
+    /// The login of the app and account origins.
+    pub(crate) fn shared(config: &Config, clock: &SharedClock) -> Result<Self, ConfigError> {
+        let oidc = &config.authenticate_oidc;
+        Ok(Self {
+            name: String::new(),
+            provider: Provider::new("authenticate_oidc", oidc, &config.outbound_allow, clock)?,
+            limits: oidc.session.unwrap_or(config.session),
+            refresh_grace: Duration::from_secs(oidc.refresh_grace_seconds),
+            backchannel_logout: true,
+            cookie_name: oidc.session_cookie_name.clone(),
+        })
+    }
+
+    /// One of `applications`.
+    pub(crate) fn named(
+        name: &str,
+        oidc: &AuthenticateOidc,
+        config: &Config,
+        clock: &SharedClock,
+    ) -> Result<Self, ConfigError> {
+        let place = format!("applications.{name}");
+        Ok(Self {
+            name: name.to_owned(),
+            provider: Provider::new(&place, oidc, &config.outbound_allow, clock)?,
+            limits: oidc.session.unwrap_or(SessionLimits::ALB),
+            refresh_grace: Duration::from_secs(oidc.refresh_grace_seconds),
+            backchannel_logout: oidc.backchannel_logout,
+            cookie_name: Some(oidc.application_cookie_name().to_owned()),
+        })
+    }
+}
+
+/// All logins of a gateway.
+pub(crate) struct Applications {
+    /// That of the app and account origins.
+    pub(crate) shared: Arc<Application>,
+    named: HashMap<String, Arc<Application>>,
+}
+
+impl Applications {
+    pub(crate) fn new(config: &Config, clock: &SharedClock) -> Result<Self, ConfigError> {
+        let named = config.applications.iter().map(|(name, oidc)| {
+            let application = Application::named(name, oidc, config, clock)?;
+            Ok((name.clone(), Arc::new(application)))
+        });
+        Ok(Self {
+            shared: Arc::new(Application::shared(config, clock)?),
+            named: named.collect::<Result<_, ConfigError>>()?,
+        })
+    }
+}
+
+/// See the module.
+pub(crate) struct Site {
+    pub(crate) origin: Origin,
+    pub(crate) cookies: CookieNames,
+    pub(crate) application: Arc<Application>,
+    /// What a ticket is sealed for: this origin, this application.
+    pub(crate) scope: String,
+    /// Whether the login happens on the account origin, which hands it over.
+    pub(crate) handed_over: bool,
+}
+
+impl Site {
+    /// Where the provider sends the browser back to.
+    pub(crate) fn redirect_uri(&self) -> String {
+        self.origin.at("/oauth2/idpresponse")
+    }
+}
+
+/// The sites of one listener.
+pub(crate) struct Sites {
+    /// Of the app or account origin.
+    own: Option<Arc<Site>>,
+    /// By authority, as in a `Host` header.
+    applications: HashMap<String, Vec<Arc<Site>>>,
+}
+
+impl Sites {
+    /// The sites that a listener's rules can lead to, on every host it answers to.
+    pub(crate) fn new(
+        listener: &ListenerName,
+        config: &config::Listener,
+        suffix: &str,
+        all: &Applications,
+    ) -> Self {
+        let own = matches!(listener, ListenerName::App | ListenerName::Account).then(|| {
+            Arc::new(Site {
+                cookies: CookieNames::new(
+                    listener.as_str(),
+                    &config.origin,
+                    suffix,
+                    all.shared.cookie_name.as_deref(),
+                ),
+                scope: config.origin.to_string(),
+                origin: config.origin.clone(),
+                application: all.shared.clone(),
+                handed_over: matches!(listener, ListenerName::App),
+            })
+        });
+        let named: Vec<&Arc<Application>> = all
+            .named
+            .values()
+            .filter(|application| names(config, &application.name))
+            .collect();
+        let hosts = config.hosts.iter().cloned().chain([config.origin.authority()]);
+        let applications = hosts
+            .filter_map(|host| {
+                // A host that is no host was refused with the configuration.
+                let origin: Origin = format!("{}://{host}", config.origin.scheme()).parse().ok()?;
+                let sites = named.iter().map(|application| {
+                    Arc::new(Site {
+                        cookies: CookieNames::new(
+                            &application.name,
+                            &origin,
+                            suffix,
+                            application.cookie_name.as_deref(),
+                        ),
+                        scope: format!("{origin} {}", application.name),
+                        origin: origin.clone(),
+                        application: Arc::clone(application),
+                        handed_over: false,
+                    })
+                });
+                Some((host.to_ascii_lowercase(), sites.collect()))
+            })
+            .collect();
+        Self { own, applications }
+    }
+
+    /// The site of a rule's `application` on the host a request was sent to.
+    pub(crate) fn of(
+        &self,
+        application: Option<&str>,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Option<&Arc<Site>> {
+        match application {
+            None => self.own.as_ref(),
+            Some(name) => self
+                .at(uri, headers)
+                .iter()
+                .find(|site| site.application.name == name),
+        }
+    }
+
+    /// Of the app or account origin.
+    pub(crate) fn own(&self) -> Option<&Arc<Site>> {
+        self.own.as_ref()
+    }
+
+    /// All sites on the host a request was sent to.
+    pub(crate) fn all<'a>(&'a self, uri: &Uri, headers: &HeaderMap) -> impl Iterator<Item = &'a Arc<Site>> {
+        self.own.iter().chain(self.at(uri, headers))
+    }
+
+    /// Any site of each application.
+    pub(crate) fn each_application(&self) -> impl Iterator<Item = &Arc<Application>> {
+        let named = self.applications.values().take(1).flatten();
+        self.own.iter().chain(named).map(|site| &site.application)
+    }
+
+    fn at(&self, uri: &Uri, headers: &HeaderMap) -> &[Arc<Site>] {
+        let header = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        let authority = header.or_else(|| uri.authority().map(http::uri::Authority::as_str));
+        let Some(authority) = authority.filter(|_| !self.applications.is_empty()) else {
+            return &[];
+        };
+        let sites = self.applications.get(authority);
+        let sites = sites.or_else(|| self.applications.get(&authority.to_ascii_lowercase()));
+        sites.map_or(&[], Vec::as_slice)
+    }
+
+    /// Hides all tickets and logins under way from a target. It learns that there is a ticket, under its
+    /// name: applications look for the names that they then expire.
+    pub(crate) fn withhold_tickets(&self, uri: &Uri, headers: &mut HeaderMap) {
+        let names: Vec<&str> = self
+            .all(uri, headers)
+            .filter_map(|site| site.cookies.foreign_ticket_name())
+            .collect();
+        if names.is_empty() || !headers.contains_key(header::COOKIE) {
+            return;
+        }
+        let withheld: Vec<HeaderValue> = headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| HeaderValue::from_str(&withhold(&String::from_utf8_lossy(value.as_bytes()), &names)).ok())
+            .collect();
+        headers.remove(header::COOKIE);
+        for value in withheld {
+            headers.append(header::COOKIE, value);
+        }
+    }
+}
+
+fn withhold(cookies: &str, names: &[&str]) -> String {
+    let pairs = cookies.split(';').map(|pair| {
+        let name = pair.split('=').next().unwrap_or_default().trim();
+        if names.contains(&name) {
+            format!("{name}=withheld")
+        } else {
+            // What is not ASCII became a replacement character and would not be a header value.
+            pair.trim().chars().filter(char::is_ascii).collect()
+        }
+    });
+    pairs.collect::<Vec<_>>().join("; ")
+}
+
+fn names(listener: &config::Listener, application: &str) -> bool {
+    listener.rules.iter().flat_map(|rule| &rule.actions).any(|action| {
+        matches!(action, config::Action::AuthenticateOidc { application: Some(name), .. } if name == application)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_sees_the_name_of_a_ticket_and_nothing_else() {
+        assert_eq!(
+            withhold(
+                "a=1; AWSELBAuthSessionCookie-0=secret; b=2; AWSELBAuthSessionCookie-1=x",
+                &["AWSELBAuthSessionCookie-0"]
+            ),
+            "a=1; AWSELBAuthSessionCookie-0=withheld; b=2; AWSELBAuthSessionCookie-1=x"
+        );
+        assert_eq!(withhold("caf\u{fffd}=1", &["x-0"]), "caf=1");
+    }
+}

@@ -1,0 +1,28 @@
+//! Counters under the names of an ALB's `CloudWatch` metrics, so that dashboards and alarms carry over.
+//! <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html>
+
+use std::time::Duration;
+
+use crate::reason::{AuthMetric, Reason};
+
+/// A login that succeeded, and how long the provider's endpoints took altogether.
+pub(crate) fn logged_in(latency: Duration) {
+    metrics::counter!("ELBAuthSuccess").increment(1);
+    metrics::histogram!("ELBAuthLatency").record(latency.as_secs_f64());
+}
+
+/// Claims that were refreshed.
+pub(crate) fn refreshed() {
+    metrics::counter!("ELBAuthRefreshTokenSuccess").increment(1);
+}
+
+/// A login or refresh that failed.
+pub(crate) fn refused(reason: Reason) {
+    let label = reason.as_str();
+    match reason.auth_metric() {
+        Some(AuthMetric::Failure) => metrics::counter!("ELBAuthFailure", "reason" => label).increment(1),
+        Some(AuthMetric::Error) => metrics::counter!("ELBAuthError", "reason" => label).increment(1),
+        Some(AuthMetric::ClaimsSize) => metrics::counter!("ELBAuthUserClaimsSizeExceeded").increment(1),
+        None => {}
+    }
+}
