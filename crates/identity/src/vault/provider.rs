@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_api::control::CredentialProviderVendor;
+use countersign_api::control::oauth2_provider_config::ClientAuthenticationMethod;
 use countersign_crypto::{OpenError, SecretString};
 use countersign_oauth::id_token::{self, Expectation, IdTokenError};
 use countersign_oauth::private_key_jwt::ClientAssertionError;
@@ -27,7 +28,7 @@ use crate::session::{CODE_KEPT, Secrets};
 use crate::state::{State, UnknownAccount};
 use crate::store::authorization_session::SessionRow;
 use crate::store::grant::GrantRow;
-use crate::store::oauth2_provider::ProviderRow;
+use crate::store::oauth2_provider::{ProviderConfig, ProviderRow};
 
 /// A provider, ready for use.
 #[derive(Debug, Clone)]
@@ -93,15 +94,26 @@ impl ExchangeError {
     }
 }
 
+/// Refuses a registration that needs what only AWS has: it is kept and shown, and fails at its first use.
+pub(crate) fn check_offered(config: &ProviderConfig) -> Result<(), ProviderError> {
+    if !config.private_network.is_public() {
+        return Err(ProviderError::Configuration(
+            "private endpoints and private certificate authorities are not offered by this server",
+        ));
+    }
+    if config.client_authentication == ClientAuthenticationMethod::AwsIamIdTokenJwt {
+        return Err(ProviderError::Configuration(
+            "AWS_IAM_ID_TOKEN_JWT needs AWS IAM, which this server does not have",
+        ));
+    }
+    Ok(())
+}
+
 impl Provider {
     /// Reads or fetches the metadata of `row`'s authorization server.
     pub(crate) async fn resolve(state: &State, row: Arc<ProviderRow>) -> Result<Self, ProviderError> {
         let vendor = template(row.vendor);
-        if !row.config.private_network.is_public() {
-            return Err(ProviderError::Configuration(
-                "private endpoints and private certificate authorities are not offered by this server",
-            ));
-        }
+        check_offered(&row.config)?;
         let location = locate(state, vendor, &row.config)
             .map_err(|invalid| ProviderError::Configuration(invalid.rule))?;
         let server = match location {
