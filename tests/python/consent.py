@@ -1,6 +1,6 @@
 """A person without a screen: follows redirects, fills the playground's forms. Used by the client tests.
 
-`consent(url, return_url)` gives the completion handle that the browser came back with.
+`consent(url, return_url)` gives the completion handle that the browser came back with, `answer` the whole URL.
 """
 import html
 import re
@@ -24,6 +24,12 @@ def fields(page):
 
 
 def consent(url, return_url, user="alice"):
+    came_back = parse_qs(urlsplit(answer(url, return_url, user)).query)
+    assert "error" not in came_back, came_back
+    return came_back["session_id"][0], came_back.get("state", [None])[0]
+
+
+def answer(url, return_url, user):
     browser = requests.Session()
     origin = "{0.scheme}://{0.netloc}".format
 
@@ -38,9 +44,7 @@ def consent(url, return_url, user="alice"):
     page = follow(browser.get(url, allow_redirects=False))
     for _ in range(6):
         if isinstance(page, str):
-            answer = parse_qs(urlsplit(page).query)
-            assert "error" not in answer, answer
-            return answer["session_id"][0], answer.get("state", [None])[0]
+            return page
         action, values = fields(page)
         if 'name="password"' in page.text:
             values["username" if 'name="username"' in page.text else "login"] = user

@@ -40,9 +40,6 @@ impl OidcProvider {
     /// Starts it on a free port with these clients.
     #[must_use]
     pub fn start(port: u16, clients: &[Client<'_>]) -> Self {
-        let modules = std::env::var("COUNTERSIGN_TEST_NODE_MODULES")
-            .expect("COUNTERSIGN_TEST_NODE_MODULES: run `./test browser`, which installs the npm packages");
-        let issuer = format!("http://127.0.0.1:{port}");
         let clients: Vec<Value> = clients
             .iter()
             .map(|client| {
@@ -55,6 +52,15 @@ impl OidcProvider {
                 })
             })
             .collect();
+        Self::start_registered(port, clients)
+    }
+
+    /// Starts it with clients as OpenID Connect Dynamic Client Registration writes them.
+    #[must_use]
+    pub fn start_registered(port: u16, clients: Vec<Value>) -> Self {
+        let modules = std::env::var("COUNTERSIGN_TEST_NODE_MODULES")
+            .expect("COUNTERSIGN_TEST_NODE_MODULES: run `./test browser`, which installs the npm packages");
+        let issuer = format!("http://127.0.0.1:{port}");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/provider.mjs");
         let mut child = Command::new("node")
             .arg(script)

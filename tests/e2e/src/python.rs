@@ -16,7 +16,17 @@ fn interpreter() -> String {
 /// Starts a script; its output is piped.
 #[must_use]
 pub fn spawn(system: &System, script: &str, arguments: &[&str], directory: &Path) -> Child {
-    Command::new(interpreter())
+    command(script, arguments, directory)
+        .envs(system.environment())
+        .spawn()
+        .expect("python starts")
+}
+
+/// A script, not started, with nothing in its environment; its output will be piped.
+#[must_use]
+pub fn command(script: &str, arguments: &[&str], directory: &Path) -> Command {
+    let mut command = Command::new(interpreter());
+    command
         .arg(
             Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../python")
@@ -27,11 +37,9 @@ pub fn spawn(system: &System, script: &str, arguments: &[&str], directory: &Path
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .env("PYTHONUNBUFFERED", "1")
-        .envs(system.environment())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("python starts")
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Runs a script to its end and gives its standard output; panics with its standard error if it fails.

@@ -10,4 +10,5 @@ mod command_line;
 mod evidence;
 mod flow;
 mod gateway_edge;
+mod oauth_clients;
 mod refresh;

@@ -21,7 +21,7 @@ use crate::store::oauth2_provider::ProviderRow;
 use crate::store::workload_identity::WorkloadIdentityRow;
 use crate::vault::VaultError;
 use crate::vault::key::{VaultKeyParts, normalised_scopes};
-use crate::vault::provider::ExchangeError;
+use crate::vault::provider::{ExchangeError, check_offered};
 use crate::wat::WatUser;
 
 /// A request whose caller, workload and provider are known and allowed, and what every flow reads of it.
@@ -88,6 +88,7 @@ async fn admit(call: &mut Call, input: Input) -> Result<(Request, SessionMembers
             .flat_map(|user| user_subjects(user.key, user.person.as_deref())),
     );
     call.check_stops(subjects).await?;
+    check_offered(&provider.config)?;
     let custom_parameters = input.custom_parameters.unwrap_or_default();
     let request = Request {
         workload,

@@ -292,10 +292,23 @@ async fn a_provider_that_gives_no_token_is_quoted_or_tried_again() {
         assert_validation(&answer, "Error parsing ClientCredentials response");
         assert_validation(&answer, says);
     }
-    system.vendor.will(Next::Broken);
-    let answer = agent.asks_m2m(&wat, json!({})).await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
-    assert_eq!(answer.token(), None);
+    system.vendor.will(Next::Redirect);
+    assert_validation(&agent.asks_m2m(&wat, json!({})).await, "status 307");
+    let asked = system.vendor.token_requests();
+    for next in [Next::Broken, Next::Huge] {
+        system.vendor.will(next);
+        let answer = agent.asks_m2m(&wat, json!({})).await;
+        assert_eq!(
+            (answer.status, answer.token()),
+            (StatusCode::SERVICE_UNAVAILABLE, None),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(
+        system.vendor.token_requests(),
+        asked + 2,
+        "nobody followed or repeated anything"
+    );
     system
         .assert_recorded("GetResourceOauth2Token", "failed", "provider_unreachable")
         .await;

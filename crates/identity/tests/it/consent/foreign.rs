@@ -103,6 +103,68 @@ async fn a_configured_issuers_token_proves_a_person_at_both_doors() {
     );
 }
 
+/// What an issuer's entry does not state is refused: workloads, `typ`, algorithms, ID tokens.
+#[tokio::test]
+async fn an_issuers_entry_is_all_that_is_believed_of_it() {
+    let issuer = Issuer::start().await;
+    let address = issuer.server.address().to_string();
+    let entry = |members: Value| {
+        let mut entry =
+            json!({"issuer": issuer.server.uri(), "audiences": ["agents"], "workloads": ["agent"]});
+        for (name, value) in members.as_object().expect("an object") {
+            entry[name] = value.clone();
+        }
+        json!({"user_issuers": [entry], "outbound_allow": [address]})
+    };
+    let sign = |typ: Option<&str>, claims: &Value, now: i64| {
+        let mut all = json!({"iss": issuer.server.uri(), "aud": "agents", "sub": "carol", "iat": now, "exp": now + 300});
+        for (name, value) in claims.as_object().expect("an object") {
+            all[name] = value.clone();
+        }
+        let header = typ.map(|typ| ("typ".to_owned(), json!(typ)));
+        issuer
+            .key
+            .sign_jwt(header.into_iter().collect(), &all)
+            .expect("signed")
+    };
+    let (none, nonce, at_hash) = (json!({}), json!({"nonce": "n"}), json!({"at_hash": "h"}));
+    let (cognito, keycloak) = (json!({"token_use": "id"}), json!({"typ": "ID"}));
+    let access = json!({"token_use": "access", "nonce": "n"});
+    for (members, typ, claims, accepted) in [
+        (json!({}), None, &none, true),
+        (json!({}), Some("JWT"), &none, true),
+        (json!({}), Some("at+jwt"), &none, true),
+        (json!({}), Some("application/AT+JWT"), &nonce, true),
+        (json!({}), Some("logout+jwt"), &none, false),
+        (json!({}), Some("dpop+jwt"), &none, false),
+        (json!({"typ": ["at+jwt"]}), Some("JWT"), &none, false),
+        (json!({}), None, &nonce, false),
+        (json!({}), None, &at_hash, false),
+        (json!({}), None, &cognito, false),
+        (json!({}), None, &keycloak, false),
+        (json!({}), Some("at+jwt"), &cognito, false),
+        (json!({}), None, &access, false),
+        (json!({"id_tokens": true}), None, &nonce, true),
+        (json!({"id_tokens": true}), None, &cognito, true),
+        (json!({"algorithms": ["RS256", "PS256"]}), None, &none, false),
+        (json!({"workloads": ["other-agent"]}), None, &none, false),
+        (json!({"workloads": ["*"]}), None, &none, true),
+    ] {
+        let system = System::start_with(entry(members.clone())).await;
+        let token = sign(typ, claims, system.clock.now().as_secs());
+        let minted = system
+            .workload("agent")
+            .mint("ForJWT", json!({"userToken": token}))
+            .await;
+        let expected = if accepted {
+            StatusCode::OK
+        } else {
+            StatusCode::UNAUTHORIZED
+        };
+        assert_eq!(minted.status, expected, "{members} {typ:?} {claims}: {minted:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_person_of_a_configured_issuer_completes_with_a_newer_token() {
     let issuer = Issuer::start().await;

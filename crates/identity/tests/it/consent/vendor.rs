@@ -24,6 +24,10 @@ pub(super) enum Next {
     Error(&'static str),
     /// Status 200 with this body.
     Says(&'static str),
+    /// A redirect back to itself, which would carry the secret along.
+    Redirect,
+    /// Two megabytes.
+    Huge,
     /// A broken answer, after which nobody knows what happened.
     Broken,
     /// Nothing for a while, then tokens.
@@ -179,6 +183,11 @@ impl Memory {
         let scope = match &self.next {
             Next::Error(error) => {
                 return ResponseTemplate::new(400).set_body_json(json!({"error": error}));
+            }
+            Next::Redirect => return ResponseTemplate::new(307).insert_header("location", "/token"),
+            Next::Huge => {
+                let token = "x".repeat(2 << 20);
+                return ResponseTemplate::new(200).set_body_json(json!({"access_token": token}));
             }
             Next::Broken => return ResponseTemplate::new(502),
             Next::Granted(scope) => Some(*scope),
