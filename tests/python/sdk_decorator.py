@@ -17,7 +17,7 @@ control.create_workload_identity(name="sdk-agent", allowedResourceOauth2ReturnUr
 with open(".agentcore.json", "w") as file:
     json.dump({"workload_identity_name": "sdk-agent", "user_id": "sdk-user"}, file)
 
-from bedrock_agentcore.identity.auth import requires_access_token  # noqa: E402  (reads its endpoints at import)
+from bedrock_agentcore.identity.auth import requires_access_token, requires_api_key  # noqa: E402  (reads its endpoints at import)
 
 from consent import consent  # noqa: E402
 
@@ -40,4 +40,13 @@ async def agent(*, access_token):
     return "done"
 
 
+control.create_api_key_credential_provider(name="sdk-key", apiKey="sk-sdk")
+
+
+@requires_api_key(provider_name="sdk-key", into="key")
+async def with_key(*, key):
+    assert key == "sk-sdk"
+
+
+asyncio.run(with_key())
 print(asyncio.run(agent()))

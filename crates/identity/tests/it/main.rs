@@ -4,6 +4,7 @@
 mod authn;
 mod consent;
 mod control;
+mod external_secrets;
 mod policy;
 mod principals;
 mod stops;

@@ -1,5 +1,7 @@
 //! Programs other people wrote, pointed here by environment variables alone.
 
+use std::{path::Path, process::Command};
+
 use e2e::{
     System,
     oidc_provider::{Client, OidcProvider, free_port},
@@ -10,6 +12,59 @@ use e2e::{
 fn boto3_walks_the_api_flow() {
     let system = System::start();
     assert_eq!(python::run(&system, "boto3_flow.py", &[]).trim(), "done");
+}
+
+#[test]
+fn every_identity_operation_of_botocores_models_keeps_its_contract() {
+    let system = System::start();
+    let printed = python::run(&system, "contract.py", &[]);
+    assert_eq!(printed.trim().lines().last(), Some("done"), "{printed}");
+}
+
+#[test]
+fn the_aws_cli_creates_gets_lists_updates_and_deletes() {
+    let system = System::start();
+    assert_eq!(python::run(&system, "programs.py", &["aws"]).trim(), "done");
+}
+
+#[test]
+fn the_starter_toolkit_makes_identities_and_providers() {
+    let system = System::start();
+    assert_eq!(python::run(&system, "programs.py", &["toolkit"]).trim(), "done");
+}
+
+#[test]
+fn the_aws_sdk_for_javascript_parses_every_answer() {
+    let system = System::start();
+    let modules = std::env::var("COUNTERSIGN_TEST_NODE_MODULES")
+        .expect("COUNTERSIGN_TEST_NODE_MODULES: run `./test clients`, which installs the npm packages");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/aws_sdk.mjs");
+    let mut node = Command::new("node");
+    node.arg(script).env("COUNTERSIGN_TEST_NODE_MODULES", modules);
+    assert_eq!(done(&system, node), "done");
+}
+
+#[test]
+fn the_aws_sdk_for_rust_parses_every_answer() {
+    let system = System::start();
+    let program = std::env::var("COUNTERSIGN_TEST_AWS_SDK")
+        .expect("COUNTERSIGN_TEST_AWS_SDK: run `./test clients`, which builds tests/aws-sdk");
+    assert_eq!(done(&system, Command::new(program)), "done");
+}
+
+/// Runs a program with the variables of `--env-file` and gives what it printed.
+fn done(system: &System, mut program: Command) -> String {
+    let output = program
+        .envs(system.environment())
+        .output()
+        .expect("the program starts");
+    assert!(
+        output.status.success(),
+        "{}\nserver:\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        system.log_text()
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 #[test]
