@@ -127,7 +127,7 @@ impl Config {
     }
 
     /// The workloads' issuer of this name in `account`.
-    pub fn workload_issuer(&self, account: &str, issuer: &str) -> Option<&WorkloadIssuerConfig> {
+    pub(crate) fn workload_issuer(&self, account: &str, issuer: &str) -> Option<&WorkloadIssuerConfig> {
         self.workload_issuers
             .iter()
             .find(|entry| entry.issuer == issuer && self.account_of(entry.account.as_ref()) == account)

@@ -127,17 +127,17 @@ async fn an_issuers_entry_is_all_that_is_believed_of_it() {
             .sign_jwt(header.into_iter().collect(), &all)
             .expect("signed")
     };
-    let (none, nonce, at_hash) = (json!({}), json!({"nonce": "n"}), json!({"at_hash": "h"}));
+    let (plain, nonce, at_hash) = (json!({}), json!({"nonce": "n"}), json!({"at_hash": "h"}));
     let (cognito, keycloak) = (json!({"token_use": "id"}), json!({"typ": "ID"}));
     let access = json!({"token_use": "access", "nonce": "n"});
     for (members, typ, claims, accepted) in [
-        (json!({}), None, &none, true),
-        (json!({}), Some("JWT"), &none, true),
-        (json!({}), Some("at+jwt"), &none, true),
+        (json!({}), None, &plain, true),
+        (json!({}), Some("JWT"), &plain, true),
+        (json!({}), Some("at+jwt"), &plain, true),
         (json!({}), Some("application/AT+JWT"), &nonce, true),
-        (json!({}), Some("logout+jwt"), &none, false),
-        (json!({}), Some("dpop+jwt"), &none, false),
-        (json!({"typ": ["at+jwt"]}), Some("JWT"), &none, false),
+        (json!({}), Some("logout+jwt"), &plain, false),
+        (json!({}), Some("dpop+jwt"), &plain, false),
+        (json!({"typ": ["at+jwt"]}), Some("JWT"), &plain, false),
         (json!({}), None, &nonce, false),
         (json!({}), None, &at_hash, false),
         (json!({}), None, &cognito, false),
@@ -146,9 +146,9 @@ async fn an_issuers_entry_is_all_that_is_believed_of_it() {
         (json!({}), None, &access, false),
         (json!({"id_tokens": true}), None, &nonce, true),
         (json!({"id_tokens": true}), None, &cognito, true),
-        (json!({"algorithms": ["RS256", "PS256"]}), None, &none, false),
-        (json!({"workloads": ["other-agent"]}), None, &none, false),
-        (json!({"workloads": ["*"]}), None, &none, true),
+        (json!({"algorithms": ["RS256", "PS256"]}), None, &plain, false),
+        (json!({"workloads": ["other-agent"]}), None, &plain, false),
+        (json!({"workloads": ["*"]}), None, &plain, true),
     ] {
         let system = System::start_with(entry(members.clone())).await;
         let token = sign(typ, claims, system.clock.now().as_secs());
