@@ -75,7 +75,7 @@ def toolkit():
     import boto3
     control = boto3.client("bedrock-agentcore-control")
     urls = control.get_workload_identity(name="tk-agent")["allowedResourceOauth2ReturnUrls"]
-    assert urls == [RETURN_URL, "https://app.example.com/back"], urls
+    assert set(urls) == {RETURN_URL, "https://app.example.com/back"}, urls
     for kind in ("github", "google", "salesforce"):
         shown = identity("create-credential-provider", "--name", f"tk-{kind}", "--type", kind,
                          "--client-id", "cid", "--client-secret", "csec")

@@ -94,7 +94,7 @@ pub fn to_request<O: Operation>(input: &O::Input) -> Result<(String, Vec<u8>), s
         }
         None => O::PATH.to_owned(),
     };
-    let mut separator = '?';
+    let mut separator = "?";
     for member in O::QUERY {
         let items = take(member);
         for item in items
@@ -104,8 +104,8 @@ pub fn to_request<O: Operation>(input: &O::Input) -> Result<(String, Vec<u8>), s
             .filter_map(Value::as_str)
         {
             let item = utf8_percent_encode(item, NON_ALPHANUMERIC);
-            path.push_str(&format!("{separator}{member}={item}"));
-            separator = '&';
+            path.extend([separator, member, "=", &*item.to_string()]);
+            separator = "&";
         }
     }
     let body = if O::METHOD == Method::POST || O::METHOD == Method::PUT {

@@ -280,7 +280,7 @@ pub mod pattern {
             matches!(parts.as_slice(), ["arn", _, "bedrock-agentcore", region, account, resource]
             if lower_case(region) && digits(account) && {
                 let segments: Vec<&str> = resource.split('/').collect();
-                segments.len() % 2 == 0
+                segments.len().is_multiple_of(2)
                     && segments.chunks(2).all(|pair| kind(pair[0]) && !pair[1].is_empty())
             })
         },

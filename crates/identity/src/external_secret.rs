@@ -141,18 +141,17 @@ impl ExternalSecrets {
             Age::Fresh => false,
             Age::After(refused) => known.at > refused || now.since(known.at) < SHORTEST_AGE,
         };
-        let secret = match known.as_ref().filter(usable) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let text = self.fetch(manager, &reference.secret_id).await?;
-                let secret = Arc::new(ReadSecret { text, at: now });
-                let mut read = self.read.write().unwrap_or_else(PoisonError::into_inner);
-                if read.len() >= MAX_ENTRIES {
-                    read.clear();
-                }
-                read.insert(key, Arc::clone(&secret));
-                secret
+        let secret = if let Some(known) = known.as_ref().filter(usable) {
+            Arc::clone(known)
+        } else {
+            let text = self.fetch(manager, &reference.secret_id).await?;
+            let secret = Arc::new(ReadSecret { text, at: now });
+            let mut read = self.read.write().unwrap_or_else(PoisonError::into_inner);
+            if read.len() >= MAX_ENTRIES {
+                read.clear();
             }
+            read.insert(key, Arc::clone(&secret));
+            secret
         };
         Ok((value(&secret.text, &reference.json_key)?, secret.at))
     }

@@ -68,7 +68,7 @@ fn request<O: Operation>(input: &Value) -> (String, Vec<u8>) {
             .flatten()
         {
             path.push(separator);
-            path.push_str(&format!("{member}={}", encoded(item.as_str().expect("text"))));
+            path.extend([*member, "=", &*encoded(item.as_str().expect("text"))]);
             separator = '&';
         }
     }

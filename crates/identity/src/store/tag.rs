@@ -72,18 +72,16 @@ impl Taggable {
 
 /// The tags of `subject`; `None` where there is no such thing. The directory and the vault always are.
 pub(crate) async fn find(pool: &Pool, account: &str, subject: &Taggable) -> Result<Option<Tagged>, DbError> {
-    let (kind, row) = match subject.row() {
-        Some((kind, select, _, name)) => (kind, pool.fetch_optional(select, params![account, name]).await?),
-        None => {
-            let select = "SELECT tags FROM resource_tag WHERE account = $1 AND resource = $2";
-            let row = pool
-                .fetch_optional(select, params![account, subject.resource()])
-                .await?;
-            let stored = row.map(|row| row.text("tags")).transpose()?;
-            let key = format!("{account}/{}", subject.resource());
-            return Ok(Some(tagged((CHANGE, key), stored)?));
-        }
+    let Some((kind, select, _, name)) = subject.row() else {
+        let select = "SELECT tags FROM resource_tag WHERE account = $1 AND resource = $2";
+        let row = pool
+            .fetch_optional(select, params![account, subject.resource()])
+            .await?;
+        let stored = row.map(|row| row.text("tags")).transpose()?;
+        let key = format!("{account}/{}", subject.resource());
+        return Ok(Some(tagged((CHANGE, key), stored)?));
     };
+    let row = pool.fetch_optional(select, params![account, name]).await?;
     row.map(|row| tagged((kind, row.text("id")?), Some(row.text("tags")?)))
         .transpose()
 }

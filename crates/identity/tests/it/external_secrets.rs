@@ -119,8 +119,12 @@ impl Moto {
 
 /// 32 characters, as Secrets Manager wants them.
 fn token(of: &str) -> String {
-    let hex: String = of.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex:0<32}").chars().rev().take(32).collect()
+    let digits: Vec<String> = of.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{:0<32}", digits.concat())
+        .chars()
+        .rev()
+        .take(32)
+        .collect()
 }
 
 fn reference(secret_id: &str, json_key: &str) -> SecretReference {
@@ -286,7 +290,7 @@ async fn a_rotated_client_secret_is_read_again_once_when_the_provider_refuses_th
         assert_eq!(made.client_secret_json_key.as_deref(), Some("secret"));
         moto.rotate("partners/as", &json!({"secret": "new"})).await;
         // Old enough to be read again on refusal, and young enough to be used first.
-        world.clock.advance(Duration::from_secs(60));
+        world.clock.advance(Duration::from_mins(1));
         let before = server.received_requests().await.expect("recorded").len();
         let input = data::get_resource_oauth2_token::Input {
             workload_identity_token: wat(&world).await,

@@ -7,5 +7,6 @@ mod control;
 mod external_secrets;
 mod policy;
 mod principals;
+mod resources;
 mod stops;
 mod world;
