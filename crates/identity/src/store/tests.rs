@@ -16,11 +16,12 @@ use countersign_db::{DbError, Pool, Transaction, migrate};
 use serde_json::json;
 
 use super::access_key::{self, AccessKeyRow};
+use super::client_token::{self, ClientTokenRow};
 use super::oauth2_provider::{self, ProviderConfig, ProviderRow, ProviderUpdate};
 use super::principal::{self, PrincipalRow};
 use super::stop::{self, StopRow};
 use super::workload_identity::{self, ReturnHandle, WorkloadIdentityRow};
-use super::{MIGRATIONS, OWNER, account, key};
+use super::{MIGRATIONS, OWNER, account, inbound_jwt, key};
 
 const ACCOUNT: &str = "000000000000";
 const OTHER: &str = "111111111111";
@@ -195,11 +196,9 @@ fn provider(id: &str, account: &str, name: &str, callback_id: &str) -> ProviderR
         vendor: CredentialProviderVendor::CustomOauth2,
         config_version: 1,
         config: ProviderConfig::custom(
-            Oauth2Discovery::DiscoveryUrl(
-                "https://as.example/.well-known/openid-configuration".to_owned(),
-            ),
+            Oauth2Discovery::DiscoveryUrl("https://as.example/.well-known/openid-configuration".to_owned()),
             ClientAuthenticationMethod::ClientSecretBasic,
-),
+        ),
         client_id: "client".to_owned(),
         client_secret: b"sealed".to_vec(),
         callback_id: callback_id.to_owned(),
@@ -257,7 +256,7 @@ async fn providers() {
                 token_endpoint_auth_methods: None,
             }),
             ClientAuthenticationMethod::ClientSecretPost,
-);
+        );
         let update = |id| ProviderUpdate {
             id,
             vendor: CredentialProviderVendor::CustomOauth2,
@@ -299,6 +298,86 @@ async fn providers() {
         );
         let names: Vec<_> = oauth2_provider::list(pool, OTHER, "", 10).await.expect("a page");
         assert_eq!(names.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn client_tokens_end_with_their_time_registration_and_owner() {
+    for database in databases().await {
+        let pool = &database.pool;
+        let mut writing = tx(pool).await;
+        let registered = provider("p1", ACCOUNT, "p", "cb");
+        let inserted = oauth2_provider::insert(&mut writing, &registered)
+            .await
+            .expect("stored");
+        let owned = workload_identity::insert(&mut writing, &workload("w1", ACCOUNT, "w"))
+            .await
+            .expect("stored");
+        assert!(inserted && owned);
+        writing.commit().await.expect("committed");
+        let token = |id: &str, sealed: &[u8]| ClientTokenRow {
+            id: id.to_owned(),
+            account: ACCOUNT.to_owned(),
+            workload_id: "w1".to_owned(),
+            provider_id: "p1".to_owned(),
+            provider_version: 1,
+            vault_key: [7; 32],
+            scope_set: [8; 32],
+            scopes: vec!["read".to_owned()],
+            access_token: sealed.to_vec(),
+            expires_at: at(100),
+            created_at: at(1),
+        };
+        let find = async |version, now| {
+            let found = client_token::find(pool, &[7; 32], &[8; 32], version, now)
+                .await
+                .expect("read");
+            found.map(|row| (row.id, row.access_token, row.scopes))
+        };
+        client_token::replace(pool, &token("t1", b"first"))
+            .await
+            .expect("stored");
+        client_token::replace(pool, &token("t2", b"second"))
+            .await
+            .expect("stored");
+        let second = ("t2".to_owned(), b"second".to_vec(), vec!["read".to_owned()]);
+        assert_eq!(find(1, at(99)).await, Some(second), "{}", database.name);
+        assert_eq!(find(1, at(100)).await, None, "expired");
+        assert_eq!(find(2, at(1)).await, None, "of an earlier registration");
+        assert_eq!(client_token::purge(pool, at(99)).await.expect("purged"), 0);
+        assert_eq!(client_token::purge(pool, at(100)).await.expect("purged"), 1);
+        client_token::replace(pool, &token("t3", b"third"))
+            .await
+            .expect("stored");
+        let mut deleting = tx(pool).await;
+        assert!(
+            oauth2_provider::delete(&mut deleting, ACCOUNT, "p")
+                .await
+                .expect("deleted")
+                .is_some()
+        );
+        deleting.commit().await.expect("committed");
+        assert_eq!(find(1, at(1)).await, None, "it goes with its provider");
+    }
+}
+
+#[tokio::test]
+async fn inbound_tokens_end_with_their_time() {
+    for database in databases().await {
+        let pool = &database.pool;
+        inbound_jwt::insert(pool, ACCOUNT, "j1", b"sealed", at(100))
+            .await
+            .expect("stored");
+        let find = async |account, now| inbound_jwt::find(pool, account, "j1", now).await.expect("read");
+        assert_eq!(
+            find(ACCOUNT, at(99)).await.as_deref(),
+            Some(&b"sealed"[..]),
+            "{}",
+            database.name
+        );
+        assert_eq!(find(OTHER, at(99)).await, None);
+        assert_eq!(find(ACCOUNT, at(100)).await, None);
+        assert_eq!(inbound_jwt::purge(pool, at(100)).await.expect("purged"), 1);
     }
 }
 
