@@ -188,6 +188,13 @@ pub(crate) enum ConfigCommand {
     Show(ConfigFile),
     /// Print the commented default configuration: the reference of every key.
     Default,
+    /// Turn an Application Load Balancer into a configuration: TOML on standard output, what could not be turned on
+    /// standard error.
+    ImportAlb {
+        /// JSON of `aws elbv2 describe-listeners`, `describe-rules` and `describe-target-groups`, in any order.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -16,10 +16,10 @@ use countersign_web::{Edge, ErrorFormat, HostAllowList, Transport};
 use tokio::sync::{Mutex, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::acme::HttpChallenges;
+use crate::acme::{Acme, HttpChallenges};
 use crate::authenticate::site::{Applications, Sites};
 use crate::claims_header::ClaimsHeaders;
-use crate::config::{Config, ConfigError};
+use crate::config::{self, Config, ConfigError};
 use crate::forward::Forwarder;
 use crate::keys::{Keys, KeysError, LiveKeys};
 use crate::listener::{Listener, ListenerName, TargetGroups};
@@ -197,12 +197,13 @@ impl Gateway {
             .map(|(name, _)| ListenerName::of(name))
             .collect();
         let challenges = HttpChallenges::new();
+        let acme = acme(&config, &issued, &challenges, &shared)?;
         let served = served(&config, &shared, &groups, &applications, names.iter().copied())?;
         let slots = served
             .into_iter()
             .map(|(name, served)| (name, Slot::new(served, challenges.clone())))
             .collect();
-        let tasks = tasks(&shared, changed);
+        let tasks = tasks(&shared, changed, acme);
         Ok(Self {
             slots,
             keys: key_router,
@@ -370,6 +371,24 @@ fn doors(config: &Config, issued: &Arc<IssuedCertificates>) -> Result<BTreeMap<S
     Ok(doors)
 }
 
+/// What keeps the certificates fresh of listeners that want them by ACME: one certificate each.
+fn acme(
+    config: &Config,
+    issued: &Arc<IssuedCertificates>,
+    challenges: &Arc<HttpChallenges>,
+    shared: &Shared,
+) -> Result<Option<Acme>, ConfigError> {
+    let Some(acme) = &config.acme else { return Ok(None) };
+    let wanted = config.listeners.with_rules().map(|(_, listener)| listener);
+    let orders = wanted
+        .filter(|listener| listener.tls.as_ref().is_some_and(|tls| tls.acme))
+        .map(config::Listener::names)
+        .collect();
+    let found = (issued.clone(), challenges.clone());
+    let parts = (shared.clock.clone(), shared.random.clone());
+    Acme::new(acme, orders, &config.outbound_allow, found, parts).map(Some)
+}
+
 /// Keys of issuers whose tokens rules validate, fetched within an ALB's 5 seconds.
 pub(crate) fn jwks(config: &Config, clock: &SharedClock) -> Result<Arc<JwksCache>, ConfigError> {
     let policy = Policy {
@@ -405,8 +424,11 @@ fn key_router(config: &Config, keys: Arc<LiveKeys>, parts: &Parts) -> Router {
 
 /// What goes on beside the requests, until the guard is dropped: key rotations and stops are followed, and
 /// expired sessions deleted from time to time.
-fn tasks(shared: &Arc<Shared>, changed: broadcast::Receiver<Change>) -> DropGuard {
+fn tasks(shared: &Arc<Shared>, changed: broadcast::Receiver<Change>, acme: Option<Acme>) -> DropGuard {
     let stop = CancellationToken::new();
+    if let Some(acme) = acme {
+        tokio::spawn(acme.keep_fresh(stop.clone()));
+    }
     let (keys, stopped) = (shared.keys.clone(), stop.clone());
     tokio::spawn(async move { stopped.run_until_cancelled(keys.follow(changed)).await });
     let (stops, stopped) = (shared.stops.clone(), stop.clone());

@@ -266,6 +266,13 @@ impl Listener {
         }
         let uri = request.uri().clone();
         self.sites.withhold_tickets(&uri, request.headers_mut());
+        // HTTP/2 names the host in its pseudo-header; the allow-list has checked that there is one host only.
+        if let Some(authority) = uri.authority()
+            && !request.headers().contains_key(header::HOST)
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            request.headers_mut().insert(header::HOST, host);
+        }
         let (now, random) = (self.gateway.clock.now(), &*self.gateway.random);
         forwarding_headers::trace(request.headers_mut(), &self.attributes, now, random);
         let host = request.extensions_mut().remove::<RewrittenHost>();

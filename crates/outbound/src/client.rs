@@ -180,6 +180,10 @@ fn connector(
             // A retry could repeat a single-use authorization code; callers decide.
             .retry(reqwest::retry::never())
     };
+    if let Some(pem) = &policy.trust_root {
+        let roots = reqwest::Certificate::from_pem_bundle(pem)?;
+        return builder().tls_certs_merge(roots).build();
+    }
     match builder().build() {
         Ok(client) => Ok(client),
         Err(error) => {

@@ -20,6 +20,8 @@ pub struct Policy {
     pub timeout: Duration,
     /// Most bytes of an answer's body.
     pub max_response_bytes: usize,
+    /// Authorities (PEM) that are believed for `https` beside the system's.
+    pub trust_root: Option<Vec<u8>>,
 }
 
 impl Default for Policy {
@@ -30,6 +32,7 @@ impl Default for Policy {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(10),
             max_response_bytes: 1 << 20,
+            trust_root: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Each role owns its section; this module only puts them together. Unknown keys are refused by every section, and
 //! an error names the file, the key and the reason.
 
+mod import_alb;
 mod overlay;
 pub(crate) mod secret_reference;
 
@@ -95,6 +96,7 @@ pub(crate) fn command(command: &ConfigCommand) -> anyhow::Result<()> {
             output::line(toml::to_string_pretty(&overlaid(&file.config)?)?.trim_end());
         }
         ConfigCommand::Default => output::line(DEFAULT.trim_end()),
+        ConfigCommand::ImportAlb { files } => import_alb::run(files)?,
     }
     Ok(())
 }

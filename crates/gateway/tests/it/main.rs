@@ -5,6 +5,7 @@ mod forward;
 mod handover;
 mod identity_headers;
 mod keys;
+mod listeners;
 mod login;
 mod logout;
 mod support;

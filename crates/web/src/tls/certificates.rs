@@ -35,13 +35,17 @@ impl IssuedCertificates {
         Arc::default()
     }
 
-    /// Shows this certificate (PEM, with its chain) for the names in it from now on.
-    pub fn install(&self, chain_pem: &str, key_pem: &str) -> Result<(), TlsError> {
-        let (names, key) = certified_key(chain_pem.as_bytes(), key_pem.as_bytes())
+    /// Shows this certificate (PEM, with its chain) for these names from now on.
+    pub fn install(&self, names: &[String], chain_pem: &str, key_pem: &str) -> Result<(), TlsError> {
+        let (_, key) = certified_key(chain_pem.as_bytes(), key_pem.as_bytes())
             .map_err(|fault| TlsError::new("the issued certificate", fault))?;
         self.issued.rcu(|known| {
             let mut known = ByName::clone(known);
-            known.extend(names.iter().map(|name| (name.clone(), Arc::clone(&key))));
+            known.extend(
+                names
+                    .iter()
+                    .map(|name| (name.to_ascii_lowercase(), Arc::clone(&key))),
+            );
             known
         });
         Ok(())
@@ -179,6 +183,15 @@ fn names_of(leaf: &CertificateDer<'_>) -> Result<Vec<String>, String> {
         _ => None,
     });
     Ok(names.collect())
+}
+
+/// `notBefore` and `notAfter`, in epoch seconds, of the first certificate of a PEM chain.
+#[must_use]
+pub fn validity(chain_pem: &str) -> Option<(i64, i64)> {
+    let leaf = CertificateDer::from_pem_slice(chain_pem.as_bytes()).ok()?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&leaf).ok()?;
+    let validity = certificate.validity();
+    Some((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
 /// A certificate of our own making for `names`, good for 10 years: nobody checks it.

@@ -29,7 +29,7 @@ use rustls::{
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
-pub use certificates::IssuedCertificates;
+pub use certificates::{IssuedCertificates, validity};
 pub use config::{
     CertificateFiles, MutualAuthentication, MutualAuthenticationMode, ProxyProtocol, TlsConfig, TlsVersion,
 };

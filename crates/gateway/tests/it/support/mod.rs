@@ -15,7 +15,7 @@ use countersign_gateway::config::{
     AuthenticateOidc, ClaimsHeader, ClientLimits, Config, ForwardLimits, KeyListener, Listener, Listeners, Rule,
     SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
 };
-use countersign_gateway::{Gateway, Parts};
+use countersign_gateway::{Gateway, Parts, ReloadError};
 use countersign_web::{Drain, DrainSignal, ServeOptions, bind_localhost, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -38,6 +38,7 @@ pub(crate) struct System {
     directory: TempDir,
     gateway: Option<Gateway>,
     drain: DrainSignal,
+    also_drained: Vec<DrainSignal>,
     serving: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -73,6 +74,7 @@ impl System {
             directory,
             gateway: None,
             drain,
+            also_drained: Vec::new(),
             serving: Vec::new(),
         };
         system.run(sockets).await;
@@ -104,9 +106,40 @@ impl System {
         self.gateway = Some(gateway);
     }
 
+    /// Serves a listener of the test's own, with what comes before HTTP; answers its port.
+    pub(crate) async fn serve_listener(&mut self, name: &str) -> u16 {
+        let sockets = bind_localhost(0).await.expect("a free port");
+        let port = port(&sockets);
+        let gateway = self.gateway.as_ref().expect("a running gateway");
+        let router = gateway.router(name).expect("a listener");
+        let options = ServeOptions {
+            transport: gateway.transport(name),
+            ..ServeOptions::default()
+        };
+        let (signal, drain) = Drain::new();
+        self.also_drained.push(signal);
+        self.serving.push(tokio::spawn(async move {
+            serve(sockets, router, drain, options).await.expect("serving ends well");
+        }));
+        port
+    }
+
+    /// What the gateway was started with.
+    pub(crate) fn config(&self) -> Config {
+        self.config.clone()
+    }
+
+    pub(crate) async fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        let gateway = self.gateway.as_ref().expect("a running gateway");
+        gateway.reload(config).await
+    }
+
     /// Stops the gateway in order.
     pub(crate) async fn stop(&mut self) {
         self.drain.drain();
+        for signal in self.also_drained.drain(..) {
+            signal.drain();
+        }
         for task in self.serving.drain(..) {
             task.await.expect("a listener ends");
         }
