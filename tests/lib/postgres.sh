@@ -4,7 +4,7 @@
 #   postgres_stop            stops it and removes its data
 #
 # Settings (optional): POSTGRES_DIR (data, socket and log), POSTGRES_PORT (otherwise the first free port
-# from 55432 on).
+# from 55432 on), POSTGRES_FSYNC (off; on for measurements).
 
 # $$ is the same in the $(…) that starts it and in the shell that stops it.
 : "${POSTGRES_DIR:=${TMPDIR:-/tmp}/countersign-postgres-$$}"
@@ -51,9 +51,9 @@ postgres_start() {
       as_postgres_user "$bin/initdb" -D "$POSTGRES_DIR/data" -U countersign --auth=trust \
         --encoding=UTF8 --locale=C.UTF-8 --no-sync >"$POSTGRES_DIR/initdb.log" 2>&1 || exit 1
     fi
-    # Durability is off: the data dies with the tests. The product itself asks for synchronous_commit=on.
+    # Durability is off unless asked for: the data dies with the tests. The product itself asks for synchronous_commit=on.
     as_postgres_user "$bin/pg_ctl" -D "$POSTGRES_DIR/data" -l "$POSTGRES_DIR/server.log" -w -t 30 -o \
-      "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$POSTGRES_DIR -c fsync=off -c full_page_writes=off -c max_connections=200" \
+      "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$POSTGRES_DIR -c fsync=${POSTGRES_FSYNC:-off} -c full_page_writes=${POSTGRES_FSYNC:-off} -c max_connections=200" \
       start >/dev/null 2>&1 </dev/null
   ) || { cat "$POSTGRES_DIR/initdb.log" "$POSTGRES_DIR/server.log" >&2 2>/dev/null; return 1; }
   echo "postgres://countersign@127.0.0.1:$port/postgres"

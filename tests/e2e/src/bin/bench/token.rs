@@ -49,10 +49,40 @@ pub(crate) async fn run(rounds: usize) -> anyhow::Result<Vec<(&'static str, Vec<
         for case in &mut cases {
             let headers = headers(case)?;
             case.samples
-                .push(wrk::run(case.pid, case.url.as_str(), &headers, &case.body)?);
+                .push(wrk::run(case.pid, "POST", case.url.as_str(), &headers, &case.body)?);
         }
     }
+    for case in &mut cases {
+        at_half_of_peak(case, rounds)?;
+    }
     Ok(cases.into_iter().map(|case| (case.name, case.samples)).collect())
+}
+
+/// Latency where a server is meant to run, on standard error: the table is of the peak.
+#[expect(clippy::print_stderr, reason = "a benchmark says what it measured")]
+fn at_half_of_peak(case: &Case, rounds: usize) -> anyhow::Result<()> {
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let half = median(case.samples.iter().map(|sample| sample.rps).collect()) / 2.0;
+    let mut latency = 1e3;
+    let mut samples = vec![];
+    for _ in 0..rounds {
+        let headers = headers(case)?;
+        let sample = wrk::run_paced(case.pid, case.url.as_str(), &headers, &case.body, half, latency)?;
+        latency = sample.p50_us;
+        samples.push(sample);
+    }
+    eprintln!(
+        "{} at half of peak ({half:.0} requests/s; {:.0} sent): p50 {:.0} µs, p99 {:.0} µs, CPU {:.1} µs",
+        case.name,
+        median(samples.iter().map(|sample| sample.rps).collect()),
+        median(samples.iter().map(|sample| sample.p50_us).collect()),
+        median(samples.iter().map(|sample| sample.p99_us).collect()),
+        median(samples.iter().map(|sample| sample.cpu_us).collect()),
+    );
+    Ok(())
 }
 
 /// The bare server.

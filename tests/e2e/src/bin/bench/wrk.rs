@@ -22,11 +22,37 @@ struct Summary {
     p99_us: f64,
 }
 
-/// One round against the server `pid` at `url`.
-pub(crate) fn run(pid: u32, url: &str, headers: &[(String, String)], body: &str) -> anyhow::Result<Sample> {
+/// One round against the server `pid` at `url`, each connection as fast as it is answered.
+pub(crate) fn run(
+    pid: u32,
+    method: &str,
+    url: &str,
+    headers: &[(String, String)],
+    body: &str,
+) -> anyhow::Result<Sample> {
+    round(pid, url, &lua(method, headers, body)?)
+}
+
+/// One round in which each connection waits before each request, so that all together ask about `rps` times a
+/// second. wrk begins to measure a request when it is sent. `latency_us` is what an answer is expected to take.
+pub(crate) fn run_paced(
+    pid: u32,
+    url: &str,
+    headers: &[(String, String)],
+    body: &str,
+    rps: f64,
+    latency_us: f64,
+) -> anyhow::Result<Sample> {
+    let pause_ms = (f64::from(CONNECTIONS) * 1e3 / rps - latency_us / 1e3).max(0.0);
+    // Uniform between nothing and twice the mean: in step the connections would queue behind one another.
+    let pace = format!("delay = function() return math.floor(math.random() * {pause_ms:.1} * 2 + 0.5) end\n");
+    round(pid, url, &format!("{}{pace}", lua("POST", headers, body)?))
+}
+
+fn round(pid: u32, url: &str, lua: &str) -> anyhow::Result<Sample> {
     let directory = tempfile::tempdir()?;
     let script = directory.path().join("request.lua");
-    std::fs::write(&script, lua(headers, body)?)?;
+    std::fs::write(&script, lua)?;
     let before = process::cpu_us(pid)?;
     let output = Command::new("wrk")
         .args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}s"), "-s"])
@@ -58,10 +84,10 @@ pub(crate) fn run(pid: u32, url: &str, headers: &[(String, String)], body: &str)
     })
 }
 
-fn lua(headers: &[(String, String)], body: &str) -> anyhow::Result<String> {
+fn lua(method: &str, headers: &[(String, String)], body: &str) -> anyhow::Result<String> {
     let mut text = format!(
-        "wrk.method = 'POST'\nwrk.body = {}\n",
-        serde_json::to_string(body)?
+        "wrk.method = '{method}'\nwrk.body = {}\n",
+        if body.is_empty() { "nil".to_owned() } else { serde_json::to_string(body)? }
     );
     // wrk writes Host itself, and a second one is refused.
     for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
