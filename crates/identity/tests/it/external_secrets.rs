@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -96,7 +97,7 @@ impl Moto {
     }
 
     async fn rotate(&self, name: &str, value: &Value) {
-        let input = json!({"SecretId": name, "SecretString": value.to_string(), "ClientRequestToken": token(&value.to_string())});
+        let input = json!({"SecretId": name, "SecretString": value.to_string(), "ClientRequestToken": token(&ROTATIONS.fetch_add(1, Ordering::Relaxed).to_string())});
         self.ask("PutSecretValue", input).await;
     }
 
@@ -116,6 +117,9 @@ impl Moto {
             .push(outbound::HostPort::of(&self.endpoint).expect("host and port"));
     }
 }
+
+/// Each rotation makes a version of its own: a request token that was used before changes nothing.
+static ROTATIONS: AtomicU32 = AtomicU32::new(0);
 
 /// 32 characters, as Secrets Manager wants them.
 fn token(of: &str) -> String {
