@@ -62,8 +62,26 @@ impl HttpBrowser {
         Self::with(Arc::clone(&self.jar))
     }
 
+    /// A browser that takes the certificates which a server has signed itself.
+    #[must_use]
+    pub fn trusting_any_certificate() -> Self {
+        Self::build(Arc::new(Jar::default()), true)
+    }
+
+    /// The `Cookie` header that it would send to `url`.
+    #[must_use]
+    pub fn cookie_header(&self, url: &Url) -> Option<String> {
+        use reqwest::cookie::CookieStore as _;
+        Some(self.jar.cookies(url)?.to_str().ok()?.to_owned())
+    }
+
     fn with(jar: Arc<Jar>) -> Self {
+        Self::build(jar, false)
+    }
+
+    fn build(jar: Arc<Jar>, any_certificate: bool) -> Self {
         let client = Client::builder()
+            .danger_accept_invalid_certs(any_certificate)
             .cookie_provider(Arc::clone(&jar))
             .redirect(redirect::Policy::none())
             .no_proxy()

@@ -5,6 +5,7 @@
     reason = "a benchmark has its own clock, client and environment"
 )]
 
+mod gateway;
 mod process;
 mod token;
 mod wrk;
@@ -49,7 +50,7 @@ struct Row {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let name = arguments.next().context("name a benchmark: token")?;
+    let name = arguments.next().context("name a benchmark: token, gateway")?;
     let (mut json, mut rounds) = (false, 3);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -63,23 +64,31 @@ async fn main() -> anyhow::Result<()> {
         "at least three rounds, so that medians mean something"
     );
     let cases = match name.as_str() {
+        "gateway" => gateway::run(rounds).await?,
         "token" => token::run(rounds).await?,
         other => bail!("no benchmark {other}"),
     };
-    let rows: Vec<Row> = cases.iter().map(|(case, samples)| row(case, samples)).collect();
+    let bench = if name == "gateway" { "gateway" } else { "token" };
+    let rows: Vec<Row> = cases
+        .iter()
+        .map(|(case, samples)| row(bench, case, samples))
+        .collect();
     print(&rows, json)
 }
 
-fn row(case: &'static str, samples: &[Sample]) -> Row {
+fn row(bench: &'static str, case: &'static str, samples: &[Sample]) -> Row {
     let middle = |value: fn(&Sample) -> f64| {
         let mut values: Vec<f64> = samples.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
     Row {
-        bench: "token",
+        bench,
         case,
-        connections: wrk::CONNECTIONS,
+        connections: match case {
+            "sse_idle" => gateway::STREAMS,
+            _ => wrk::CONNECTIONS,
+        },
         errors: samples.iter().map(|sample| sample.errors).sum(),
         rps: middle(|sample| sample.rps).round(),
         p50_us: middle(|sample| sample.p50_us).round(),
@@ -94,7 +103,11 @@ fn row(case: &'static str, samples: &[Sample]) -> Row {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "a benchmark prints its result")]
+#[expect(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints its result, and its numbers are small"
+)]
 fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {
     if json {
         for row in rows {
@@ -110,6 +123,13 @@ fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {
         println!(
             "{:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}",
             row.case, row.rps, row.p50_us, row.p99_us, row.cpu_us, row.rss_kb, row.errors
+        );
+    }
+    if let Some(streams) = rows.iter().find(|row| row.case == "sse_idle") {
+        println!(
+            "sse_idle: RSS of {} idle event streams alone, {:.1} kB each",
+            streams.connections,
+            streams.rss_kb as f64 / f64::from(streams.connections)
         );
     }
     println!(
