@@ -12,6 +12,7 @@ use axum::body::Body;
 use countersign_crypto::SharedRandom;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version, uri};
+use http_body_util::LengthLimitError;
 use hyper::body::Incoming;
 
 use crate::config::{ForwardLimits, ProtocolVersion};
@@ -233,13 +234,20 @@ impl Failed {
     fn reason(&self, group: &TargetGroup, target: &Target) -> Reason {
         let mut cause = self.error.as_ref().map(|error| error as &(dyn Error + 'static));
         let fault = cause.map_or_else(|| "no answer in time".to_owned(), ToString::to_string);
+        let mut broken = false;
         while let Some(error) = cause {
+            // The second is the listener's limit, where it came first.
             match error.downcast_ref() {
                 Some(BodyError::TooLarge) => return Reason::RequestBodyTooLarge,
                 Some(BodyError::Silent) => return Reason::ClientIdleTimeout,
-                Some(BodyError::Broken(_)) => return Reason::RequestBodyBroken,
-                None => cause = error.source(),
+                Some(BodyError::Broken(_)) => broken = true,
+                None if error.is::<LengthLimitError>() => return Reason::RequestBodyTooLarge,
+                None => {}
             }
+            cause = error.source();
+        }
+        if broken {
+            return Reason::RequestBodyBroken;
         }
         tracing::warn!(target_group.name = %group.name, target = %target.name, fault, "no answer from target");
         match self.error {
@@ -250,11 +258,7 @@ impl Failed {
 }
 
 /// Writes the target's address into the request.
-fn address(
-    request: &mut Request<RequestBody>,
-    target: &Target,
-    lease: &Lease,
-) -> Result<(), Reason> {
+fn address(request: &mut Request<RequestBody>, target: &Target, lease: &Lease) -> Result<(), Reason> {
     let path = request
         .uri()
         .path_and_query()

@@ -211,18 +211,6 @@ async fn a_body_of_undeclared_length_has_the_same_limit() {
 async fn what_is_never_forwarded() {
     let system = System::start().await;
     let mut browser = system.logged_in("alice").await;
-    let websocket = [
-        ("connection", "upgrade"),
-        ("upgrade", "WebSocket"),
-        ("sec-websocket-version", "13"),
-    ];
-    assert_eq!(
-        browser
-            .get_with(&format!("{}/ws", system.app), &websocket)
-            .await
-            .status,
-        501
-    );
     assert_eq!(
         browser
             .send(Method::TRACE, &format!("{}/", system.app), &[], "")
