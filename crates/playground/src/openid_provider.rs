@@ -9,7 +9,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 
-use crate::authorization_server::{AuthorizationServer, IdTokenAlgorithm, Profile};
+use crate::authorization_server::{AuthorizationServer, IdTokenAlgorithm, Profile, Rules};
 use crate::page::{Brand, MessagePage, Scope, render};
 use crate::people::EMPLOYEES;
 use crate::{Client, Parts, PlaygroundError};
@@ -21,7 +21,7 @@ const BRAND: Brand = Brand {
     class: "openid-provider",
 };
 
-const SCOPES: [Scope; 4] = [
+const SCOPES: [Scope<'static>; 4] = [
     Scope {
         name: "openid",
         words: "know that it is you",
@@ -67,6 +67,7 @@ impl OpenIdProvider {
             openid: true,
             asks_consent: false,
             access_token_lifetime: Duration::from_mins(10),
+            rules: Rules::OWN,
         };
         let algorithm = Some(config.id_token_algorithm);
         let data = config.data.as_deref();

@@ -20,9 +20,9 @@ pub(crate) struct Brand {
 
 /// A scope and what it means.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scope {
-    pub(crate) name: &'static str,
-    pub(crate) words: &'static str,
+pub(crate) struct Scope<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) words: &'a str,
 }
 
 #[derive(Template)]
@@ -62,7 +62,7 @@ pub(crate) struct ConsentPage<'a> {
     brand: &'a Brand,
     client: &'a str,
     person: &'a str,
-    scopes: &'a [Scope],
+    scopes: &'a [Scope<'a>],
     destination: &'a str,
     interaction: &'a str,
 }
@@ -72,7 +72,7 @@ impl<'a> ConsentPage<'a> {
         brand: &'a Brand,
         client: &'a str,
         person: &'a str,
-        scopes: &'a [Scope],
+        scopes: &'a [Scope<'a>],
         destination: &'a str,
         interaction: &'a str,
     ) -> Self {

@@ -130,6 +130,8 @@ async fn access_keys_are_few_and_belong_to_their_account() {
         assert!(page.next_token.is_some());
         let input = admin::create_principal::Input {
             principal_name: "dev-agent".to_owned(),
+            tags: None,
+            trust_policy: None,
         };
         assert_eq!(
             code(call::<admin::CreatePrincipal>(&admin, input).await),

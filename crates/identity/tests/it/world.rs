@@ -170,6 +170,8 @@ impl World {
         let principal_name = name.to_owned();
         let input = admin::create_principal::Input {
             principal_name: principal_name.clone(),
+            tags: None,
+            trust_policy: None,
         };
         admin
             .call::<admin::CreatePrincipal>(&input)

@@ -289,3 +289,11 @@ impl TokenEndpoint<'_> {
         answer::read(response.status, &response.body, self.dialect)
     }
 }
+
+/// Reads an answer in the dialect of one of the vendors, for the fuzz target: whether it has a token.
+#[cfg(fuzzing)]
+pub fn read_for_fuzzing(status: http::StatusCode, vendor: usize, body: &[u8]) -> Result<bool, TokenError> {
+    let vendors = crate::vendor::VENDORS;
+    let tokens = answer::read(status, body, &vendors[vendor % vendors.len()].dialect)?;
+    Ok(!secrecy::ExposeSecret::expose_secret(&tokens.access_token).is_empty())
+}

@@ -9,8 +9,9 @@ use countersign_crypto::{Timestamp, token};
 use countersign_web::{cookie, form};
 use http::header::SET_COOKIE;
 use http::{HeaderMap, StatusCode};
+use url::{Host, Url};
 
-use crate::authorization_server::AuthorizationServer;
+use crate::authorization_server::{AuthorizationServer, Offline, PkceRule};
 use crate::authorization_server::redirect::{see_other, to_client};
 use crate::authorization_server::visits::{Interaction, Session};
 
@@ -35,8 +36,10 @@ struct AuthorizationRequest {
     redirect_uri: String,
     state: Option<String>,
     scopes: Vec<String>,
-    code_challenge: String,
+    code_challenge: Option<String>,
     nonce: Option<String>,
+    offline: bool,
+    marked: bool,
     silent: bool,
     not_before: Option<Timestamp>,
 }
@@ -89,6 +92,8 @@ fn begin(server: &AuthorizationServer, headers: &HeaderMap, request: Authorizati
         scopes: request.scopes,
         code_challenge: request.code_challenge,
         nonce: request.nonce,
+        offline: request.offline,
+        marked: request.marked,
         not_before: request.not_before,
         started_at: server.now(),
     };
@@ -140,7 +145,7 @@ impl AuthorizationServer {
         let random = self.random.as_ref();
         let issued = self
             .grants
-            .change(|grants| grants.issue_code(random, now, interaction, session));
+            .change(|grants| grants.issue_code(random, now, interaction, session, self.profile.rules.code_lifetime));
         let Ok(code) = issued else {
             let state = interaction.state.as_deref();
             return self.answer_error(
@@ -176,7 +181,9 @@ impl AuthorizationServer {
     fn answer(&self, redirect_uri: &str, state: Option<&str>, parameters: &[(&str, &str)]) -> Response {
         let mut parameters = parameters.to_vec();
         parameters.extend(state.map(|state| ("state", state)));
-        parameters.push(("iss", &self.issuer));
+        if self.profile.rules.names_issuer {
+            parameters.push(("iss", &self.issuer));
+        }
         to_client(redirect_uri, &parameters)
     }
 
@@ -213,7 +220,10 @@ impl AuthorizationRequest {
                 "The application that sent you here is not registered.",
             ))?;
         let redirect_uri = get("redirect_uri")
-            .filter(|uri| client.redirect_uris.iter().any(|registered| registered == uri))
+            .filter(|uri| {
+                let registered = client.redirect_uris.iter().any(|registered| registered == uri);
+                registered || (server.profile.rules.loopback_redirects && is_loopback(uri))
+            })
             .ok_or(Refusal::Here(
                 "The application asked for an answer at an address that it has not registered.",
             ))?
@@ -226,14 +236,28 @@ impl AuthorizationRequest {
             description,
         };
         check_form(&get).map_err(refuse)?;
-        let scopes = scopes(server, get("scope").unwrap_or_default()).map_err(refuse)?;
-        let code_challenge = code_challenge(&get).map_err(refuse)?;
+        let rules = &server.profile.rules;
+        let lacks = |(name, value): &&(&str, &str)| get(name) != Some(*value);
+        if rules.required.iter().any(|required| lacks(&required)) {
+            return Err(refuse(("invalid_request", "a parameter that every request has is missing")));
+        }
+        let marked = rules.mark.and_then(&get);
+        let scope = get("scope").or(marked).unwrap_or_default();
+        let scopes = scopes(server, scope).map_err(refuse)?;
+        let code_challenge = code_challenge(rules.pkce, &get).map_err(refuse)?;
+        let offline = match rules.offline {
+            Offline::Always => true,
+            Offline::Scope(names) => scopes.iter().any(|scope| names.contains(&scope.as_str())),
+            Offline::Parameters(needed) => !needed.iter().any(|parameter| lacks(&parameter)),
+        };
         let (silent, not_before) = prompt(&get, server.now()).map_err(refuse)?;
         Ok(Self {
             client_id: client.client_id,
             scopes,
             code_challenge,
             nonce: get("nonce").map(str::to_owned),
+            offline,
+            marked: marked.is_some(),
             silent,
             not_before,
             redirect_uri: redirect_uri.clone(),
@@ -268,6 +292,11 @@ fn check_form<'p>(get: &impl Fn(&str) -> Option<&'p str>) -> Result<(), Problem>
 
 fn scopes(server: &AuthorizationServer, scope: &str) -> Result<Vec<String>, Problem> {
     let mut scopes: Vec<String> = Vec::new();
+    let separators = server.profile.rules.scope_separators;
+    if !separators.is_empty() {
+        let names = scope.split(separators).filter(|name| !name.is_empty());
+        return Ok(names.map(str::to_owned).collect());
+    }
     for name in scope.split(' ').filter(|name| !name.is_empty()) {
         if !server.profile.scopes.iter().any(|known| known.name == name) {
             return Err(("invalid_scope", "a scope is not known here"));
@@ -285,14 +314,35 @@ fn scopes(server: &AuthorizationServer, scope: &str) -> Result<Vec<String>, Prob
     Ok(scopes)
 }
 
-/// PKCE is required, and `plain` is not offered (RFC 9700 section 2.1.1).
-fn code_challenge<'p>(get: &impl Fn(&str) -> Option<&'p str>) -> Result<String, Problem> {
+/// Whether a redirect URI is on this machine.
+fn is_loopback(uri: &str) -> bool {
+    let Ok(url) = Url::parse(uri) else { return false };
+    let here = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    here && matches!(url.scheme(), "http" | "https") && url.fragment().is_none()
+}
+
+/// PKCE is required of our own clients, and `plain` is not offered (RFC 9700 section 2.1.1).
+fn code_challenge<'p>(
+    rule: PkceRule,
+    get: &impl Fn(&str) -> Option<&'p str>,
+) -> Result<Option<String>, Problem> {
+    let sent = get("code_challenge").is_some() || get("code_challenge_method").is_some();
+    match rule {
+        PkceRule::Refused if sent => return Err(("invalid_request", "PKCE is not known here")),
+        PkceRule::Refused | PkceRule::Optional if !sent => return Ok(None),
+        _ => {}
+    }
     if get("code_challenge_method") != Some("S256") {
         return Err(("invalid_request", "code_challenge_method must be S256"));
     }
     let challenge = get("code_challenge").ok_or(("invalid_request", "code_challenge is missing"))?;
     match countersign_crypto::b64url_decode(challenge) {
-        Some(hash) if hash.len() == 32 => Ok(challenge.to_owned()),
+        Some(hash) if hash.len() == 32 => Ok(Some(challenge.to_owned())),
         _ => Err(("invalid_request", "code_challenge is no SHA-256 in base64url")),
     }
 }
@@ -356,7 +406,7 @@ mod tests {
     fn challenges() {
         let challenge = |method, text| {
             let parameters = BTreeMap::from([("code_challenge_method", method), ("code_challenge", text)]);
-            code_challenge(&get(&parameters))
+            code_challenge(PkceRule::Required, &get(&parameters))
         };
         let good = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
         assert!(challenge("S256", good).is_ok());

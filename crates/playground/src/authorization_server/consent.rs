@@ -42,8 +42,13 @@ pub(super) async fn get(
         Err(response) => return *response,
     };
     let person = people::find(server.profile.accounts, &session.username).map_or("", |account| account.name);
-    let asked = |scope: &&Scope| interaction.scopes.iter().any(|name| name == scope.name);
-    let scopes: Vec<Scope> = server.profile.scopes.iter().filter(asked).copied().collect();
+    // A vendor's own scopes are what they are called.
+    let words = |name| {
+        let known = server.profile.scopes.iter().find(|scope| scope.name == name);
+        known.map_or(name, |scope| scope.words)
+    };
+    let named = interaction.scopes.iter().map(String::as_str);
+    let scopes: Vec<Scope<'_>> = named.map(|name| Scope { name, words: words(name) }).collect();
     let destination = Url::parse(&interaction.redirect_uri).map(|url| url.origin().ascii_serialization());
     let client = server.client_name(&interaction.client_id);
     let page = ConsentPage::new(

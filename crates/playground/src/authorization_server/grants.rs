@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::authorization_server::visits::{Interaction, Session};
 
-const CODE_LIFETIME: Duration = Duration::from_mins(1);
 /// A used or expired code is remembered for so long, to tell a second use from nonsense.
 const CODE_MEMORY: Duration = Duration::from_hours(1);
 /// From its issue, so a grant that is used at least this often does not end.
@@ -22,13 +21,23 @@ pub(crate) struct Grant {
     pub(crate) scopes: Vec<String>,
     pub(crate) granted_at: Timestamp,
     pub(super) authenticated_at: Timestamp,
+    /// Whether a refresh token was asked for, where that has to be.
+    #[serde(default = "always")]
+    pub(crate) offline: bool,
+    /// Whether the authorization request had the rules' mark.
+    #[serde(default)]
+    pub(crate) marked: bool,
+}
+
+const fn always() -> bool {
+    true
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Code {
     grant: String,
     redirect_uri: String,
-    challenge: String,
+    challenge: Option<String>,
     nonce: Option<String>,
     expires_at: Timestamp,
     used: bool,
@@ -52,7 +61,7 @@ struct AccessToken {
 /// still names it is dead.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Grants {
+pub(crate) struct Grants {
     by_id: BTreeMap<String, Grant>,
     codes: BTreeMap<String, Code>,
     refresh_tokens: BTreeMap<String, RefreshToken>,
@@ -61,17 +70,17 @@ pub(super) struct Grants {
 
 /// What a code or refresh token was good for.
 #[derive(Debug, Clone)]
-pub(super) struct Redeemed {
+pub(crate) struct Redeemed {
     pub(super) grant_id: String,
-    pub(super) grant: Grant,
-    pub(super) scopes: Vec<String>,
-    pub(super) nonce: Option<String>,
+    pub(crate) grant: Grant,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) nonce: Option<String>,
 }
 
 /// Fresh tokens.
-pub(super) struct Issued {
-    pub(super) access_token: String,
-    pub(super) refresh_token: Option<String>,
+pub(crate) struct Issued {
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: Option<String>,
 }
 
 /// What a valid access token allows.
@@ -83,7 +92,7 @@ pub(crate) struct Access {
 
 /// Why a code or refresh token is no good. The client is told less (RFC 6749 section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GrantError {
+pub(crate) enum GrantError {
     Unknown,
     OtherClient,
     Expired,
@@ -95,7 +104,7 @@ pub(super) enum GrantError {
 
 impl GrantError {
     /// For the journal of token requests.
-    pub(super) const fn outcome(self) -> &'static str {
+    pub(crate) const fn outcome(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::OtherClient => "other_client",
@@ -115,6 +124,7 @@ impl Grants {
         now: Timestamp,
         interaction: &Interaction,
         session: &Session,
+        lifetime: Duration,
     ) -> String {
         self.prune(now);
         let grant_id = uuid_v4(random).to_string();
@@ -124,6 +134,8 @@ impl Grants {
             scopes: interaction.scopes.clone(),
             granted_at: now,
             authenticated_at: session.authenticated_at,
+            offline: interaction.offline,
+            marked: interaction.marked,
         };
         self.by_id.insert(grant_id.clone(), grant);
         let text = token(random);
@@ -132,7 +144,7 @@ impl Grants {
             redirect_uri: interaction.redirect_uri.clone(),
             challenge: interaction.code_challenge.clone(),
             nonce: interaction.nonce.clone(),
-            expires_at: now.plus(CODE_LIFETIME),
+            expires_at: now.plus(lifetime),
             used: false,
         };
         self.codes.insert(hash(&text), code);
@@ -141,12 +153,12 @@ impl Grants {
 
     /// A code is used up by its first presentation by its client, right or wrong. A second one ends the
     /// grant: whoever came first may have been the thief (RFC 9700 section 4.5).
-    pub(super) fn redeem_code(
+    pub(crate) fn redeem_code(
         &mut self,
         text: &str,
         client_id: &str,
         redirect_uri: &str,
-        verifier: &str,
+        verifier: Option<&str>,
         now: Timestamp,
     ) -> Result<Redeemed, GrantError> {
         let code = self.codes.get_mut(&hash(text)).ok_or(GrantError::Unknown)?;
@@ -164,10 +176,15 @@ impl Grants {
         if code.redirect_uri != redirect_uri {
             return Err(GrantError::RedirectUri);
         }
-        if !constant_time_eq(
-            code.challenge.as_bytes(),
-            b64url(&sha256(verifier.as_bytes())).as_bytes(),
-        ) {
+        let proven = match (&code.challenge, verifier) {
+            (Some(challenge), Some(verifier)) => {
+                let hash = b64url(&sha256(verifier.as_bytes()));
+                constant_time_eq(challenge.as_bytes(), hash.as_bytes())
+            }
+            // A verifier without a challenge: the challenge was taken away (RFC 9700 section 2.1.1).
+            (challenge, verifier) => challenge.is_none() && verifier.is_none(),
+        };
+        if !proven {
             return Err(GrantError::CodeVerifier);
         }
         Ok(Redeemed {
@@ -178,13 +195,14 @@ impl Grants {
         })
     }
 
-    /// Uses up a refresh token. One that was used before ends the grant, and with it every token of the
+    /// Uses a refresh token, up if it is good for one use. One that was used before ends the grant, and with it every token of the
     /// family (RFC 9700 section 4.14.2).
-    pub(super) fn redeem_refresh_token(
+    pub(crate) fn redeem_refresh_token(
         &mut self,
         text: &str,
         client_id: &str,
         scopes: Option<Vec<String>>,
+        single_use: bool,
         now: Timestamp,
     ) -> Result<Redeemed, GrantError> {
         let refresh_token = self
@@ -206,7 +224,7 @@ impl Grants {
         if !scopes.iter().all(|scope| grant.scopes.contains(scope)) {
             return Err(GrantError::Scope);
         }
-        refresh_token.used = true;
+        refresh_token.used = single_use;
         Ok(Redeemed {
             grant_id: refresh_token.grant.clone(),
             grant: grant.clone(),
@@ -215,7 +233,7 @@ impl Grants {
         })
     }
 
-    pub(super) fn issue_tokens(
+    pub(crate) fn issue_tokens(
         &mut self,
         random: &dyn Random,
         now: Timestamp,
@@ -247,7 +265,7 @@ impl Grants {
         }
     }
 
-    pub(super) fn access(&self, text: &str, now: Timestamp) -> Option<Access> {
+    pub(crate) fn access(&self, text: &str, now: Timestamp) -> Option<Access> {
         let access_token = self
             .access_tokens
             .get(&hash(text))
@@ -277,6 +295,44 @@ impl Grants {
         {
             self.access_tokens.remove(&hash);
         }
+    }
+
+    /// What a live access token of a client stands for.
+    pub(crate) fn redeem_access_token(
+        &self,
+        text: &str,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<Redeemed, GrantError> {
+        let token = self.access_tokens.get(&hash(text)).ok_or(GrantError::Unknown)?;
+        let grant = self.by_id.get(&token.grant).ok_or(GrantError::Unknown)?;
+        if grant.client_id != client_id {
+            return Err(GrantError::OtherClient);
+        }
+        if now >= token.expires_at {
+            return Err(GrantError::Expired);
+        }
+        Ok(Redeemed {
+            grant_id: token.grant.clone(),
+            grant: grant.clone(),
+            scopes: token.scopes.clone(),
+            nonce: None,
+        })
+    }
+
+    /// Ends the grant that a token of either kind stands for; `None` when there is none such.
+    pub(crate) fn end(&mut self, text: &str) -> Option<Grant> {
+        let hash = hash(text);
+        let access = self.access_tokens.get(&hash).map(|token| &token.grant);
+        let refresh = self.refresh_tokens.get(&hash).map(|token| &token.grant);
+        let id = access.or(refresh)?.clone();
+        self.by_id.remove(&id)
+    }
+
+    /// Whether this is a refresh token, of a grant that lives.
+    pub(crate) fn is_refresh_token(&self, text: &str) -> bool {
+        let token = self.refresh_tokens.get(&hash(text));
+        token.is_some_and(|token| self.by_id.contains_key(&token.grant))
     }
 
     pub(super) fn of(&self, username: &str) -> Vec<(String, Grant)> {

@@ -28,7 +28,9 @@ impl Fixture {
             redirect_uri: URI.into(),
             state: None,
             scopes: vec!["issues:read".into(), "issues:write".into()],
-            code_challenge: b64url(&sha256(VERIFIER.as_bytes())),
+            code_challenge: Some(b64url(&sha256(VERIFIER.as_bytes()))),
+            offline: true,
+            marked: false,
             nonce: None,
             not_before: None,
             started_at: NOW,
@@ -37,11 +39,11 @@ impl Fixture {
             username: "alice".into(),
             authenticated_at: NOW,
         };
-        self.grants.issue_code(&self.random, NOW, &interaction, &session)
+        self.grants.issue_code(&self.random, NOW, &interaction, &session, Duration::from_mins(1))
     }
 
     fn redeem(&mut self, code: &str, now: Timestamp) -> Result<Redeemed, GrantError> {
-        self.grants.redeem_code(code, "client", URI, VERIFIER, now)
+        self.grants.redeem_code(code, "client", URI, Some(VERIFIER), now)
     }
 
     fn tokens(&mut self, redeemed: &Redeemed) -> (String, String) {
@@ -52,7 +54,7 @@ impl Fixture {
     }
 
     fn refresh(&mut self, text: &str) -> Result<Redeemed, GrantError> {
-        self.grants.redeem_refresh_token(text, "client", None, NOW)
+        self.grants.redeem_refresh_token(text, "client", None, true, NOW)
     }
 }
 
@@ -79,18 +81,18 @@ fn a_code_is_used_up_by_a_wrong_use_and_expires() {
     let code = fixture.code();
     let wrong = fixture
         .grants
-        .redeem_code(&code, "client", URI, "another verifier", NOW);
+        .redeem_code(&code, "client", URI, Some("another verifier"), NOW);
     assert_eq!(wrong.err(), Some(GrantError::CodeVerifier));
     assert_eq!(fixture.redeem(&code, NOW).err(), Some(GrantError::Reused));
 
     let code = fixture.code();
     let wrong = fixture
         .grants
-        .redeem_code(&code, "client", "http://localhost:8407/other", VERIFIER, NOW);
+        .redeem_code(&code, "client", "http://localhost:8407/other", Some(VERIFIER), NOW);
     assert_eq!(wrong.err(), Some(GrantError::RedirectUri));
 
     let code = fixture.code();
-    let other = fixture.grants.redeem_code(&code, "other", URI, VERIFIER, NOW);
+    let other = fixture.grants.redeem_code(&code, "other", URI, Some(VERIFIER), NOW);
     assert_eq!(other.err(), Some(GrantError::OtherClient));
     assert!(
         fixture.redeem(&code, NOW.plus(Duration::from_secs(59))).is_ok(),
@@ -127,14 +129,14 @@ fn refreshing_narrows_and_never_widens() {
     assert_eq!(
         fixture
             .grants
-            .redeem_refresh_token(&refresh, "client", wide, NOW)
+            .redeem_refresh_token(&refresh, "client", wide, true, NOW)
             .err(),
         Some(GrantError::Scope)
     );
     let narrow = Some(vec!["issues:read".to_owned()]);
     let redeemed = fixture
         .grants
-        .redeem_refresh_token(&refresh, "client", narrow, NOW)
+        .redeem_refresh_token(&refresh, "client", narrow, true, NOW)
         .expect("not used up");
     assert_eq!(redeemed.scopes, ["issues:read"]);
 }

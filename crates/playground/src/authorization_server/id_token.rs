@@ -42,7 +42,7 @@ struct Stored {
     pkcs8: String,
 }
 
-pub(super) struct IdTokenKey {
+pub(crate) struct IdTokenKey {
     kid: String,
     pair: Pair,
 }
@@ -111,14 +111,16 @@ impl IdTokenKey {
         }
     }
 
-    /// The ID token that goes with an access token. Claims about the person are at userinfo.
-    pub(super) fn id_token(
+    /// The ID token that goes with an access token; `tenant` becomes the claim `tid`. Claims about the person are at
+    /// userinfo.
+    pub(crate) fn id_token(
         &self,
         issuer: &str,
         redeemed: &Redeemed,
         account: &Account,
         access_token: &str,
         now: Timestamp,
+        tenant: Option<&str>,
     ) -> String {
         let mut claims = json!({
             "iss": issuer,
@@ -131,6 +133,9 @@ impl IdTokenKey {
         });
         if let Some(nonce) = &redeemed.nonce {
             claims["nonce"] = nonce.as_str().into();
+        }
+        if let Some(tenant) = tenant {
+            claims["tid"] = tenant.into();
         }
         let header = json!({"alg": self.algorithm().as_str(), "kid": self.kid, "typ": "JWT"});
         let part = |value: &Value| b64url(value.to_string().as_bytes());
@@ -212,6 +217,8 @@ mod tests {
                 scopes: Vec::new(),
                 granted_at: NOW,
                 authenticated_at: NOW,
+                offline: true,
+                marked: false,
             },
             scopes: Vec::new(),
             nonce: Some("n".into()),
@@ -222,7 +229,7 @@ mod tests {
     fn both_algorithms_verify_under_the_published_key() {
         for algorithm in [IdTokenAlgorithm::Es256, IdTokenAlgorithm::Rs256] {
             let key = IdTokenKey::open(algorithm, None, &SeededRandom::new(1)).expect("a key");
-            let token = key.id_token("http://127.0.0.1:8403", &redeemed(), &EMPLOYEES[0], "at", NOW);
+            let token = key.id_token("http://127.0.0.1:8403", &redeemed(), &EMPLOYEES[0], "at", NOW, None);
             let policy = JwtPolicy {
                 issuer: "http://127.0.0.1:8403",
                 audiences: &["client"],

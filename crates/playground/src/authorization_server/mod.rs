@@ -15,6 +15,7 @@ mod token;
 mod userinfo;
 mod visits;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -27,16 +28,15 @@ use countersign_web::{Edge, ErrorFormat, HostAllowList, cookie};
 use http::{HeaderMap, StatusCode};
 
 pub(crate) use bearer::BearerError;
-pub(crate) use grants::Grant;
+pub(crate) use grants::{Grant, GrantError, Grants, Issued, Redeemed};
 pub use id_token::IdTokenAlgorithm;
 
-use crate::client::{Client, Clients};
+use crate::client::{self, Client, Clients};
 use crate::loopback::issuer_host;
 use crate::page::{Brand, MessagePage, Scope, render};
 use crate::people::{self, Account};
 use crate::saved::Saved;
 use crate::{Parts, PlaygroundError};
-use grants::Grants;
 use id_token::IdTokenKey;
 use journal::Journal;
 use visits::{Session, Visits};
@@ -51,28 +51,80 @@ pub(crate) struct Profile {
     pub(crate) name: &'static str,
     pub(crate) brand: Brand,
     pub(crate) accounts: &'static [Account],
-    pub(crate) scopes: &'static [Scope],
+    pub(crate) scopes: &'static [Scope<'static>],
     /// OpenID Connect: `openid` is required, ID tokens are issued, and refresh tokens need `offline_access`.
     pub(crate) openid: bool,
     /// Whether the person is asked before a client gets anything. The company's own login does not ask.
     pub(crate) asks_consent: bool,
     pub(crate) access_token_lifetime: Duration,
+    pub(crate) rules: Rules,
+}
+
+/// In what an authorization endpoint is another vendor's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// What may stand between scopes, where any scope is taken; empty where only those of the profile are.
+    pub(crate) scope_separators: &'static [char],
+    pub(crate) pkce: PkceRule,
+    /// Parameters that every request must have.
+    pub(crate) required: &'static [(&'static str, &'static str)],
+    /// What makes the server issue a refresh token.
+    pub(crate) offline: Offline,
+    /// A parameter that marks the grant; what it asks for in place of `scope` is scopes, too.
+    pub(crate) mark: Option<&'static str>,
+    /// Whether answers go to any redirect URI on this machine, besides registered ones.
+    pub(crate) loopback_redirects: bool,
+    /// RFC 9207.
+    pub(crate) names_issuer: bool,
+    pub(crate) code_lifetime: Duration,
+}
+
+/// What a vendor does about PKCE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PkceRule {
+    Required,
+    Optional,
+    Refused,
+}
+
+/// What makes a server issue a refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offline {
+    Always,
+    /// One of these scopes.
+    Scope(&'static [&'static str]),
+    /// These parameters.
+    Parameters(&'static [(&'static str, &'static str)]),
+}
+
+impl Rules {
+    /// The playground's own services: as strict as RFC 9700.
+    pub(crate) const OWN: Self = Self {
+        scope_separators: &[],
+        pkce: PkceRule::Required,
+        required: &[],
+        offline: Offline::Always,
+        mark: None,
+        loopback_redirects: false,
+        names_issuer: true,
+        code_lifetime: Duration::from_mins(1),
+    };
 }
 
 /// One authorization server.
 pub(crate) struct AuthorizationServer {
     pub(crate) profile: Profile,
-    issuer: String,
+    pub(crate) issuer: String,
     host: String,
     session_cookie: String,
     browser_cookie: String,
     clients: RwLock<Clients>,
-    grants: Saved<Grants>,
+    pub(crate) grants: Saved<Grants>,
     visits: Mutex<Visits>,
     journal: Journal,
-    id_token_key: Option<IdTokenKey>,
+    pub(crate) id_token_key: Option<IdTokenKey>,
     pub(crate) clock: SharedClock,
-    random: SharedRandom,
+    pub(crate) random: SharedRandom,
 }
 
 impl AuthorizationServer {
@@ -146,6 +198,31 @@ impl AuthorizationServer {
             random: Arc::clone(&self.random),
         };
         edge.wrap(router.with_state(Arc::clone(self)).merge(more))
+    }
+
+    /// The authorization endpoint at another place.
+    pub(crate) fn authorization_endpoint(self: &Arc<Self>) -> axum::routing::MethodRouter {
+        get(authorize::get).post(authorize::post).with_state(Arc::clone(self))
+    }
+
+    /// The keys of ID tokens at another place.
+    pub(crate) fn key_endpoint(self: &Arc<Self>) -> axum::routing::MethodRouter {
+        get(metadata::jwks).with_state(Arc::clone(self))
+    }
+
+    /// Writes a token request into the journal.
+    pub(crate) fn record(&self, form: &BTreeMap<String, String>, outcome: &'static str) {
+        self.journal.record(self.now(), form, outcome);
+    }
+
+    /// The client that sent this form.
+    pub(crate) fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        form: &BTreeMap<String, String>,
+    ) -> Result<Client, client::ClientAuthenticationError> {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        client::authenticate(&clients, headers, form)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::authorization_server::AuthorizationServer;
 use crate::authorization_server::grants::{GrantError, Redeemed};
-use crate::client::{self, Client, ClientAuthenticationError};
+use crate::client::{Client, ClientAuthenticationError};
 use crate::people;
 
 /// A successful response (RFC 6749 section 5.1).
@@ -144,11 +144,7 @@ impl AuthorizationServer {
         headers: &HeaderMap,
         form: &BTreeMap<String, String>,
     ) -> Result<Client, TokenError> {
-        let clients = self
-            .clients
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok(client::authenticate(&clients, headers, form)?)
+        Ok(self.authenticate(headers, form)?)
     }
 
     fn token(
@@ -169,13 +165,13 @@ impl AuthorizationServer {
                 let uri = get("redirect_uri").ok_or(TokenError::request("redirect_uri is missing"))?;
                 let verifier = get("code_verifier").ok_or(TokenError::request("code_verifier is missing"))?;
                 self.grants
-                    .change(|grants| grants.redeem_code(code, &client.client_id, uri, verifier, now))
+                    .change(|grants| grants.redeem_code(code, &client.client_id, uri, Some(verifier), now))
             }
             Some("refresh_token") => {
                 let text = get("refresh_token").ok_or(TokenError::request("refresh_token is missing"))?;
                 let scopes = get("scope").map(|scope| scope.split(' ').map(str::to_owned).collect());
                 self.grants
-                    .change(|grants| grants.redeem_refresh_token(text, &client.client_id, scopes, now))
+                    .change(|grants| grants.redeem_refresh_token(text, &client.client_id, scopes, true, now))
             }
             Some(_) => {
                 let error = "unsupported_grant_type";
@@ -209,7 +205,7 @@ impl AuthorizationServer {
         let account = people::find(self.profile.accounts, &redeemed.grant.username);
         let id_token = match (&self.id_token_key, account) {
             (Some(key), Some(account)) => {
-                Some(key.id_token(&self.issuer, redeemed, account, &issued.access_token, now))
+                Some(key.id_token(&self.issuer, redeemed, account, &issued.access_token, now, None))
             }
             _ => None,
         };

@@ -27,8 +27,12 @@ pub(super) struct Interaction {
     pub(super) redirect_uri: String,
     pub(super) state: Option<String>,
     pub(super) scopes: Vec<String>,
-    pub(super) code_challenge: String,
+    /// `None` where the server knows no PKCE.
+    pub(super) code_challenge: Option<String>,
     pub(super) nonce: Option<String>,
+    /// Whether a refresh token was asked for, and the rules' mark.
+    pub(super) offline: bool,
+    pub(super) marked: bool,
     /// Logins before this time do not count (`prompt=login`, `max_age`).
     pub(super) not_before: Option<Timestamp>,
     pub(super) started_at: Timestamp,

@@ -14,7 +14,7 @@ use axum::routing::{get, post};
 
 pub(crate) use issues::Issue;
 
-use crate::authorization_server::{AuthorizationServer, Profile};
+use crate::authorization_server::{AuthorizationServer, Profile, Rules};
 use crate::page::{Brand, Scope};
 use crate::people::LEDGERLINE_USERS;
 use crate::saved::Saved;
@@ -30,7 +30,7 @@ const BRAND: Brand = Brand {
 
 const READ: &str = "issues:read";
 const WRITE: &str = "issues:write";
-const SCOPES: [Scope; 2] = [
+const SCOPES: [Scope<'static>; 2] = [
     Scope {
         name: READ,
         words: "read your issues",
@@ -85,6 +85,7 @@ impl Ledgerline {
             openid: false,
             asks_consent: true,
             access_token_lifetime: config.access_token_lifetime,
+            rules: Rules::OWN,
         };
         let data = config.data.as_deref();
         let now = parts.clock.now();
