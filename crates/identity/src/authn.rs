@@ -97,7 +97,8 @@ pub(crate) fn is_access_key_id(id: &str) -> bool {
 
 async fn find(state: &State, id: &str) -> Result<Option<Arc<Credential>>, AccessKeyError> {
     let load = async {
-        let Some(key) = access_key::find(&state.pool, id).await? else {
+        // A key that was made inactive is one that does not exist.
+        let Some(key) = access_key::find(&state.pool, id).await?.filter(|key| key.active) else {
             return Ok(None);
         };
         let Some(principal) = principal::find_by_id(&state.pool, &key.principal_id).await? else {

@@ -88,16 +88,6 @@ pub(crate) async fn set_active(
     Ok(updated == 1)
 }
 
-/// Notes that a key was used at `at`, unless a later use is known.
-pub(crate) async fn note_use(tx: &mut Transaction, id: &str, at: Timestamp) -> Result<(), DbError> {
-    tx.execute(
-        "UPDATE access_key SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
-        params![id, at.as_micros()],
-    )
-    .await
-    .map(drop)
-}
-
 const fn status(active: bool) -> &'static str {
     if active { ACTIVE } else { INACTIVE }
 }

@@ -96,12 +96,12 @@ async fn a_policy_that_would_not_be_enforced_is_not_stored() {
     for world in worlds().await {
         let admin = world.admin();
         let mut conditional = allow(&["bedrock-agentcore:Get*"]);
-        conditional["Statement"][0]["Condition"] = json!({"StringEquals": {"bedrock-agentcore:userid": "a"}});
+        conditional["Statement"][0]["Condition"] = json!({"StringEquals": {"aws:SourceVpce": "vpce-1"}});
         for (document, reason) in [
             (conditional, "invalid_policy"),
             (
                 json!({"Statement": [{"Effect": "Allow", "NotAction": "x:y", "Resource": "*"}]}),
-                "invalid_policy",
+                "joins_asking_and_completing",
             ),
             (
                 allow(&[
@@ -195,8 +195,98 @@ async fn the_roles_that_dev_ships_keep_their_trust_lines() {
     }
 }
 
+/// Done-when 3 of issue 3: neither role may do the other's part, and the simulation says why.
+#[tokio::test]
+async fn the_simulation_says_why_the_trust_lines_hold() {
+    use countersign_api::admin::simulate_policy::{ContextEntry, Input, PolicyDecision};
+    for world in worlds().await {
+        let admin = world.admin();
+        let simulate = async |principal: &str, action: &str| {
+            let input = Input {
+                principal_name: principal.to_owned(),
+                action: format!("bedrock-agentcore:{action}"),
+                workload_name: Some("dev-agent".to_owned()),
+                credential_provider_name: Some("ledgerline".to_owned()),
+                ..Input::default()
+            };
+            call::<admin::SimulatePolicy>(&admin, input)
+                .await
+                .expect("a decision")
+        };
+        for (principal, action, decision) in [
+            (
+                "dev-agent",
+                "GetWorkloadAccessTokenForJWT",
+                PolicyDecision::Allowed,
+            ),
+            ("dev-agent", "GetResourceOauth2Token", PolicyDecision::Allowed),
+            (
+                "dev-agent",
+                "CompleteResourceTokenAuth",
+                PolicyDecision::ImplicitDeny,
+            ),
+            (
+                "dev-binding",
+                "CompleteResourceTokenAuth",
+                PolicyDecision::Allowed,
+            ),
+            (
+                "dev-binding",
+                "GetWorkloadAccessToken",
+                PolicyDecision::ImplicitDeny,
+            ),
+            (
+                "dev-binding",
+                "GetWorkloadAccessTokenForJWT",
+                PolicyDecision::ImplicitDeny,
+            ),
+            (
+                "dev-binding",
+                "GetWorkloadAccessTokenForUserId",
+                PolicyDecision::ImplicitDeny,
+            ),
+            (
+                "dev-binding",
+                "GetResourceOauth2Token",
+                PolicyDecision::ImplicitDeny,
+            ),
+            ("dev-binding", "GetResourceApiKey", PolicyDecision::ImplicitDeny),
+        ] {
+            let simulated = simulate(principal, action).await;
+            assert_eq!(simulated.decision, decision, "{principal} {action}");
+            for statement in simulated.results.iter().flat_map(|result| &result.statements) {
+                let of_action = &statement.elements[0];
+                assert_eq!(of_action.element, "Action");
+                // Denied for the action alone: every resource is one of theirs.
+                assert_eq!(of_action.holds, statement.applies, "{principal} {action}");
+            }
+        }
+        let capped = Input {
+            principal_name: "dev-agent".to_owned(),
+            document: Some(json!({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": "bedrock-agentcore:GetResourceOauth2Token", "Resource": "*",
+                 "Condition": {"ForAllValues:StringEquals": {"countersign:scopes": "issues:read"}}},
+            ]})),
+            action: "bedrock-agentcore:GetResourceOauth2Token".to_owned(),
+            context: Some(vec![ContextEntry {
+                key: "countersign:scopes".to_owned(),
+                values: vec!["issues:read".to_owned(), "issues:write".to_owned()],
+            }]),
+            ..Input::default()
+        };
+        let simulated = call::<admin::SimulatePolicy>(&admin, capped)
+            .await
+            .expect("a decision");
+        assert_eq!(simulated.decision, PolicyDecision::ImplicitDeny);
+        let condition = &simulated.results[0].statements[0].elements[2];
+        assert_eq!(condition.key.as_deref(), Some("countersign:scopes"));
+        assert!(!condition.holds);
+        world.close().await;
+    }
+}
+
 /// A valid body for every operation that can be asked for without a secret.
-const BODIES: [(&str, &str); 27] = [
+const BODIES: [(&str, &str); 30] = [
     ("identities/CreateWorkloadIdentity", r#"{"name":"new"}"#),
     ("identities/GetWorkloadIdentity", r#"{"name":"dev-agent"}"#),
     ("identities/UpdateWorkloadIdentity", r#"{"name":"dev-agent"}"#),
@@ -237,6 +327,15 @@ const BODIES: [(&str, &str); 27] = [
     ),
     ("countersign/CreateAccessKey", r#"{"principalName":"dev-agent"}"#),
     ("countersign/ListAccessKeys", r#"{"principalName":"dev-agent"}"#),
+    ("countersign/UpdatePrincipal", r#"{"principalName":"dev-agent"}"#),
+    (
+        "countersign/SimulatePolicy",
+        r#"{"principalName":"dev-agent","action":"bedrock-agentcore:GetWorkloadAccessToken"}"#,
+    ),
+    (
+        "countersign/UpdateAccessKey",
+        r#"{"accessKeyId":"AKIAOTHERACCOUNT0000","status":"Inactive"}"#,
+    ),
     (
         "countersign/DeleteAccessKey",
         r#"{"accessKeyId":"AKIAOTHERACCOUNT0000"}"#,

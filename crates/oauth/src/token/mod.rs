@@ -247,7 +247,7 @@ impl TokenEndpoint<'_> {
             ("code", exchange.code.expose_secret()),
             ("redirect_uri", exchange.redirect_uri),
         ];
-        let verifier = exchange.verifier.map(|verifier| verifier.expose_secret());
+        let verifier = exchange.verifier.map(countersign_crypto::ExposeSecret::expose_secret);
         fields.extend(verifier.map(|verifier| ("code_verifier", verifier)));
         fields.extend(
             exchange
@@ -295,5 +295,5 @@ impl TokenEndpoint<'_> {
 pub fn read_for_fuzzing(status: http::StatusCode, vendor: usize, body: &[u8]) -> Result<bool, TokenError> {
     let vendors = crate::vendor::VENDORS;
     let tokens = answer::read(status, body, &vendors[vendor % vendors.len()].dialect)?;
-    Ok(!secrecy::ExposeSecret::expose_secret(&tokens.access_token).is_empty())
+    Ok(!tokens.access_token.expose_secret().is_empty())
 }
