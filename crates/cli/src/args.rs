@@ -293,7 +293,7 @@ fn tag(text: &str) -> Result<(String, String), String> {
 #[derive(Debug, Args)]
 pub(crate) struct ProviderConfig {
     pub(crate) name: String,
-    /// Whose authorization server it is: custom, github, google, okta … or as the API names it (GithubOauth2).
+    /// Whose authorization server it is: custom, github, google, okta … or as the API names it (`GithubOauth2`).
     #[arg(long, value_name = "VENDOR", default_value = "custom")]
     pub(crate) vendor: String,
     /// The metadata document of a custom server: …/.well-known/openid-configuration or

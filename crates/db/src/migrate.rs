@@ -101,13 +101,23 @@ async fn bootstrap(pool: &Pool) -> Result<()> {
     }
     for attempt in 0..3 {
         match bootstrap_tables(pool).await {
-            Err(DbError::Constraint(_) | DbError::Conflict(_)) if attempt < 2 => {
-                tokio::time::sleep(LEASE_RETRY).await;
-            }
+            Err(error) if attempt < 2 && is_of_a_race(&error) => tokio::time::sleep(LEASE_RETRY).await,
             outcome => return outcome,
         }
     }
     Ok(())
+}
+
+/// Whether another process made the tables at the same moment: PostgreSQL's IF NOT EXISTS is not atomic, and says so
+/// by a broken constraint of its catalogue or by `duplicate_table`.
+fn is_of_a_race(error: &DbError) -> bool {
+    match error {
+        DbError::Constraint(_) | DbError::Conflict(_) => true,
+        DbError::Sql(error) => error
+            .as_database_error()
+            .is_some_and(|error| error.code().as_deref() == Some("42P07")),
+        _ => false,
+    }
 }
 
 async fn bootstrap_tables(pool: &Pool) -> Result<()> {

@@ -46,10 +46,10 @@ pub(crate) fn check_forwarded_for(headers: &HeaderMap, attributes: &Attributes) 
     if attributes.xff_header_processing != XffHeaderProcessing::Append {
         return Ok(());
     }
-    let commas = headers.get_all(X_FORWARDED_FOR).iter().map(|value| {
-        let bytes = value.as_bytes().iter();
-        1 + bytes.filter(|&&byte| byte == b',').count()
-    });
+    let commas = headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .map(|value| value.as_bytes().split(|&byte| byte == b',').count());
     if commas.sum::<usize>() >= MAX_ADDRESSES {
         Err(Reason::ForwardedForTooLong)
     } else {

@@ -138,7 +138,7 @@ impl Gateway {
         let store = Store::new(pool.clone());
         let changes = ChangeFeed::start(pool.clone()).await?;
         // Subscribed before reading: what changes meanwhile is read again.
-        let changed = changes.subscribe();
+        let heard = changes.subscribe();
         let place = (config.account.as_str(), config.region.as_str());
         let (keys, chain) =
             Keys::load(&store, &*parts.key_provider, place, &parts.clock, &parts.random).await?;
@@ -203,7 +203,7 @@ impl Gateway {
             .into_iter()
             .map(|(name, served)| (name, Slot::new(served, challenges.clone())))
             .collect();
-        let tasks = tasks(&shared, changed, acme);
+        let tasks = tasks(&shared, heard, acme);
         Ok(Self {
             slots,
             keys: key_router,

@@ -149,7 +149,7 @@ impl Keys {
         let missing = |purpose: &KeyPurpose| rows.iter().all(|row| row.purpose != *purpose);
         for purpose in SYMMETRIC.into_iter().filter(missing) {
             let new = NewKey {
-                account: account,
+                account,
                 resource: &resource,
                 purpose,
                 version: 1,
@@ -160,7 +160,7 @@ impl Keys {
         }
         for purpose in SIGNING.into_iter().filter(missing) {
             let new = NewKey {
-                account: account,
+                account,
                 resource: &resource,
                 purpose,
                 version: 1,

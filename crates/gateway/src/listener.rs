@@ -199,7 +199,7 @@ impl Listener {
                 let (key, random) = (&self.gateway.csrf_secret, &*self.gateway.random);
                 let chosen = forward.choose(request.headers(), key, secure, random);
                 let group = self.groups.get(chosen.group).ok_or(Reason::NoRule)?;
-                let request = self.transform(rule, host, request)?;
+                let request = Self::transform(rule, host, request)?;
                 let mut answer = self.forward(group, request, person, provenance).await?;
                 if let Some(cookie) = chosen.cookie {
                     answer.headers_mut().append(header::SET_COOKIE, cookie);
@@ -234,7 +234,7 @@ impl Listener {
     }
 
     /// Rewrites what the target sees; conditions and login have seen what was sent.
-    fn transform(&self, rule: &Rule, host: &str, mut request: Request) -> Result<Request, Reason> {
+    fn transform(rule: &Rule, host: &str, mut request: Request) -> Result<Request, Reason> {
         if let Some(host) = rule.transforms.host(host)? {
             request.extensions_mut().insert(RewrittenHost(host));
         }

@@ -268,22 +268,19 @@ impl Import {
         sorted.sort_by_key(|action| action["Order"].as_i64().unwrap_or(1));
         let mut converted = Vec::new();
         for action in sorted {
-            match self.action(place, action) {
-                Some(action) => converted.push(Value::Table(action)),
-                None => {
-                    let kind = text(action, "Type");
-                    self.note(
-                        place,
-                        &format!(
-                            "the action {kind} is not offered; the rule answers 503 until you change it"
-                        ),
-                    );
-                    let closed = [
-                        ("type", Value::from("fixed-response")),
-                        ("status_code", Value::from(503)),
-                    ];
-                    return vec![table_of(closed).into()];
-                }
+            if let Some(action) = self.action(place, action) {
+                converted.push(Value::Table(action))
+            } else {
+                let kind = text(action, "Type");
+                self.note(
+                    place,
+                    &format!("the action {kind} is not offered; the rule answers 503 until you change it"),
+                );
+                let closed = [
+                    ("type", Value::from("fixed-response")),
+                    ("status_code", Value::from(503)),
+                ];
+                return vec![table_of(closed).into()];
             }
         }
         converted
@@ -453,8 +450,9 @@ impl Import {
         if let Some(parameters) = config["AuthenticationRequestExtraParams"].as_object() {
             let parameters = parameters
                 .iter()
-                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.into())));
-            table.insert("extra_params".to_owned(), Table::from_iter(parameters).into());
+                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.into())))
+                .collect::<Table>();
+            table.insert("extra_params".to_owned(), parameters.into());
         }
         // A description gives seconds as a text or a number, by the version of the tool.
         let timeout = &config["SessionTimeout"];

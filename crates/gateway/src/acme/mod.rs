@@ -11,7 +11,7 @@ mod storage;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_crypto::{Random, SharedClock, SharedRandom};
+use countersign_crypto::{SharedClock, SharedRandom};
 use countersign_outbound::HostPort;
 use countersign_web::tls::IssuedCertificates;
 use tokio_util::sync::CancellationToken;

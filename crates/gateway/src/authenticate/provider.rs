@@ -451,25 +451,22 @@ impl Provider {
         subject: &str,
         otherwise: &Map<String, Value>,
     ) -> Result<Map<String, Value>, Reason> {
-        let mut claims = match &server.userinfo_endpoint {
-            Some(url) => userinfo::fetch(&self.client, url, access_token, Some(subject))
-                .await
-                .map_err(|error| {
-                    tracing::warn!(%error, "no usable userinfo from the identity provider");
-                    match error {
-                        UserinfoError::Unreachable(_) => Reason::AuthUserinfoEpRequestFailed,
-                        UserinfoError::Timeout => Reason::AuthUserinfoEpRequestTimeout,
-                        UserinfoError::Status(_) => Reason::AuthProviderError,
-                        UserinfoError::Malformed | UserinfoError::Subject => {
-                            Reason::AuthInvalidUserinfoResponse
-                        }
-                    }
-                })?,
-            None => {
-                let mut claims = otherwise.clone();
-                claims.retain(|name, _| !TOKEN_CLAIMS.contains(&name.as_str()));
-                claims
+        let mut claims = if let Some(url) = &server.userinfo_endpoint { userinfo::fetch(&self.client, url, access_token, Some(subject))
+        .await
+        .map_err(|error| {
+            tracing::warn!(%error, "no usable userinfo from the identity provider");
+            match error {
+                UserinfoError::Unreachable(_) => Reason::AuthUserinfoEpRequestFailed,
+                UserinfoError::Timeout => Reason::AuthUserinfoEpRequestTimeout,
+                UserinfoError::Status(_) => Reason::AuthProviderError,
+                UserinfoError::Malformed | UserinfoError::Subject => {
+                    Reason::AuthInvalidUserinfoResponse
+                }
             }
+        })? } else {
+            let mut claims = otherwise.clone();
+            claims.retain(|name, _| !TOKEN_CLAIMS.contains(&name.as_str()));
+            claims
         };
         if let (Some(listed), Some(found)) = (&self.groups, claims.get_mut(&self.groups_claim)) {
             match found {

@@ -32,11 +32,14 @@ pub(crate) async fn apply(
     let mut expired = false;
     let mut kept: Vec<HeaderValue> = Vec::new();
     for value in answer.get_all(header::SET_COOKIE) {
-        let set = value.to_str().ok().and_then(|text| cookie::read_set_cookie(text, now));
+        let set = value
+            .to_str()
+            .ok()
+            .and_then(|text| cookie::read_set_cookie(text, now));
         match set {
-            Some((name, expires)) if site.cookies.is_ticket(&name) => {
-                expired |= expires;
-                if expires {
+            Some((name, ends)) if site.cookies.is_ticket(&name) => {
+                expired |= ends;
+                if ends {
                     kept.push(value.clone());
                 }
             }

@@ -1,7 +1,7 @@
 //! The streaming reverse proxy: a request goes to its target as it came, less what is only the gateway's
 //! to say, and the answer comes back frame by frame.
 //!
-//! It refuses `CONNECT` (but for WebSockets over HTTP/2), `TRACE` and upgrades to anything but WebSocket,
+//! It refuses `CONNECT` (but for `WebSockets` over HTTP/2), `TRACE` and upgrades to anything but WebSocket,
 //! never retries a request that may have been seen by a target, and never buffers a body.
 
 use std::error::Error;

@@ -32,7 +32,7 @@ pub(crate) struct Chosen<'a> {
 impl Forward {
     /// The error says what cannot be; `known` are the names of target groups.
     pub(super) fn compile(config: &config::Forward, known: &dyn Fn(&str) -> bool) -> Result<Self, String> {
-        if config.target_group.is_some() == !config.target_groups.is_empty() {
+        if config.target_group.is_some() != config.target_groups.is_empty() {
             return Err("forward names target_group or target_groups".to_owned());
         }
         if config.target_groups.len() > MAX_GROUPS {

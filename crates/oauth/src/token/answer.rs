@@ -57,7 +57,7 @@ fn members(body: &[u8]) -> Result<Map<String, Value>, TokenError> {
 }
 
 /// The error in an answer of any status, and its description: RFC 6749's `error`, Facebook's `error` object, or
-/// `ok: false` (Slack); beside a status that says so, HubSpot's `status` and `message`.
+/// `ok: false` (Slack); beside a status that says so, `HubSpot`'s `status` and `message`.
 fn error(members: &Map<String, Value>, status: StatusCode) -> Option<(String, Option<String>)> {
     let text = |value: Option<&Value>| match value? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! CyberArk Identity. The application's id is part of every path, so that each has endpoints of its own, and the
+//! `CyberArk` Identity. The application's id is part of every path, so that each has endpoints of its own, and the
 //! registration names them.
 
 use super::{CustomerEndpoints, Endpoints, OPENID, Vendor};

@@ -1,4 +1,4 @@
-//! FusionAuth. The issuer is a text that the administrator chose: it is compared as it was registered, where
+//! `FusionAuth`. The issuer is a text that the administrator chose: it is compared as it was registered, where
 //! endpoints are registered, too. Revocation is part of its administration alone.
 
 use super::{CustomerEndpoints, Endpoints, OPENID, Vendor};

@@ -1,4 +1,4 @@
-//! HubSpot, the dated token endpoint (v1 ends in February 2027). Older errors have `status` and `message`. The
+//! `HubSpot`, the dated token endpoint (v1 ends in February 2027). Older errors have `status` and `message`. The
 //! account is known from introspection: tokens belong to a person in an account.
 
 use super::{AccountCall, CallForm, Endpoints, Field, FixedEndpoints, IdentityRecipe, SERVICE, Vendor};

@@ -1,4 +1,4 @@
-//! LinkedIn.
+//! `LinkedIn`.
 //!
 //! Client id and secret go into the body, never into a header. Native PKCE is another authorization path. ID
 //! tokens have no `nonce`, so that the account is read from `UserInfo` instead. Only partners get refresh tokens.

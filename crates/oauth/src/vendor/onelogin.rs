@@ -1,4 +1,4 @@
-//! OneLogin, OpenID Connect v2: everything lies under `/oidc/2` of the customer's host.
+//! `OneLogin`, OpenID Connect v2: everything lies under `/oidc/2` of the customer's host.
 
 use super::{CustomerEndpoints, Endpoints, OPENID, SecretMethod, Vendor};
 

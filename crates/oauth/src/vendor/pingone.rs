@@ -1,4 +1,4 @@
-//! PingOne. The host's top-level domain is the region; the issuer is the environment's and ends in `/as`.
+//! `PingOne`. The host's top-level domain is the region; the issuer is the environment's and ends in `/as`.
 
 use super::{CustomerEndpoints, Endpoints, OPENID, Vendor};
 

@@ -27,6 +27,7 @@ pub(crate) fn policy(allow: &[&str]) -> Policy {
         connect_timeout: Duration::from_secs(2),
         timeout: Duration::from_millis(500),
         max_response_bytes: 1000,
+        ..Policy::default()
     }
 }
 

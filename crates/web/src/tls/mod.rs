@@ -395,7 +395,7 @@ impl TlsSession {
 fn private_file(path: &Path) -> Result<(), TlsError> {
     let metadata = std::fs::metadata(path)
         .map_err(|error| TlsError::new(path.display(), format!("cannot be read: {error}")))?;
-    if metadata.permissions().mode() & 0o007 == 0 {
+    if metadata.permissions().mode() % 0o10 == 0 {
         Ok(())
     } else {
         Err(TlsError::new(

@@ -1,4 +1,4 @@
-//! PROXY protocol version 2 (HAProxy's `proxy-protocol.txt`): who is at the far end of a TCP load balancer.
+//! PROXY protocol version 2 (`HAProxy`'s `proxy-protocol.txt`): who is at the far end of a TCP load balancer.
 
 use std::io;
 use std::net::SocketAddr;
