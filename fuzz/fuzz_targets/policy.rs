@@ -6,16 +6,23 @@ use countersign_api::Arn;
 use libfuzzer_sys::fuzz_target;
 
 // The module itself: it needs nothing else of its crate, which is slow to build with instrumentation.
-#[allow(dead_code, unreachable_pub, reason = "the target uses a part of it")]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "the target uses a part of it")]
 #[path = "../../crates/identity/src/policy/mod.rs"]
 mod policy;
 
 use policy::{Decision, Policy, Simulation, Tags};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(document) = serde_json::from_slice(bytes) else { return };
-    let Ok(policy) = Policy::parse(&document) else { return };
-    let mut simulation = Simulation::new(countersign_crypto::Timestamp::from_secs(1_800_000_000), Tags::new());
+    let Ok(document) = serde_json::from_slice(bytes) else {
+        return;
+    };
+    let Ok(policy) = Policy::parse(&document) else {
+        return;
+    };
+    let mut simulation = Simulation::new(
+        countersign_crypto::Timestamp::from_secs(1_800_000_000),
+        Tags::new(),
+    );
     for (key, value) in [
         ("bedrock-agentcore:userid", "okta+1"),
         ("bedrock-agentcore:InboundJwtClaim/sub", "1001"),
@@ -24,7 +31,9 @@ fuzz_target!(|bytes: &[u8]| {
         ("aws:PrincipalTag/team", "blue*"),
         ("aws:ResourceTag/team", "blue"),
     ] {
-        simulation.suppose(key, vec![value.to_owned()]).expect("a known key");
+        simulation
+            .suppose(key, vec![value.to_owned()])
+            .expect("a known key");
     }
     let arn = Arn::principal("000000000000", "agent");
     let facts = simulation.facts(&arn, "agent", "us-east-1", None);
@@ -41,6 +50,9 @@ fuzz_target!(|bytes: &[u8]| {
                 .any(|statement| statement.applies && statement.effect == effect)
         };
         assert_eq!(matches!(decision, Decision::ExplicitDeny { .. }), applies("Deny"));
-        assert_eq!(decision == Decision::Allowed, applies("Allow") && !applies("Deny"));
+        assert_eq!(
+            decision == Decision::Allowed,
+            applies("Allow") && !applies("Deny")
+        );
     }
 });

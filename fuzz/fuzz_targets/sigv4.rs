@@ -23,7 +23,10 @@ fn request(bytes: &[u8]) -> Option<Request<Vec<u8>>> {
 fuzz_target!(|bytes: &[u8]| {
     let Some(request) = request(bytes) else { return };
     let (parts, body) = request.into_parts();
-    for signed in [SignedRequest::parse(&parts), SignedRequest::parse_presigned(&parts)] {
+    for signed in [
+        SignedRequest::parse(&parts),
+        SignedRequest::parse_presigned(&parts),
+    ] {
         let Ok(signed) = signed else { continue };
         let expect = Expectation {
             region: "us-east-1",

@@ -142,7 +142,10 @@ impl Validate for Input {
         if let Some(name) = &self.credential_provider_name {
             provider_name(check, "credentialProviderName", name);
         }
-        let count = self.context.as_ref().is_none_or(|entries| entries.len() <= MAX_ENTRIES);
+        let count = self
+            .context
+            .as_ref()
+            .is_none_or(|entries| entries.len() <= MAX_ENTRIES);
         check.require(count, "context", "must have at most 100 items");
     }
 }

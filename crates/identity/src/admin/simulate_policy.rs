@@ -23,16 +23,22 @@ impl Handle for SimulatePolicy {
                 .map_err(|rule| invalid(&format!("context.{}", entry.key), rule))?;
         }
         let policy = match &input.document {
-            Some(document) => Policy::parse(document).map_err(|error| invalid("document", &error.to_string()))?,
+            Some(document) => {
+                Policy::parse(document).map_err(|error| invalid("document", &error.to_string()))?
+            }
             // A principal without a policy is one whose policy has nothing that applies.
-            None => row.policy.as_ref().map_or_else(Policy::none, |stored| stored.policy.clone()),
+            None => row
+                .policy
+                .as_ref()
+                .map_or_else(Policy::none, |stored| stored.policy.clone()),
         };
         let arn = row.arn();
         let mut results = Vec::new();
         for resource in resources(call, &input)? {
-            let tags = match policy.reads_resource_tags() {
-                true => call.resource_tags(&resource).await?,
-                false => crate::policy::Tags::new(),
+            let tags = if policy.reads_resource_tags() {
+                call.resource_tags(&resource).await?
+            } else {
+                crate::policy::Tags::new()
             };
             let facts = simulation.facts(&arn, &row.name, call.region(), Some(&tags));
             results.push(policy.explain(&input.action, &resource, &facts));
@@ -56,9 +62,12 @@ impl Handle for SimulatePolicy {
 fn resources(call: &Call, input: &Input) -> Result<Vec<Arn>, OperationError> {
     if let Some(resources) = &input.resources {
         let parsed = resources.iter().map(|text| text.parse());
-        return parsed
-            .collect::<Result<_, _>>()
-            .map_err(|_| invalid("resources", "must be ARNs, as arn:partition:service:region:account:resource"));
+        return parsed.collect::<Result<_, _>>().map_err(|_| {
+            invalid(
+                "resources",
+                "must be ARNs, as arn:partition:service:region:account:resource",
+            )
+        });
     }
     let (region, account) = (call.region(), call.account());
     let workload = input.workload_name.as_ref();

@@ -102,7 +102,11 @@ const OPERATORS: [(&str, Kind, bool); 26] = [
     ("NumericLessThan", Kind::Numeric(Order::Less), false),
     ("NumericLessThanEquals", Kind::Numeric(Order::LessOrEqual), false),
     ("NumericGreaterThan", Kind::Numeric(Order::Greater), false),
-    ("NumericGreaterThanEquals", Kind::Numeric(Order::GreaterOrEqual), false),
+    (
+        "NumericGreaterThanEquals",
+        Kind::Numeric(Order::GreaterOrEqual),
+        false,
+    ),
     ("DateEquals", Kind::Date(Order::Equal), false),
     ("DateNotEquals", Kind::Date(Order::Equal), true),
     ("DateLessThan", Kind::Date(Order::Less), false),
@@ -262,7 +266,11 @@ impl Test {
             Kind::Numeric(order) => Self::Numeric(order, each(expected, "must be a number", number)?),
             Kind::Date(order) => Self::Date(
                 order,
-                each(expected, "must be a date as in 2026-01-31T00:00:00Z, or epoch seconds", date)?,
+                each(
+                    expected,
+                    "must be a date as in 2026-01-31T00:00:00Z, or epoch seconds",
+                    date,
+                )?,
             ),
             Kind::Ip => Self::Ip(each(expected, "must be an IP address or CIDR range", network)?),
         })
@@ -361,7 +369,9 @@ pub(super) fn flag(text: &str) -> Option<bool> {
 }
 
 fn number(text: &str) -> Option<f64> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
+    let digits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
     digits.then(|| text.parse().ok()).flatten()
 }
 

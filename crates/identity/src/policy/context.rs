@@ -130,16 +130,19 @@ impl<'a> Facts<'a> {
                 .scopes
                 .as_ref()
                 .map_or(Values::Absent, |scopes| Values::Texts(scopes)),
-            Key::SourceIp => context
-                .source_ip
-                .map_or(Values::Absent, |address| Values::One(Datum::Ip(address.to_canonical()))),
+            Key::SourceIp => context.source_ip.map_or(Values::Absent, |address| {
+                Values::One(Datum::Ip(address.to_canonical()))
+            }),
             Key::SecureTransport => Values::One(Datum::Flag(context.secure_transport)),
             Key::CurrentTime => Values::One(Datum::Time(self.now)),
             Key::EpochTime => Values::One(Datum::Epoch(self.now)),
             Key::ResourceTag(tag) => Values::text(self.resource_tags.and_then(|tags| tag_value(tags, tag))),
-            Key::RequestTag(tag) => {
-                Values::text(context.request_tags.as_ref().and_then(|tags| tag_value(tags, tag)))
-            }
+            Key::RequestTag(tag) => Values::text(
+                context
+                    .request_tags
+                    .as_ref()
+                    .and_then(|tags| tag_value(tags, tag)),
+            ),
             Key::PrincipalTag(tag) => Values::text(tag_value(self.principal.tags, tag)),
             Key::TagKeys => match (&context.tag_keys, &context.request_tags) {
                 (Some(keys), _) => Values::Texts(keys),
@@ -167,19 +170,30 @@ fn tag_value<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
 
 impl Context {
     fn claims(&self) -> &BTreeMap<String, Vec<String>> {
-        self.claims
-            .get_or_init(|| self.inbound_jwt.as_ref().and_then(|token| claims_of(token.expose())).unwrap_or_default())
+        self.claims.get_or_init(|| {
+            self.inbound_jwt
+                .as_ref()
+                .and_then(|token| claims_of(token.expose()))
+                .unwrap_or_default()
+        })
     }
 }
 
 /// The claims of a JWT as texts, unverified. `None` for what is not a JWT.
 fn claims_of(token: &str) -> Option<BTreeMap<String, Vec<String>>> {
     let payload = token.split('.').nth(1)?;
-    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(payload)
+        .ok()?;
     let Value::Object(claims) = parse_strict_json(&payload).ok()? else {
         return None;
     };
-    Some(claims.into_iter().map(|(name, value)| (name, texts(value))).collect())
+    Some(
+        claims
+            .into_iter()
+            .map(|(name, value)| (name, texts(value)))
+            .collect(),
+    )
 }
 
 /// A list as several values; what is neither text, number nor boolean as none.

@@ -1,7 +1,9 @@
 //! Saying why: every statement, element by element, for one resource.
 
 use countersign_api::Arn;
-use countersign_api::admin::simulate_policy::{ElementResult, PolicyDecision, ResourceResult, StatementResult};
+use countersign_api::admin::simulate_policy::{
+    ElementResult, PolicyDecision, ResourceResult, StatementResult,
+};
 
 use super::context::Facts;
 use super::{Decision, Effect, Policy, Statement};
@@ -26,14 +28,24 @@ impl Statement {
     fn explain(&self, index: usize, action: &str, resource: &Arn, facts: &Facts<'_>) -> StatementResult {
         let mut elements = vec![
             ElementResult {
-                element: if self.actions.except { "NotAction" } else { "Action" }.to_owned(),
+                element: if self.actions.except {
+                    "NotAction"
+                } else {
+                    "Action"
+                }
+                .to_owned(),
                 key: None,
                 holds: self.covers_action(action),
                 expected: self.actions.written.clone(),
                 actual: Some(vec![action.to_owned()]),
             },
             ElementResult {
-                element: if self.resources.except { "NotResource" } else { "Resource" }.to_owned(),
+                element: if self.resources.except {
+                    "NotResource"
+                } else {
+                    "Resource"
+                }
+                .to_owned(),
                 key: None,
                 holds: self.accepts(self.covers_resource(resource, facts)),
                 expected: self.resources.written.clone(),

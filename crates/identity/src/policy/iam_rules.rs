@@ -18,7 +18,12 @@ mod reference {
     use super::*;
 
     /// "If there is an explicit deny, deny; else if there is an allow, allow; else deny."
-    pub(super) fn decision(document: &Value, action: &str, resource: &str, request: &Request) -> &'static str {
+    pub(super) fn decision(
+        document: &Value,
+        action: &str,
+        resource: &str,
+        request: &Request,
+    ) -> &'static str {
         let applicable: BTreeSet<&str> = list(&document["Statement"])
             .into_iter()
             .filter(|statement| applies(statement, action, resource, request))
@@ -33,7 +38,9 @@ mod reference {
 
     fn applies(statement: &Value, action: &str, resource: &str, request: &Request) -> bool {
         let any = |member: &str, matches: &dyn Fn(&str) -> bool| {
-            list(&statement[member]).iter().any(|item| matches(item.as_str().expect("a text")))
+            list(&statement[member])
+                .iter()
+                .any(|item| matches(item.as_str().expect("a text")))
         };
         let of_action = |pattern: &str| like(&pattern.to_lowercase(), &action.to_lowercase());
         let of_resource = |pattern: &str| pattern == "*" || arn_like(pattern, resource);
@@ -50,13 +57,17 @@ mod reference {
             && resource_holds
             && conditions.into_iter().flatten().all(|(operator, keys)| {
                 let keys = keys.as_object().expect("keys");
-                keys.iter().all(|(key, expected)| condition(operator, key, expected, request))
+                keys.iter()
+                    .all(|(key, expected)| condition(operator, key, expected, request))
             })
     }
 
     fn condition(operator: &str, key: &str, expected: &Value, request: &Request) -> bool {
         let actual = request.get(key).filter(|values| !values.is_empty());
-        let expected: Vec<&str> = list(expected).into_iter().map(|value| value.as_str().expect("a text")).collect();
+        let expected: Vec<&str> = list(expected)
+            .into_iter()
+            .map(|value| value.as_str().expect("a text"))
+            .collect();
         if operator == "Null" {
             return (expected == ["true"]) == actual.is_none();
         }
@@ -65,7 +76,10 @@ mod reference {
             Some(operator) => (operator, true),
             None => (operator, false),
         };
-        let (positive, negated) = match operator.strip_prefix("StringNot").map(|rest| format!("String{rest}")) {
+        let (positive, negated) = match operator
+            .strip_prefix("StringNot")
+            .map(|rest| format!("String{rest}"))
+        {
             Some(positive) => (positive, true),
             None => match operator {
                 "ArnNotLike" => ("ArnLike".to_owned(), true),
@@ -78,7 +92,10 @@ mod reference {
         };
         // A negated operator is true of a value when the value is equal to none of those in the policy.
         let holds = |value: &String| {
-            expected.iter().any(|expected| compare(&positive, expected, value)) != negated
+            expected
+                .iter()
+                .any(|expected| compare(&positive, expected, value))
+                != negated
         };
         match set {
             "ForAllValues" => actual.iter().all(holds),
@@ -94,7 +111,9 @@ mod reference {
             "StringEqualsIgnoreCase" => expected.to_lowercase() == actual.to_lowercase(),
             "StringLike" => like(expected, actual),
             "ArnLike" => arn_like(expected, actual),
-            "NumericLessThan" => actual.parse::<f64>().expect("a number") < expected.parse().expect("a number"),
+            "NumericLessThan" => {
+                actual.parse::<f64>().expect("a number") < expected.parse().expect("a number")
+            }
             "IpAddress" => {
                 let (network, bits) = expected.split_once('/').expect("a range");
                 let number = |text: &str| u32::from(text.parse::<std::net::Ipv4Addr>().expect("an address"));
@@ -107,8 +126,14 @@ mod reference {
     }
 
     fn arn_like(pattern: &str, arn: &str) -> bool {
-        let (pattern, arn): (Vec<_>, Vec<_>) = (pattern.splitn(6, ':').collect(), arn.splitn(6, ':').collect());
-        pattern.len() == 6 && arn.len() == 6 && pattern.iter().zip(&arn).all(|(pattern, part)| like(pattern, part))
+        let (pattern, arn): (Vec<_>, Vec<_>) =
+            (pattern.splitn(6, ':').collect(), arn.splitn(6, ':').collect());
+        pattern.len() == 6
+            && arn.len() == 6
+            && pattern
+                .iter()
+                .zip(&arn)
+                .all(|(pattern, part)| like(pattern, part))
     }
 
     fn like(pattern: &str, text: &str) -> bool {
@@ -180,10 +205,16 @@ fn condition() -> impl Strategy<Value = (String, &'static str, Value)> {
     let arns = (
         proptest::sample::select(&["ArnLike", "ArnNotLike", "ArnLikeIfExists"][..]).prop_map(str::to_owned),
         Just("aws:PrincipalArn"),
-        some_of(&["arn:aws:iam::000000000000:user/a", "arn:*:*::*:user/?", "arn:aws:iam::*:*", "arn:a:b:c:d:e"]),
+        some_of(&[
+            "arn:aws:iam::000000000000:user/a",
+            "arn:*:*::*:user/?",
+            "arn:aws:iam::*:*",
+            "arn:a:b:c:d:e",
+        ]),
     );
     let addresses = (
-        proptest::sample::select(&["IpAddress", "NotIpAddress", "IpAddressIfExists"][..]).prop_map(str::to_owned),
+        proptest::sample::select(&["IpAddress", "NotIpAddress", "IpAddressIfExists"][..])
+            .prop_map(str::to_owned),
         Just("aws:SourceIp"),
         some_of(&["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "192.0.2.0/31"]),
     );
@@ -208,15 +239,24 @@ fn statement() -> impl Strategy<Value = Value> {
         "arn:*:*:r:*:other/b",
     ]);
     let conditions = proptest::collection::vec(condition(), 0..3);
-    (effect, action_member, actions, resource_member, resources, conditions).prop_map(
-        |(effect, action_member, actions, resource_member, resources, conditions)| {
-            let mut statement = json!({"Effect": effect, action_member: actions, resource_member: resources});
-            for (operator, key, expected) in conditions {
-                statement["Condition"][operator][key] = expected;
-            }
-            statement
-        },
+    (
+        effect,
+        action_member,
+        actions,
+        resource_member,
+        resources,
+        conditions,
     )
+        .prop_map(
+            |(effect, action_member, actions, resource_member, resources, conditions)| {
+                let mut statement =
+                    json!({"Effect": effect, action_member: actions, resource_member: resources});
+                for (operator, key, expected) in conditions {
+                    statement["Condition"][operator][key] = expected;
+                }
+                statement
+            },
+        )
 }
 
 fn values() -> impl Strategy<Value = Vec<String>> {
@@ -226,39 +266,60 @@ fn values() -> impl Strategy<Value = Vec<String>> {
 
 /// A request as the reference and as the evaluator sees it.
 fn request() -> impl Strategy<Value = (Request, Context, Tags, Option<Tags>)> {
-    let text = proptest::option::of(proptest::sample::select(&["a", "A", "b", "ab", ""][..]).prop_map(str::to_owned));
-    let address = proptest::option::of(proptest::sample::select(&["10.1.2.3", "192.0.2.1", "172.16.0.1"][..]));
+    let text = proptest::option::of(
+        proptest::sample::select(&["a", "A", "b", "ab", ""][..]).prop_map(str::to_owned),
+    );
+    let address = proptest::option::of(proptest::sample::select(
+        &["10.1.2.3", "192.0.2.1", "172.16.0.1"][..],
+    ));
     let tag = text.clone();
-    (text, proptest::option::of(values()), address, tag.clone(), tag.clone(), tag).prop_map(
-        |(user_id, scopes, address, of_principal, of_resource, of_request)| {
-            let tags = |value: &Option<String>| {
-                value.iter().map(|value| ("team".to_owned(), value.clone())).collect::<Tags>()
-            };
-            let context = Context {
-                user_id: user_id.clone(),
-                scopes: scopes.clone(),
-                request_tags: of_request.as_ref().map(|_| tags(&of_request)),
-                source_ip: address.map(|address| address.parse().expect("an address")),
-                ..Context::default()
-            };
-            let mut request = Request::new();
-            let mut has = |key, values: Vec<String>| {
-                request.insert(key, values);
-            };
-            has("bedrock-agentcore:userid", user_id.into_iter().collect());
-            has("countersign:scopes", scopes.unwrap_or_default());
-            has("aws:PrincipalTag/team", of_principal.iter().cloned().collect());
-            has("aws:ResourceTag/team", of_resource.iter().cloned().collect());
-            has("aws:RequestTag/team", of_request.iter().cloned().collect());
-            has("aws:TagKeys", of_request.iter().map(|_| "team".to_owned()).collect());
-            has("aws:username", vec!["a".to_owned()]);
-            has("aws:PrincipalArn", vec!["arn:aws:iam::000000000000:user/a".to_owned()]);
-            has("aws:SourceIp", address.map(str::to_owned).into_iter().collect());
-            has("aws:EpochTime", vec!["1800000000".to_owned()]);
-            let resource_tags = of_resource.as_ref().map(|_| tags(&of_resource));
-            (request, context, tags(&of_principal), resource_tags)
-        },
+    (
+        text,
+        proptest::option::of(values()),
+        address,
+        tag.clone(),
+        tag.clone(),
+        tag,
     )
+        .prop_map(
+            |(user_id, scopes, address, of_principal, of_resource, of_request)| {
+                let tags = |value: &Option<String>| {
+                    value
+                        .iter()
+                        .map(|value| ("team".to_owned(), value.clone()))
+                        .collect::<Tags>()
+                };
+                let context = Context {
+                    user_id: user_id.clone(),
+                    scopes: scopes.clone(),
+                    request_tags: of_request.as_ref().map(|_| tags(&of_request)),
+                    source_ip: address.map(|address| address.parse().expect("an address")),
+                    ..Context::default()
+                };
+                let mut request = Request::new();
+                let mut has = |key, values: Vec<String>| {
+                    request.insert(key, values);
+                };
+                has("bedrock-agentcore:userid", user_id.into_iter().collect());
+                has("countersign:scopes", scopes.unwrap_or_default());
+                has("aws:PrincipalTag/team", of_principal.iter().cloned().collect());
+                has("aws:ResourceTag/team", of_resource.iter().cloned().collect());
+                has("aws:RequestTag/team", of_request.iter().cloned().collect());
+                has(
+                    "aws:TagKeys",
+                    of_request.iter().map(|_| "team".to_owned()).collect(),
+                );
+                has("aws:username", vec!["a".to_owned()]);
+                has(
+                    "aws:PrincipalArn",
+                    vec!["arn:aws:iam::000000000000:user/a".to_owned()],
+                );
+                has("aws:SourceIp", address.map(str::to_owned).into_iter().collect());
+                has("aws:EpochTime", vec!["1800000000".to_owned()]);
+                let resource_tags = of_resource.as_ref().map(|_| tags(&of_resource));
+                (request, context, tags(&of_principal), resource_tags)
+            },
+        )
 }
 
 proptest! {

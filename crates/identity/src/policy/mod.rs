@@ -121,7 +121,11 @@ impl Statement {
     }
 
     fn covers_action(&self, action: &str) -> bool {
-        self.actions.patterns.iter().any(|pattern| pattern.matches(action)) != self.actions.except
+        self.actions
+            .patterns
+            .iter()
+            .any(|pattern| pattern.matches(action))
+            != self.actions.except
     }
 
     fn covers_resource(&self, resource: &Arn, facts: &Facts<'_>) -> condition::Outcome {

@@ -97,8 +97,7 @@ impl ActionPattern {
                 service,
                 action: pattern,
             } => action.split_once(':').is_some_and(|(of, name)| {
-                of.eq_ignore_ascii_case(service)
-                    && wildcard(pattern, name, |byte| byte.to_ascii_lowercase())
+                of.eq_ignore_ascii_case(service) && wildcard(pattern, name, |byte| byte.to_ascii_lowercase())
             }),
         }
     }
@@ -124,7 +123,9 @@ impl ResourcePattern {
         let [Ok(partition), Ok(service), Ok(region), Ok(account), Ok(resource)] = parts else {
             return parts.into_iter().find_map(Result::err).map(Err);
         };
-        Some(Ok(Self::Of(Box::new([partition, service, region, account, resource]))))
+        Some(Ok(Self::Of(Box::new([
+            partition, service, region, account, resource,
+        ]))))
     }
 
     /// `None` when a variable has no value.
@@ -229,7 +230,11 @@ impl Template {
     pub(super) fn matches_ignoring_case(&self, text: &str, facts: &Facts<'_>) -> Option<bool> {
         let own = self.resolve(facts)?;
         let own = literal(&own)?;
-        Some(own.chars().flat_map(char::to_lowercase).eq(text.chars().flat_map(char::to_lowercase)))
+        Some(
+            own.chars()
+                .flat_map(char::to_lowercase)
+                .eq(text.chars().flat_map(char::to_lowercase)),
+        )
     }
 
     fn resolve(&self, facts: &Facts<'_>) -> Option<Cow<'_, [Glyph]>> {
@@ -330,7 +335,10 @@ fn wildcard(pattern: &[Glyph], text: &str, fold: impl Fn(u8) -> u8) -> bool {
                 p += 1;
                 continue;
             }
-            Some(Glyph::AnyOne) => text.get(t..).and_then(|rest| rest.chars().next()).map(char::len_utf8),
+            Some(Glyph::AnyOne) => text
+                .get(t..)
+                .and_then(|rest| rest.chars().next())
+                .map(char::len_utf8),
             Some(Glyph::Byte(byte)) => (*byte == fold(bytes[t])).then_some(1),
             None => None,
         };
@@ -391,7 +399,15 @@ mod tests {
         ] {
             assert!(ActionPattern::parse(text).is_none(), "{text}");
         }
-        for text in ["", "**", "arn:aws:s3", "arn:aws:s3:::", "grant/1", "a b", "arn:aws:s3:::\u{e9}"] {
+        for text in [
+            "",
+            "**",
+            "arn:aws:s3",
+            "arn:aws:s3:::",
+            "grant/1",
+            "a b",
+            "arn:aws:s3:::\u{e9}",
+        ] {
             assert!(ResourcePattern::parse(text).is_none(), "{text}");
         }
         for (text, error) in [
@@ -400,7 +416,11 @@ mod tests {
             ("arn:aws:s3:::${saml:sub}", TemplateError::UnknownKey),
             ("arn:aws:s3:::${countersign:scopes}", TemplateError::Multivalued),
         ] {
-            assert_eq!(ResourcePattern::parse(text).expect("an ARN").err(), Some(error), "{text}");
+            assert_eq!(
+                ResourcePattern::parse(text).expect("an ARN").err(),
+                Some(error),
+                "{text}"
+            );
         }
     }
 

@@ -60,7 +60,10 @@ impl Simulation {
                 self.resource_tags.get_or_insert_default().insert(tag, first);
             }
             Key::RequestTag(tag) => {
-                self.context.request_tags.get_or_insert_default().insert(tag, first);
+                self.context
+                    .request_tags
+                    .get_or_insert_default()
+                    .insert(tag, first);
             }
             Key::PrincipalTag(tag) => {
                 self.principal_tags.insert(tag, first);

@@ -48,6 +48,7 @@ fn allows(policy: &Policy, action: &str, resource: &Arn) -> bool {
 }
 
 /// Whether everything is allowed to a request in `context` under one condition block.
+#[expect(clippy::needless_pass_by_value, reason = "every caller writes the block in place")]
 fn holds(condition: Value, context: &Context) -> bool {
     let policy = policy(&json!({"Version": "2012-10-17", "Statement": {
         "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition,
@@ -56,7 +57,9 @@ fn holds(condition: Value, context: &Context) -> bool {
 }
 
 fn tags(entries: &[(&str, &str)]) -> Tags {
-    let owned = entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let owned = entries
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     owned.collect()
 }
 
@@ -81,13 +84,21 @@ fn no_match_is_deny_and_explicit_deny_wins() {
         {"Sid": "NotThatOne", "Effect": "Deny", "Action": ["bedrock-agentcore:*"], "Resource": [workload("secret").to_string()]},
     ]}));
     let nothing = Context::default();
-    assert_eq!(decide(&policy, TOKEN, &workload("agent"), &nothing), Decision::Allowed);
+    assert_eq!(
+        decide(&policy, TOKEN, &workload("agent"), &nothing),
+        Decision::Allowed
+    );
     assert_eq!(
         decide(&policy, TOKEN, &workload("secret"), &nothing),
         Decision::ExplicitDeny { statement: 1 }
     );
     assert_eq!(
-        decide(&policy, "bedrock-agentcore:CreateWorkloadIdentity", &workload("agent"), &nothing),
+        decide(
+            &policy,
+            "bedrock-agentcore:CreateWorkloadIdentity",
+            &workload("agent"),
+            &nothing
+        ),
         Decision::ImplicitDeny
     );
 }
@@ -99,7 +110,11 @@ fn extensions_are_apart() {
     ]}));
     let grant = Arn::grant("us-east-1", "000000000000", "1");
     assert!(!allows(&all_of_aws, "countersign:GetGrant", &grant));
-    assert!(allows(&all_of_aws, "bedrock-agentcore:CompleteResourceTokenAuth", &workload("agent")));
+    assert!(allows(
+        &all_of_aws,
+        "bedrock-agentcore:CompleteResourceTokenAuth",
+        &workload("agent")
+    ));
     let all = policy(&json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}));
     assert!(allows(&all, "countersign:GetGrant", &grant));
 }
@@ -126,7 +141,11 @@ fn not_action_and_not_resource_are_everything_else() {
     ]}));
     assert!(allows(&policy, TOKEN, &workload("agent")));
     assert!(!allows(&policy, TOKEN, &workload("secret")));
-    assert!(!allows(&policy, "bedrock-agentcore:DeleteWorkloadIdentity", &workload("agent")));
+    assert!(!allows(
+        &policy,
+        "bedrock-agentcore:DeleteWorkloadIdentity",
+        &workload("agent")
+    ));
 }
 
 #[test]
@@ -143,9 +162,18 @@ fn absent_keys_fail_positive_operators_and_pass_negated_ones() {
     assert!(!holds(of("ForAnyValue:StringEquals"), &nothing));
     assert!(!holds(of("ForAnyValue:StringNotEquals"), &nothing));
     assert!(holds(of("ForAnyValue:StringEqualsIfExists"), &nothing));
-    assert!(holds(json!({"Null": {"bedrock-agentcore:userid": "true"}}), &nothing));
-    assert!(!holds(json!({"Null": {"bedrock-agentcore:userid": false}}), &nothing));
-    assert!(holds(json!({"Null": {"bedrock-agentcore:userid": false}}), &user("a")));
+    assert!(holds(
+        json!({"Null": {"bedrock-agentcore:userid": "true"}}),
+        &nothing
+    ));
+    assert!(!holds(
+        json!({"Null": {"bedrock-agentcore:userid": false}}),
+        &nothing
+    ));
+    assert!(holds(
+        json!({"Null": {"bedrock-agentcore:userid": false}}),
+        &user("a")
+    ));
 }
 
 #[test]
@@ -155,9 +183,18 @@ fn texts_are_compared_exactly_with_wildcards_or_without_case() {
     assert!(!holds(of("StringEquals", json!("okta+*")), &user("okta+1")));
     assert!(holds(of("StringLike", json!("okta+*")), &user("okta+1")));
     assert!(!holds(of("StringLike", json!("okta+?")), &user("okta+12")));
-    assert!(holds(of("StringEqualsIgnoreCase", json!("JÜRGEN")), &user("jürgen")));
-    assert!(!holds(of("StringNotEqualsIgnoreCase", json!("JÜRGEN")), &user("jürgen")));
-    assert!(!holds(of("StringNotEquals", json!(["a", "b"])), &user("b")), "none may be equal");
+    assert!(holds(
+        of("StringEqualsIgnoreCase", json!("JÜRGEN")),
+        &user("jürgen")
+    ));
+    assert!(!holds(
+        of("StringNotEqualsIgnoreCase", json!("JÜRGEN")),
+        &user("jürgen")
+    ));
+    assert!(
+        !holds(of("StringNotEquals", json!(["a", "b"])), &user("b")),
+        "none may be equal"
+    );
 }
 
 #[test]
@@ -171,7 +208,10 @@ fn every_operator_and_every_key_must_hold() {
     assert!(holds(both("a", "agent"), &user("a")));
     assert!(!holds(both("b", "agent"), &user("a")));
     assert!(!holds(both("a", "other"), &user("a")));
-    let secure = Context { secure_transport: true, ..user("a") };
+    let secure = Context {
+        secure_transport: true,
+        ..user("a")
+    };
     assert!(!holds(both("a", "agent"), &secure));
 }
 
@@ -196,17 +236,41 @@ fn scopes_are_capped() {
 fn numbers_dates_addresses_and_arns() {
     let nothing = Context::default();
     for (condition, expected) in [
-        (json!({"NumericGreaterThanEquals": {"aws:EpochTime": "1800000000"}}), true),
-        (json!({"NumericLessThan": {"aws:EpochTime": 1_800_000_000}}), false),
+        (
+            json!({"NumericGreaterThanEquals": {"aws:EpochTime": "1800000000"}}),
+            true,
+        ),
+        (
+            json!({"NumericLessThan": {"aws:EpochTime": 1_800_000_000}}),
+            false,
+        ),
         (json!({"NumericNotEquals": {"aws:EpochTime": "1.5"}}), true),
-        (json!({"DateGreaterThan": {"aws:CurrentTime": "2027-01-15T07:59:59Z"}}), true),
-        (json!({"DateGreaterThan": {"aws:CurrentTime": "2027-01-15T09:00:00+01:00"}}), false),
+        (
+            json!({"DateGreaterThan": {"aws:CurrentTime": "2027-01-15T07:59:59Z"}}),
+            true,
+        ),
+        (
+            json!({"DateGreaterThan": {"aws:CurrentTime": "2027-01-15T09:00:00+01:00"}}),
+            false,
+        ),
         (json!({"DateLessThan": {"aws:CurrentTime": "2027-01-15"}}), false),
         (json!({"DateEquals": {"aws:CurrentTime": 1_800_000_000}}), true),
-        (json!({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:user/a*"}}), true),
-        (json!({"ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::000000000000:user/?gent"}}), true),
-        (json!({"ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::1*:user/agent"}}), true),
-        (json!({"ArnLike": {"aws:PrincipalArn": "arn:aws:*:user/agent:*:*:*"}}), false),
+        (
+            json!({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:user/a*"}}),
+            true,
+        ),
+        (
+            json!({"ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::000000000000:user/?gent"}}),
+            true,
+        ),
+        (
+            json!({"ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::1*:user/agent"}}),
+            true,
+        ),
+        (
+            json!({"ArnLike": {"aws:PrincipalArn": "arn:aws:*:user/agent:*:*:*"}}),
+            false,
+        ),
     ] {
         assert_eq!(holds(condition.clone(), &nothing), expected, "{condition}");
     }
@@ -235,18 +299,25 @@ fn numbers_dates_addresses_and_arns() {
 fn claims_are_read_from_the_token() {
     let claims = r#"{"iss":"https://idp.example","sub":"1001","aud":["a","b"],"admin":true,"scope":"x y"}"#;
     let token = format!("e30.{}.sig", countersign_crypto::b64url(claims.as_bytes()));
-    let context = Context { inbound_jwt: Some(Sensitive::from(token)), ..Context::default() };
-    let claim = |name: &str, value: &str| {
-        json!({"StringEquals": {format!("bedrock-agentcore:InboundJwtClaim/{name}"): value}})
+    let context = Context {
+        inbound_jwt: Some(Sensitive::from(token)),
+        ..Context::default()
     };
+    let claim = |name: &str, value: &str| json!({"StringEquals": {format!("bedrock-agentcore:InboundJwtClaim/{name}"): value}});
     assert!(holds(claim("iss", "https://idp.example"), &context));
     assert!(holds(claim("aud", "b"), &context));
     assert!(holds(claim("admin", "true"), &context));
     assert!(holds(claim("scope", "x y"), &context));
     assert!(!holds(claim("sub", "1002"), &context));
     assert!(!holds(claim("client_id", "c"), &context));
-    let doubled = format!("e30.{}.sig", countersign_crypto::b64url(br#"{"sub":"1","sub":"2"}"#));
-    let context = Context { inbound_jwt: Some(Sensitive::from(doubled)), ..Context::default() };
+    let doubled = format!(
+        "e30.{}.sig",
+        countersign_crypto::b64url(br#"{"sub":"1","sub":"2"}"#)
+    );
+    let context = Context {
+        inbound_jwt: Some(Sensitive::from(doubled)),
+        ..Context::default()
+    };
     assert!(!holds(claim("sub", "1"), &context) && !holds(claim("sub", "2"), &context));
 }
 
@@ -259,16 +330,33 @@ fn tags_and_variables() {
     assert!(policy.reads_resource_tags());
     let decide = |name: &str, own: &[(&str, &str)], its: &[(&str, &str)]| {
         let (own, its) = (tags(own), tags(its));
-        decide_tagged(&policy, TOKEN, &workload(name), &Context::default(), &own, Some(&its))
+        decide_tagged(
+            &policy,
+            TOKEN,
+            &workload(name),
+            &Context::default(),
+            &own,
+            Some(&its),
+        )
     };
     let blue = [("team", "blue")];
     assert_eq!(decide("blue-1", &blue, &[("team", "blue")]), Decision::Allowed);
-    assert_eq!(decide("blue-1", &blue, &[("team", "red")]), Decision::ImplicitDeny);
-    assert_eq!(decide("red-1", &blue, &[("team", "blue")]), Decision::ImplicitDeny);
+    assert_eq!(
+        decide("blue-1", &blue, &[("team", "red")]),
+        Decision::ImplicitDeny
+    );
+    assert_eq!(
+        decide("red-1", &blue, &[("team", "blue")]),
+        Decision::ImplicitDeny
+    );
     assert_eq!(decide("blue-1", &[], &[("team", "blue")]), Decision::ImplicitDeny);
     assert_eq!(decide("blue-1", &blue, &[]), Decision::ImplicitDeny);
     let star = [("team", "*")];
-    assert_eq!(decide("red-1", &star, &[("team", "*")]), Decision::ImplicitDeny, "a tag's * is no wildcard");
+    assert_eq!(
+        decide("red-1", &star, &[("team", "*")]),
+        Decision::ImplicitDeny,
+        "a tag's * is no wildcard"
+    );
     assert_eq!(decide("*-1", &star, &[("team", "*")]), Decision::Allowed);
 }
 
@@ -285,7 +373,10 @@ fn a_variable_without_a_value_permits_nothing() {
     assert_eq!(decide(&of("Allow", "StringEquals")), Decision::ImplicitDeny);
     assert_eq!(decide(&of("Allow", "StringNotEquals")), Decision::ImplicitDeny);
     assert_eq!(decide(&of("Deny", "StringEquals")), Decision::Allowed);
-    assert_eq!(decide(&of("Deny", "StringNotEquals")), Decision::ExplicitDeny { statement: 1 });
+    assert_eq!(
+        decide(&of("Deny", "StringNotEquals")),
+        Decision::ExplicitDeny { statement: 1 }
+    );
     let with_default = json!({"StringEquals": {"aws:username": "${aws:PrincipalTag/owner, 'agent'}"}});
     assert!(holds(with_default, &Context::default()));
 }
@@ -301,7 +392,10 @@ fn an_explanation_names_the_element_that_fails() {
     let facts = simulation.facts(&arn, "agent", "us-east-1", None);
     let explained = policy.explain(TOKEN, &workload("agent"), &facts);
     let statement = &explained.statements[0];
-    assert_eq!((statement.statement, statement.sid.as_deref(), statement.applies), (1, Some("Mine"), false));
+    assert_eq!(
+        (statement.statement, statement.sid.as_deref(), statement.applies),
+        (1, Some("Mine"), false)
+    );
     let held: Vec<bool> = statement.elements.iter().map(|element| element.holds).collect();
     assert_eq!(held, [true, true, false]);
     let condition = &statement.elements[2];
