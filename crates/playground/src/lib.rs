@@ -1,5 +1,5 @@
 //! Development only: one authorization-server engine that is the OpenID provider people log in with, and
-//! Ledgerline, the third-party service whose data the agent is allowed to read.
+//! Ledgerline, the third-party service whose data the agent is allowed to read, and the simulators of vendors.
 //!
 //! It is the other side of everything that `oauth` does, and never depends on it, so that a mistake on one
 //! side cannot cancel out a mistake on the other. It implements RFC 6749 with PKCE (RFC 7636, S256 only),
@@ -17,6 +17,7 @@ mod openid_provider;
 mod page;
 mod people;
 mod saved;
+mod simulator;
 
 use countersign_crypto::{SharedClock, SharedRandom};
 
@@ -25,6 +26,7 @@ pub use client::Client;
 pub use ledgerline::{Ledgerline, LedgerlineConfig};
 pub use loopback::listen;
 pub use openid_provider::{OpenIdProvider, OpenIdProviderConfig};
+pub use simulator::{SimulatedVendor, Simulator, SimulatorConfig};
 
 /// What a part of the playground takes from its surroundings.
 #[derive(Clone)]
@@ -44,6 +46,9 @@ pub enum PlaygroundError {
     /// The issuer is no URL that RFC 8414 section 2 allows for one (loopback may be http).
     #[error("{0:?} is no issuer: it is http://LOOPBACK:PORT with no path, query or fragment")]
     Issuer(String),
+    /// There is no simulator of this vendor.
+    #[error("there is no simulator of {0:?}")]
+    Vendor(String),
     /// A redirect URI is no absolute http(s) URL without fragment.
     #[error("client {client_id}: {uri:?} is no redirect URI")]
     RedirectUri {

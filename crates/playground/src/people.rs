@@ -50,6 +50,22 @@ pub(crate) const LEDGERLINE_USERS: [Account; 2] = [
     },
 ];
 
+/// At a simulated vendor, some of which have numbers for ids.
+pub(crate) const SIMULATED_USERS: [Account; 2] = [
+    Account {
+        subject: "1001",
+        username: "alice",
+        name: "Alice Archer",
+        email: "alice@simulated.example",
+    },
+    Account {
+        subject: "1002",
+        username: "bob",
+        name: "Bob Baker",
+        email: "bob@simulated.example",
+    },
+];
+
 /// The account with this login name and password.
 pub(crate) fn log_in(
     accounts: &'static [Account],

@@ -11,9 +11,9 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, StatusCode};
 use url::{Host, Url};
 
-use crate::authorization_server::{AuthorizationServer, Offline, PkceRule};
 use crate::authorization_server::redirect::{see_other, to_client};
 use crate::authorization_server::visits::{Interaction, Session};
+use crate::authorization_server::{AuthorizationServer, Offline, PkceRule};
 
 /// Longest `state` or `nonce` taken.
 const MAX_VALUE_BYTES: usize = 4096;
@@ -143,9 +143,15 @@ impl AuthorizationServer {
         }
         let now = self.now();
         let random = self.random.as_ref();
-        let issued = self
-            .grants
-            .change(|grants| grants.issue_code(random, now, interaction, session, self.profile.rules.code_lifetime));
+        let issued = self.grants.change(|grants| {
+            grants.issue_code(
+                random,
+                now,
+                interaction,
+                session,
+                self.profile.rules.code_lifetime,
+            )
+        });
         let Ok(code) = issued else {
             let state = interaction.state.as_deref();
             return self.answer_error(
@@ -239,7 +245,10 @@ impl AuthorizationRequest {
         let rules = &server.profile.rules;
         let lacks = |(name, value): &&(&str, &str)| get(name) != Some(*value);
         if rules.required.iter().any(|required| lacks(&required)) {
-            return Err(refuse(("invalid_request", "a parameter that every request has is missing")));
+            return Err(refuse((
+                "invalid_request",
+                "a parameter that every request has is missing",
+            )));
         }
         let marked = rules.mark.and_then(&get);
         let scope = get("scope").or(marked).unwrap_or_default();

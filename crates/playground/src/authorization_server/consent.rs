@@ -48,7 +48,12 @@ pub(super) async fn get(
         known.map_or(name, |scope| scope.words)
     };
     let named = interaction.scopes.iter().map(String::as_str);
-    let scopes: Vec<Scope<'_>> = named.map(|name| Scope { name, words: words(name) }).collect();
+    let scopes: Vec<Scope<'_>> = named
+        .map(|name| Scope {
+            name,
+            words: words(name),
+        })
+        .collect();
     let destination = Url::parse(&interaction.redirect_uri).map(|url| url.origin().ascii_serialization());
     let client = server.client_name(&interaction.client_id);
     let page = ConsentPage::new(

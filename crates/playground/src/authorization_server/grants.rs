@@ -10,8 +10,6 @@ use crate::authorization_server::visits::{Interaction, Session};
 
 /// A used or expired code is remembered for so long, to tell a second use from nonsense.
 const CODE_MEMORY: Duration = Duration::from_hours(1);
-/// From its issue, so a grant that is used at least this often does not end.
-const REFRESH_TOKEN_LIFETIME: Duration = Duration::from_hours(30 * 24);
 
 /// A person's yes to one client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -239,7 +237,7 @@ impl Grants {
         now: Timestamp,
         redeemed: &Redeemed,
         lifetime: Duration,
-        with_refresh_token: bool,
+        refresh_token_lifetime: Option<Duration>,
     ) -> Issued {
         self.prune(now);
         let access_token = token(random);
@@ -249,12 +247,12 @@ impl Grants {
             expires_at: now.plus(lifetime),
         };
         self.access_tokens.insert(hash(&access_token), access);
-        let refresh_token = with_refresh_token.then(|| {
+        let refresh_token = refresh_token_lifetime.map(|lifetime| {
             let text = token(random);
             let refresh = RefreshToken {
                 grant: redeemed.grant_id.clone(),
                 used: false,
-                expires_at: now.plus(REFRESH_TOKEN_LIFETIME),
+                expires_at: now.plus(lifetime),
             };
             self.refresh_tokens.insert(hash(&text), refresh);
             text
@@ -327,6 +325,14 @@ impl Grants {
         let refresh = self.refresh_tokens.get(&hash).map(|token| &token.grant);
         let id = access.or(refresh)?.clone();
         self.by_id.remove(&id)
+    }
+
+    /// Whether the grant of a token has the rules' mark; `None` when there is no such grant.
+    pub(crate) fn is_marked(&self, text: &str) -> Option<bool> {
+        let hash = hash(text);
+        let access = self.access_tokens.get(&hash).map(|token| &token.grant);
+        let refresh = self.refresh_tokens.get(&hash).map(|token| &token.grant);
+        Some(self.by_id.get(access.or(refresh)?)?.marked)
     }
 
     /// Whether this is a refresh token, of a grant that lives.

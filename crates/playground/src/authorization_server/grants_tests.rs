@@ -4,6 +4,8 @@ use countersign_crypto::testing::SeededRandom;
 
 use super::*;
 
+const MONTH: Duration = Duration::from_hours(30 * 24);
+
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const URI: &str = "http://localhost:8407/callback";
@@ -39,7 +41,8 @@ impl Fixture {
             username: "alice".into(),
             authenticated_at: NOW,
         };
-        self.grants.issue_code(&self.random, NOW, &interaction, &session, Duration::from_mins(1))
+        self.grants
+            .issue_code(&self.random, NOW, &interaction, &session, Duration::from_mins(1))
     }
 
     fn redeem(&mut self, code: &str, now: Timestamp) -> Result<Redeemed, GrantError> {
@@ -47,9 +50,9 @@ impl Fixture {
     }
 
     fn tokens(&mut self, redeemed: &Redeemed) -> (String, String) {
-        let issued = self
-            .grants
-            .issue_tokens(&self.random, NOW, redeemed, Duration::from_mins(2), true);
+        let issued =
+            self.grants
+                .issue_tokens(&self.random, NOW, redeemed, Duration::from_mins(2), Some(MONTH));
         (issued.access_token, issued.refresh_token.expect("asked for"))
     }
 
@@ -86,13 +89,19 @@ fn a_code_is_used_up_by_a_wrong_use_and_expires() {
     assert_eq!(fixture.redeem(&code, NOW).err(), Some(GrantError::Reused));
 
     let code = fixture.code();
-    let wrong = fixture
-        .grants
-        .redeem_code(&code, "client", "http://localhost:8407/other", Some(VERIFIER), NOW);
+    let wrong = fixture.grants.redeem_code(
+        &code,
+        "client",
+        "http://localhost:8407/other",
+        Some(VERIFIER),
+        NOW,
+    );
     assert_eq!(wrong.err(), Some(GrantError::RedirectUri));
 
     let code = fixture.code();
-    let other = fixture.grants.redeem_code(&code, "other", URI, Some(VERIFIER), NOW);
+    let other = fixture
+        .grants
+        .redeem_code(&code, "other", URI, Some(VERIFIER), NOW);
     assert_eq!(other.err(), Some(GrantError::OtherClient));
     assert!(
         fixture.redeem(&code, NOW.plus(Duration::from_secs(59))).is_ok(),
@@ -101,7 +110,7 @@ fn a_code_is_used_up_by_a_wrong_use_and_expires() {
 
     let code = fixture.code();
     assert_eq!(
-        fixture.redeem(&code, NOW.plus(CODE_LIFETIME)).err(),
+        fixture.redeem(&code, NOW.plus(Duration::from_mins(1))).err(),
         Some(GrantError::Expired)
     );
 }
@@ -176,7 +185,7 @@ fn what_cannot_matter_is_forgotten() {
     let code = fixture.code();
     let redeemed = fixture.redeem(&code, NOW).expect("first use");
     fixture.tokens(&redeemed);
-    fixture.grants.prune(NOW.plus(REFRESH_TOKEN_LIFETIME));
+    fixture.grants.prune(NOW.plus(MONTH));
     let Grants {
         by_id,
         codes,

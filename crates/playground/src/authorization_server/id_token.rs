@@ -229,7 +229,14 @@ mod tests {
     fn both_algorithms_verify_under_the_published_key() {
         for algorithm in [IdTokenAlgorithm::Es256, IdTokenAlgorithm::Rs256] {
             let key = IdTokenKey::open(algorithm, None, &SeededRandom::new(1)).expect("a key");
-            let token = key.id_token("http://127.0.0.1:8403", &redeemed(), &EMPLOYEES[0], "at", NOW, None);
+            let token = key.id_token(
+                "http://127.0.0.1:8403",
+                &redeemed(),
+                &EMPLOYEES[0],
+                "at",
+                NOW,
+                None,
+            );
             let policy = JwtPolicy {
                 issuer: "http://127.0.0.1:8403",
                 audiences: &["client"],

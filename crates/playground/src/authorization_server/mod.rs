@@ -28,7 +28,7 @@ use countersign_web::{Edge, ErrorFormat, HostAllowList, cookie};
 use http::{HeaderMap, StatusCode};
 
 pub(crate) use bearer::BearerError;
-pub(crate) use grants::{Grant, GrantError, Grants, Issued, Redeemed};
+pub(crate) use grants::{Grant, GrantError, Issued, Redeemed};
 pub use id_token::IdTokenAlgorithm;
 
 use crate::client::{self, Client, Clients};
@@ -37,6 +37,7 @@ use crate::page::{Brand, MessagePage, Scope, render};
 use crate::people::{self, Account};
 use crate::saved::Saved;
 use crate::{Parts, PlaygroundError};
+use grants::Grants;
 use id_token::IdTokenKey;
 use journal::Journal;
 use visits::{Session, Visits};
@@ -77,6 +78,8 @@ pub(crate) struct Rules {
     /// RFC 9207.
     pub(crate) names_issuer: bool,
     pub(crate) code_lifetime: Duration,
+    /// From its issue, so that a grant that is used at least this often does not end.
+    pub(crate) refresh_token_lifetime: Duration,
 }
 
 /// What a vendor does about PKCE.
@@ -108,6 +111,7 @@ impl Rules {
         loopback_redirects: false,
         names_issuer: true,
         code_lifetime: Duration::from_mins(1),
+        refresh_token_lifetime: Duration::from_hours(30 * 24),
     };
 }
 
@@ -189,6 +193,20 @@ impl AuthorizationServer {
                 .route("/end-session", get(end_session::get).post(end_session::post))
                 .route("/end-session/confirm", post(end_session::confirm));
         }
+        self.wrap(router.with_state(Arc::clone(self)).merge(more))
+    }
+
+    /// The pages of login and consent, and the journal, with the endpoints of a vendor beside them.
+    pub(crate) fn pages(self: &Arc<Self>, endpoints: Router) -> Router {
+        let pages = Router::new()
+            .route("/login", get(login::get).post(login::post))
+            .route("/consent", get(consent::get).post(consent::post))
+            .route("/playground/token-requests", get(journal::get))
+            .with_state(Arc::clone(self));
+        self.wrap(pages.merge(endpoints))
+    }
+
+    fn wrap(&self, router: Router) -> Router {
         let edge = Edge {
             listener: self.profile.name,
             errors: ErrorFormat::Page,
@@ -197,12 +215,14 @@ impl AuthorizationServer {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
         };
-        edge.wrap(router.with_state(Arc::clone(self)).merge(more))
+        edge.wrap(router)
     }
 
     /// The authorization endpoint at another place.
     pub(crate) fn authorization_endpoint(self: &Arc<Self>) -> axum::routing::MethodRouter {
-        get(authorize::get).post(authorize::post).with_state(Arc::clone(self))
+        get(authorize::get)
+            .post(authorize::post)
+            .with_state(Arc::clone(self))
     }
 
     /// The keys of ID tokens at another place.

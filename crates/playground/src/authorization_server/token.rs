@@ -197,10 +197,11 @@ impl AuthorizationServer {
                 .scopes
                 .iter()
                 .any(|scope| scope == "offline_access");
+        let refreshable = offline.then_some(self.profile.rules.refresh_token_lifetime);
         let random = self.random.as_ref();
         let issued = self
             .grants
-            .change(|grants| grants.issue_tokens(random, now, redeemed, lifetime, offline))
+            .change(|grants| grants.issue_tokens(random, now, redeemed, lifetime, refreshable))
             .map_err(|_| TokenError::server())?;
         let account = people::find(self.profile.accounts, &redeemed.grant.username);
         let id_token = match (&self.id_token_key, account) {
