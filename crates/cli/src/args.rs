@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use countersign_outbound::HostPort;
+use countersign_playground::SimulatedVendor;
 use url::Url;
 
 /// Lets an AI agent act for a person at other services: only with that person's proven consent, and leaving
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Bring the databases of a configuration to this version.
     Migrate(ConfigFile),
+    /// Simulate a vendor's authorization server on this machine, with its peculiarities, to try an agent offline.
+    Simulate(SimulateArgs),
     /// Workload identities: the agents.
     #[command(subcommand)]
     Workload(WorkloadCommand),
@@ -118,6 +122,10 @@ pub(crate) struct DevArgs {
     /// Let the identity service reach a service of yours on this machine or network; give it once for each.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) allow_outbound: Vec<HostPort>,
+    /// Send every provider of a vendor to a simulator on this machine (`countersign simulate`) instead of to the
+    /// vendor; give it once for each.
+    #[arg(long, value_name = "VENDOR=URL", value_parser = vendor_endpoint)]
+    pub(crate) vendor_endpoint: Vec<(String, Url)>,
     /// Keep the identity service's data here instead of in a SQLite file under --data.
     #[arg(long, value_name = "URL", hide = true)]
     pub(crate) identity_database: Option<String>,
@@ -139,6 +147,43 @@ fn issuer(text: &str) -> Result<String, String> {
         Ok(_) => Err("an issuer is an https URL without query and fragment".to_owned()),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// A vendor, by its short name or the API's, and the URL of its simulator. Gives the API's name.
+fn vendor_endpoint(text: &str) -> Result<(String, Url), String> {
+    let (name, url) = text.split_once('=').ok_or("expected VENDOR=URL")?;
+    let vendor = SimulatedVendor::find(name).ok_or_else(|| format!("{name} is no vendor"))?;
+    let url = Url::parse(url).map_err(|error| error.to_string())?;
+    // The configuration is checked again; here it is wrong usage.
+    match url.host_str() {
+        Some("localhost" | "127.0.0.1" | "[::1]") if url.scheme() == "http" => {
+            Ok((vendor.wire_name.to_owned(), url))
+        }
+        _ => Err("a simulator is on this machine: http://127.0.0.1:PORT".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Which vendor.
+    #[arg(value_parser = PossibleValuesParser::new(SimulatedVendor::all().map(simulated)), ignore_case = true)]
+    pub(crate) vendor: String,
+    /// The port on 127.0.0.1; 0 for any free one.
+    #[arg(long, value_name = "P", default_value_t = 8410)]
+    pub(crate) port: u16,
+    /// How long access tokens live, instead of as long as the vendor's. A vendor whose tokens do not expire (github,
+    /// notion) then issues expiring ones with refresh tokens.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(crate) token_lifetime: Option<u64>,
+    /// A redirect URI that is not on this machine; those on it are all taken. Give it once for each.
+    #[arg(long = "redirect-uri", value_name = "URL")]
+    pub(crate) redirect_uris: Vec<String>,
+}
+
+fn simulated(vendor: SimulatedVendor) -> PossibleValue {
+    PossibleValue::new(vendor.name)
+        .help(vendor.label)
+        .alias(vendor.wire_name)
 }
 
 /// A role of the binary.

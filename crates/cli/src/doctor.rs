@@ -171,6 +171,19 @@ fn transport(config: &Config, findings: &mut Vec<Finding>) {
             );
         }
     }
+    for vendor in config
+        .identity
+        .iter()
+        .flat_map(|identity| identity.vendor_endpoints.keys())
+    {
+        add(
+            findings,
+            Severity::Warning,
+            "identity.vendor_endpoints",
+            format!("every {vendor} provider goes to a simulator, not to the vendor"),
+            "remove it unless this installation is for tests",
+        );
+    }
     if let Some(binding) = &config.binding {
         listens.push(("binding.listen", &binding.listen));
     }

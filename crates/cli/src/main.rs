@@ -16,6 +16,7 @@ mod output;
 mod process;
 mod roles;
 mod serve;
+mod simulate;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(args) => config::command(&args.command)?,
         Command::Doctor(args) => return doctor::run(&args, global.output).await,
         Command::Migrate(file) => migrate::run(&file).await?,
+        Command::Simulate(args) => simulate::run(args, global).await?,
         Command::Audit(AuditCommand::Verify { source, against }) => {
             return audit::verify(&source, against.as_deref(), global.output).await;
         }

@@ -5,6 +5,7 @@ use countersign_outbound::Request;
 use http::Method;
 use serde_json::Value;
 
+use crate::client_auth::ClientAuthentication;
 use crate::token::{TokenEndpoint, TokenError};
 use crate::vendor::Body;
 
@@ -118,9 +119,12 @@ pub async fn revoke(
                 .pop_if_empty()
                 .extend([endpoint.client_id, "grant"]);
             let request = Request::new(Method::DELETE, url);
-            endpoint
-                .authentication
-                .write(request, Body::Json, endpoint.client_id, &[("access_token", text)])
+            // HTTP Basic, whatever the token endpoint takes.
+            let authentication = match endpoint.authentication {
+                ClientAuthentication::Post(secret) => &ClientAuthentication::Basic(secret.clone()),
+                other => other,
+            };
+            authentication.write(request, Body::Json, endpoint.client_id, &[("access_token", text)])
         }
     };
     let response = endpoint

@@ -52,6 +52,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
         | Command::Config(_)
         | Command::Doctor(_)
         | Command::Migrate(_)
+        | Command::Simulate(_)
         | Command::Audit(_) => anyhow::bail!("not a command of the API"),
     }
 }

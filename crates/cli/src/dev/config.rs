@@ -6,7 +6,7 @@ use countersign_gateway::config::{account_rules, app_rules};
 use countersign_identity::{AccessKey, Bootstrap, BootstrapProvider};
 use countersign_outbound::HostPort;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
@@ -79,6 +79,11 @@ pub(super) fn identity(
     ];
     allow.extend(args.idp.as_deref().and_then(host_port));
     allow.extend(args.allow_outbound.iter().map(ToString::to_string));
+    let vendor_endpoints: Map<String, Value> = args
+        .vendor_endpoint
+        .iter()
+        .map(|(vendor, url)| (vendor.clone(), url.as_str().into()))
+        .collect();
     let database = match &args.identity_database {
         Some(url) => url.clone(),
         None => format!("sqlite:{}", data.identity_database().display()),
@@ -94,6 +99,7 @@ pub(super) fn identity(
         "cookie_suffix": ports.0.to_string(),
         "checkpoint_file": data.checkpoints(),
         "outbound_allow": allow,
+        "vendor_endpoints": vendor_endpoints,
         "database": { "url": database },
         "gateways": [{
             "issuer": user_token_issuer(ports),

@@ -3,7 +3,7 @@ use std::time::Duration;
 use countersign_crypto::{ExposeSecret as _, SecretString};
 use countersign_oauth::revoke::{Revocable, Revocation, TokenKind, revoke};
 use countersign_oauth::token::{CodeExchange, Refresh};
-use countersign_oauth::vendor::{Dialect, vendor};
+use countersign_oauth::vendor::{Dialect, SecretMethod, vendor};
 use countersign_oauth::{ClientAuthentication, Outcome, TokenEndpoint, TokenError, TokenSet};
 use serde_json::json;
 use url::Url;
@@ -208,14 +208,19 @@ async fn revoked(
     let world = World::new().await;
     expected.respond_with(answer).mount(&world.server).await;
     let url = world.url("/r");
+    let known = vendor(name).expect("a vendor");
+    let authentication = match known.client_authentication {
+        SecretMethod::Basic => ClientAuthentication::Basic("secret".into()),
+        SecretMethod::Post => ClientAuthentication::Post("secret".into()),
+    };
     let endpoint = TokenEndpoint {
         client: &world.client,
         url: &url,
         client_id: "cl/ient",
-        authentication: &ClientAuthentication::Basic("secret".into()),
+        authentication: &authentication,
         dialect: &Dialect::STANDARD,
     };
-    let recipe = vendor(name).expect("a vendor").revocation;
+    let recipe = known.revocation;
     assert_eq!(recipe.wants(false), Some(TokenKind::Access));
     revoke(&endpoint, recipe, &"a".into(), TokenKind::Access).await
 }

@@ -12,3 +12,4 @@ mod flow;
 mod gateway_edge;
 mod oauth_clients;
 mod refresh;
+mod simulate;

@@ -15,6 +15,7 @@ mod refresh;
 mod replay;
 mod urls;
 mod vendor;
+mod vendors;
 
 use std::sync::{Arc, Mutex};
 
