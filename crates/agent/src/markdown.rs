@@ -16,6 +16,8 @@ pub(crate) fn render(markdown: &str, own: &[Origin]) -> String {
     let mut ends: Vec<CowStr<'_>> = Vec::new();
     let events = Parser::new_ext(markdown, options).flat_map(|event| match event {
         Event::Html(text) | Event::InlineHtml(text) => vec![Event::Text(text)],
+        // Models mean the ends of their lines.
+        Event::SoftBreak => vec![Event::HardBreak],
         Event::Start(Tag::HtmlBlock) => vec![Event::Start(Tag::Paragraph)],
         Event::End(TagEnd::HtmlBlock) => vec![Event::End(TagEnd::Paragraph)],
         Event::Start(Tag::Link { dest_url, .. }) => link(&dest_url, "", own, &mut ends),
@@ -89,6 +91,7 @@ mod tests {
             rendered("# Title\n\n* **a**\n* `b`"),
             "<h3>Title</h3>\n<ul>\n<li><strong>a</strong></li>\n<li><code>b</code></li>\n</ul>\n"
         );
+        assert_eq!(rendered("a\nb"), "<p>a<br />\nb</p>\n");
         assert!(rendered("|a|\n|-|\n|b|").contains("<td>b</td>"));
         assert!(rendered("```rust\nfn a() {}\n```").contains("<pre><code class=\"language-rust\">"));
     }

@@ -77,7 +77,8 @@ impl Process {
         };
         let workers = sockets.workers;
         let options = config.client.serve_options(workers.count());
-        let gateway = Gateway::start(config, parts)
+        // Its future is large.
+        let gateway = Box::pin(Gateway::start(config, parts))
             .await
             .context("the gateway does not start")?;
         for (name, sockets) in sockets.listeners {

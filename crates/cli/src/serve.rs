@@ -65,7 +65,7 @@ async fn reload(args: &ServeArgs, gateway: Option<&Gateway>) {
     let reloaded = async {
         let config = config::load(&args.file.config)?;
         let role = config.gateway.context("the file has no [gateway]")?;
-        gateway.reload(role).await?;
+        Box::pin(gateway.reload(role)).await?;
         anyhow::Ok(())
     };
     if let Err(error) = reloaded.await {

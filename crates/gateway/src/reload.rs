@@ -114,7 +114,6 @@ fn refuse_fixed(old: &Config, new: &Config) -> Result<(), ReloadError> {
                 format!("{:?}", config.checkpoint_file),
             ),
             ("stop_list".to_owned(), format!("{:?}", config.stop_list)),
-            ("access_log".to_owned(), format!("{:?}", config.access_log)),
             ("claims_header".to_owned(), format!("{:?}", config.claims_header)),
             ("user_token".to_owned(), format!("{:?}", config.user_token)),
             ("client".to_owned(), format!("{:?}", config.client)),

@@ -161,10 +161,7 @@ impl Call {
         let policy = &stored.policy;
         let mut decided = resources.is_empty().then_some((None, Decision::ImplicitDeny));
         for resource in resources {
-            let tags = match policy.reads_resource_tags() {
-                true => Some(self.resource_tags(resource).await?),
-                false => None,
-            };
+            let tags = if policy.reads_resource_tags() { Some(self.resource_tags(resource).await?) } else { None };
             let decision = policy.decide(self.action, resource, &self.facts(tags.as_ref()));
             if decision != Decision::Allowed {
                 decided = Some((Some(resource), decision));

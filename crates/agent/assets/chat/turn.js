@@ -37,12 +37,13 @@ export class Activity {
     line.textContent = toolText(name, state);
     line.dataset.state = state;
     const failed = [...this.tools.values()].some((tool) => tool.dataset.state === "failed");
-    const steps = this.tools.size === 1 ? toolText(name, state) : `${this.tools.size} steps`;
-    this.summary.textContent = failed && this.tools.size > 1 ? `${steps}, not all done` : steps;
+    // A single tool needs no heading.
+    this.summary.hidden = this.tools.size === 1;
+    this.summary.textContent = `${this.tools.size} steps${failed ? ", not all done" : ""}`;
   }
 
   fold() {
-    this.details.open = this.tools.size > 1 && [...this.tools.values()].some((tool) => tool.dataset.state !== "done");
+    this.details.open = this.tools.size === 1 || [...this.tools.values()].some((tool) => tool.dataset.state !== "done");
   }
 }
 

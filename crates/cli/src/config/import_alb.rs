@@ -269,7 +269,7 @@ impl Import {
         let mut converted = Vec::new();
         for action in sorted {
             if let Some(action) = self.action(place, action) {
-                converted.push(Value::Table(action))
+                converted.push(Value::Table(action));
             } else {
                 let kind = text(action, "Type");
                 self.note(

@@ -64,9 +64,6 @@ pub struct Config {
     /// Where stops of people are read; absent where no identity service stands behind this gateway.
     #[serde(default)]
     pub stop_list: Option<StopList>,
-    /// A file with one line a request, as an ALB's access log. The process's own log has less.
-    #[serde(default)]
-    pub access_log: Option<AccessLog>,
     /// Exact `host:port` exceptions of the outbound guard, for a provider on HTTP or an internal address.
     #[serde(default)]
     pub outbound_allow: Vec<HostPort>,
@@ -124,28 +121,6 @@ impl UserToken {
     pub fn issuer(&self) -> &str {
         self.issuer.as_str().trim_end_matches('/')
     }
-}
-
-/// The access log. `code`, `state`, `session_id` and tokens in URLs are redacted.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AccessLog {
-    /// Where lines are appended.
-    pub file: PathBuf,
-    /// How they are written.
-    #[serde(default)]
-    pub format: AccessLogFormat,
-}
-
-/// How the access log is written.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "kebab-case")]
-pub enum AccessLogFormat {
-    /// Space-delimited, the fields and order of an ALB's.
-    #[default]
-    Alb,
-    /// One JSON object a line, members named as the ALB's fields.
-    Json,
 }
 
 const fn default_claims_header_lifetime_seconds() -> u32 {

@@ -35,17 +35,6 @@ pub(crate) struct Forwarder {
     random: SharedRandom,
 }
 
-/// A response extension: which target answered, for the access log.
-#[derive(Clone, Debug)]
-pub(crate) struct TargetAnswer {
-    /// `host:port`.
-    pub(crate) target: Arc<str>,
-    /// The target's own status.
-    pub(crate) status: StatusCode,
-    /// From handing it the request to the head of its answer.
-    pub(crate) processing_time: Duration,
-}
-
 impl Forwarder {
     pub(crate) fn new(limits: &ForwardLimits, random: SharedRandom) -> Self {
         Self {
@@ -67,23 +56,20 @@ impl Forwarder {
         let request = self.prepare(request, group, added, upgrade.is_some())?;
         let started = tokio::time::Instant::now();
         let (answer, lease) = self.send(request, group).await?;
-        let target_answer = TargetAnswer {
-            target: Arc::clone(&lease.outstanding.target().name),
-            status: answer.status(),
-            processing_time: started.elapsed(),
-        };
-        let mut response = match upgrade {
+        tracing::debug!(
+            target.name = %lease.outstanding.target().name,
+            target.status = answer.status().as_u16(),
+            target.processing_time_us = started.elapsed().as_micros(),
+            "a target answered"
+        );
+        match upgrade {
             Some(upgrade) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => upgrade
                 .accept(answer, lease, self.idle)
-                .ok_or(Reason::TargetConnectionError)?,
+                .ok_or(Reason::TargetConnectionError),
             // Nobody has asked for another protocol.
-            _ if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                return Err(Reason::TargetConnectionError);
-            }
-            _ => self.answer(answer, group, lease),
-        };
-        response.extensions_mut().insert(target_answer);
-        Ok(response)
+            _ if answer.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Reason::TargetConnectionError),
+            _ => Ok(self.answer(answer, group, lease)),
+        }
     }
 
     fn answer(&self, answer: Response<Incoming>, group: &TargetGroup, lease: Lease) -> Response<Body> {

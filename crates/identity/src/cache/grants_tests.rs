@@ -168,7 +168,7 @@ async fn change(
     step: u32,
     scope_set: u8,
 ) {
-    let Some(chosen) = chosen.filter(|_| action % 5 > 0) else {
+    let Some(chosen) = chosen.filter(|_| !action.is_multiple_of(5)) else {
         return insert(pool, &of(*vault_key, &format!("grant-{step}"), scope_set)).await;
     };
     if action % 5 == 1 {

@@ -168,7 +168,10 @@ fn read(row: &Row) -> Result<PrincipalRow, DbError> {
         _ => None,
     };
     let tags = serde_json::from_str(&row.text("tags")?).map_err(|_| inconsistent("tags"))?;
-    let trust = row.opt_text("trust")?.map(|text| serde_json::from_str(&text)).transpose();
+    let trust = row
+        .opt_text("trust")?
+        .map(|text| serde_json::from_str(&text))
+        .transpose();
     Ok(PrincipalRow {
         tags,
         trust: trust.map_err(|_| inconsistent("trust"))?,

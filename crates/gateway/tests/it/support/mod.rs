@@ -15,7 +15,7 @@ use countersign_gateway::config::{
     AuthenticateOidc, ClaimsHeader, ClientLimits, Config, ForwardLimits, KeyListener, Listener, Listeners, Rule,
     SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
 };
-use countersign_gateway::{Gateway, Parts, ReloadError};
+use countersign_gateway::{Gateway, Operator, Parts, ReloadError};
 use countersign_web::{Drain, DrainSignal, ServeOptions, bind_localhost, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -122,6 +122,19 @@ impl System {
             serve(sockets, router, drain, options).await.expect("serving ends well");
         }));
         port
+    }
+
+    /// An operator beside the running gateway, on its store.
+    pub(crate) async fn operator(&self) -> Operator {
+        let random: SharedRandom = Arc::new(SystemRandom);
+        let key_file = self.directory.path().join("gateway.key");
+        let key_provider = FileKeyProvider::open_or_create(&key_file, random.clone()).expect("a key file");
+        let parts = Parts {
+            clock: self.clock.clone(),
+            random,
+            key_provider: Arc::new(key_provider),
+        };
+        Operator::open(&self.config, parts).await.expect("the store opens")
     }
 
     /// What the gateway was started with.
@@ -259,7 +272,6 @@ fn config(urls: &[String], provider: &OpenIdProvider, target: &str, directory: &
         },
         applications: BTreeMap::new(),
         stop_list: None,
-        access_log: None,
         outbound_allow: vec![
             provider
                 .issuer

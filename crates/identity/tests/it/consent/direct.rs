@@ -1,5 +1,5 @@
 //! The flows without a browser: tokens of workloads themselves (M2M), and people's own tokens exchanged
-//! (ON_BEHALF_OF_TOKEN_EXCHANGE).
+//! (`ON_BEHALF_OF_TOKEN_EXCHANGE`).
 
 use std::time::Duration;
 
@@ -472,7 +472,7 @@ async fn a_long_inbound_token_waits_in_a_sealed_row() {
         Some("alone-1")
     );
     assert_eq!(system.vendor.last_request()["subject_token"], proof);
-    system.clock.advance(Duration::from_secs(3600));
+    system.clock.advance(Duration::from_hours(1));
     let answer = agent.asks_on_behalf(wat, json!({})).await;
     assert_eq!(
         answer.status,
