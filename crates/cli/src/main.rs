@@ -48,8 +48,8 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     match cli.command {
-        Command::Dev(args) => dev::run(*args, global).await?,
-        Command::Serve(args) => serve::run(args, global).await?,
+        Command::Dev(args) => Box::pin(dev::run(*args, global)).await?,
+        Command::Serve(args) => Box::pin(serve::run(args, global)).await?,
         Command::Health(args) => health::run(&args).await?,
         Command::Config(args) => config::command(&args.command)?,
         Command::Doctor(args) => return doctor::run(&args, global.output).await,

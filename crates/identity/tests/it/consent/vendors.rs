@@ -274,9 +274,9 @@ async fn passes(case: Case) {
         let expires = grant_expiry(&agent.asks(&wat, &ask).await);
         let until = Duration::from_secs(u64::try_from(expires - system_time(&system)).expect("in future"));
         // Just before, so that a vendor where a live token has to be exchanged plays along.
-        let wait = until.saturating_sub(Duration::from_secs(10));
-        system.clock.advance(wait);
-        simulated.clock.advance(wait);
+        let pause = until.saturating_sub(Duration::from_secs(10));
+        system.clock.advance(pause);
+        simulated.clock.advance(pause);
         let wat = agent.wat(&alice).await;
         let refreshed = agent.asks(&wat, &ask).await;
         let refreshed = token(&refreshed);
