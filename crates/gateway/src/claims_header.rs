@@ -99,7 +99,11 @@ impl ClaimsHeaders {
         let keys = self.keys.current();
         let now = self.clock.now();
         let serves = |set: &MintedSet| {
-            let lifetime = if set.claims_header { self.claims_header_lifetime.min(self.user_token_lifetime) } else { self.user_token_lifetime };
+            let lifetime = if set.claims_header {
+                self.claims_header_lifetime.min(self.user_token_lifetime)
+            } else {
+                self.user_token_lifetime
+            };
             set.kids[0] == keys.alb_header.kid()
                 && set.kids[1] == keys.user_token.kid()
                 && set.at <= now

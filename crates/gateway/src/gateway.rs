@@ -23,6 +23,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::forward::Forwarder;
 use crate::keys::{Keys, KeysError, LiveKeys};
 use crate::listener::{Listener, ListenerName, TargetGroups};
+use crate::operator::Operator;
 use crate::origin::Origin;
 use crate::reason::Reason;
 use crate::session::{MIGRATIONS, Sessions, Store};
@@ -109,6 +110,7 @@ pub struct Gateway {
     shared: ArcSwap<Shared>,
     pub(crate) current: Mutex<Current>,
     pool: Pool,
+    region: String,
     _tasks: DropGuard,
 }
 
@@ -208,6 +210,7 @@ impl Gateway {
             slots,
             keys: key_router,
             doors,
+            region: config.region.clone(),
             _tasks: tasks,
             shared: ArcSwap::new(shared),
             current: Mutex::new(Current { config, groups }),
@@ -282,6 +285,12 @@ impl Gateway {
     /// Marks the database as a development one, which `serve` and `restore` refuse (design D25).
     pub async fn mark_dev(&self) -> Result<(), DbError> {
         countersign_db::set_dev_mark(&self.pool).await
+    }
+
+    /// An operator on this gateway's store.
+    pub fn operator(&self) -> Operator {
+        let shared = self.shared.load();
+        Operator::of(&shared, &self.region, &self.pool, shared.keys.provider())
     }
 
     /// Ends the audit chain with a checkpoint and closes the database. Call it after the routers' requests

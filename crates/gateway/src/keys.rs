@@ -71,6 +71,10 @@ impl LiveKeys {
         }
     }
 
+    pub(crate) fn provider(&self) -> Arc<dyn KeyProvider> {
+        self.provider.clone()
+    }
+
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Keys>> {
         self.keys.load()
     }
@@ -194,7 +198,10 @@ pub(crate) fn resource(region: &str, account: &str) -> String {
 }
 
 fn of(rows: &[KeyRow], purpose: KeyPurpose) -> Vec<KeyRow> {
-    rows.iter().filter(|row| row.purpose == purpose).cloned().collect()
+    rows.iter()
+        .filter(|row| row.purpose == purpose)
+        .cloned()
+        .collect()
 }
 
 async fn primary(

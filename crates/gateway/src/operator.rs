@@ -1,6 +1,8 @@
-//! What an operator does beside a running gateway, on its store: see and end sessions, rotate keys. Every
-//! replica follows within a second. The store is the way in, so that no listener of the gateway has to
-//! answer for such power.
+//! What an operator does on a gateway's store: see and end sessions, rotate keys. Every replica follows
+//! within a second.
+//!
+//! A store in `PostgreSQL` can be opened beside running gateways. One in `SQLite` belongs to one process:
+//! the running gateway gives its own operator, and a second process opens it only once that has stopped.
 
 use std::sync::Arc;
 
@@ -13,15 +15,16 @@ use countersign_db::{ChangeFeed, DbError, Pool};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::gateway::{Parts, ROLE};
+use crate::gateway::{Parts, ROLE, Shared};
 use crate::keys::{Keys, KeysError, resource};
 use crate::session::{SessionSummary, Store};
 
 /// An operator of one gateway's store.
 pub struct Operator {
     store: Store,
-    pool: Pool,
     recorder: Recorder,
+    /// The pool to close; `None`: it is a running gateway's.
+    opened: Option<Pool>,
     key_provider: Arc<dyn KeyProvider>,
     account: String,
     region: String,
@@ -77,13 +80,26 @@ impl RotatingKey {
 }
 
 impl Operator {
-    /// Opens the store of a gateway, which may be running, and begins an audit chain for what is done.
+    /// Works on the store of a running gateway, in its process.
+    pub(crate) fn of(shared: &Shared, region: &str, pool: &Pool, key_provider: Arc<dyn KeyProvider>) -> Self {
+        Self {
+            store: Store::new(pool.clone()),
+            recorder: shared.recorder.clone(),
+            opened: None,
+            key_provider,
+            account: shared.account.clone(),
+            region: region.to_owned(),
+            clock: shared.clock.clone(),
+            random: shared.random.clone(),
+        }
+    }
+
+    /// Opens the store of a gateway and begins an audit chain for what is done.
     pub async fn open(config: &Config, parts: Parts) -> Result<Self, OperatorError> {
         let pool = crate::gateway::open(&config.database, parts.clock.now().as_micros()).await?;
         let store = Store::new(pool.clone());
         let place = (config.account.as_str(), config.region.as_str());
-        let (_, chain) =
-            Keys::load(&store, &*parts.key_provider, place, &parts.clock, &parts.random).await?;
+        let (_, chain) = Keys::load(&store, &*parts.key_provider, place, &parts.clock, &parts.random).await?;
         let recorder = Recorder::start(RecorderConfig {
             pool: pool.clone(),
             changes: ChangeFeed::start(pool.clone()).await?,
@@ -99,8 +115,8 @@ impl Operator {
         .await?;
         Ok(Self {
             store,
-            pool,
             recorder,
+            opened: Some(pool),
             key_provider: parts.key_provider,
             account: config.account.clone(),
             region: config.region.clone(),
@@ -185,10 +201,12 @@ impl Operator {
         Ok(())
     }
 
-    /// Ends the audit chain with a checkpoint and closes the store.
+    /// Ends the audit chain with a checkpoint and closes the store, where it was opened for this.
     pub async fn close(self) -> Result<(), OperatorError> {
-        self.recorder.close().await?;
-        self.pool.close().await;
+        if let Some(pool) = self.opened {
+            self.recorder.close().await?;
+            pool.close().await;
+        }
         Ok(())
     }
 }

@@ -80,7 +80,8 @@ impl StopList {
                 timeout: TIMEOUT,
                 ..Policy::default()
             };
-            let client = Client::new(policy).map_err(|error| ConfigError::new("stop_list", error.to_string()))?;
+            let client =
+                Client::new(policy).map_err(|error| ConfigError::new("stop_list", error.to_string()))?;
             let config = config.clone();
             Ok::<_, ConfigError>(Follows { config, client })
         });
@@ -117,7 +118,11 @@ impl StopList {
                     let read = Read {
                         at: began,
                         account: document.account,
-                        users: document.users.iter().filter_map(|key| UserKey::from_hex(key).ok()).collect(),
+                        users: document
+                            .users
+                            .iter()
+                            .filter_map(|key| UserKey::from_hex(key).ok())
+                            .collect(),
                     };
                     *self.read.write().unwrap_or_else(PoisonError::into_inner) = Some(read);
                     failing = false;

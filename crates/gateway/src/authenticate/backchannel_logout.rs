@@ -2,7 +2,7 @@
 //! (OpenID Connect Back-Channel Logout 1.0). It ends the sessions here that came of it.
 //!
 //! Grants that agents hold are not touched: a gateway has no say over them. An operator who wants that lets
-//! `countersign user stop` follow the audit records `BackchannelLogout`; see `docs/gateway.md`.
+//! `countersign user stop` follow the audit records `BackchannelLogout`.
 
 use std::sync::Arc;
 
@@ -88,11 +88,17 @@ async fn end(
 ) -> Result<(), Reason> {
     let (sessions, issuer) = (&gateway.sessions, application.provider.issuer());
     let token_hash = hex::encode(sha256(token.as_bytes()));
-    let first = sessions.store.take_logout_token(&token_hash, logout.expires_at).await;
+    let first = sessions
+        .store
+        .take_logout_token(&token_hash, logout.expires_at)
+        .await;
     if !first.map_err(|error| unavailable(&error))? {
         return Err(Reason::AuthInvalidLogoutToken);
     }
-    let user_key = logout.subject.as_deref().map(|subject| UserKey::jwt(issuer, subject));
+    let user_key = logout
+        .subject
+        .as_deref()
+        .map(|subject| UserKey::jwt(issuer, subject));
     // Section 2.7: a session where one is named, else all of the subject.
     let ended = match (&logout.sid, &user_key) {
         (Some(sid), _) => sessions.end_idp_session(&idp_session(issuer, sid)).await,

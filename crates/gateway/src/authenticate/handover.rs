@@ -45,12 +45,7 @@ struct HandoverResponse {
 }
 
 /// App origin: sends the browser to the account origin for a code.
-pub(super) fn begin(
-    gateway: &Shared,
-    site: &Site,
-    headers: &HeaderMap,
-    return_path: ReturnPath,
-) -> Response {
+pub(super) fn begin(gateway: &Shared, site: &Site, headers: &HeaderMap, return_path: ReturnPath) -> Response {
     let transaction = Transaction {
         state: token(&*gateway.random),
         return_path,

@@ -131,14 +131,7 @@ fn check_confirmation(
     csrf::require_same_origin(headers, &site.origin.to_string()).map_err(refused)?;
     let browser = browser(site, headers)?;
     let now = gateway.clock.now();
-    csrf::verify(
-        &gateway.csrf_secret,
-        &browser,
-        ACTION,
-        &form.csrf_token,
-        now,
-    )
-    .map_err(refused)
+    csrf::verify(&gateway.csrf_secret, &browser, ACTION, &form.csrf_token, now).map_err(refused)
 }
 
 /// What the form's token is bound to: the ticket, or its absence.

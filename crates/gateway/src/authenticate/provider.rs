@@ -201,7 +201,9 @@ impl Provider {
         let claims = self
             .validate(&server, &id_token, nonce, &tokens.access_token)
             .await?;
-        let person = self.person(&server, &tokens.access_token, &claims.subject, &claims.claims).await?;
+        let person = self
+            .person(&server, &tokens.access_token, &claims.subject, &claims.claims)
+            .await?;
         check_claims(&claims.subject, &tokens.access_token, &person)?;
         metrics::logged_in(self.clock.now().since(began));
         Ok(Login {
@@ -229,7 +231,9 @@ impl Provider {
         let tokens = self.refreshed_tokens(&server, refresh_token).await?;
         let id_token = match tokens.id_token {
             Some(id_token) => {
-                let claims = self.validate(&server, &id_token, None, &tokens.access_token).await;
+                let claims = self
+                    .validate(&server, &id_token, None, &tokens.access_token)
+                    .await;
                 let claims = claims.map_err(refresh_error)?;
                 if claims.issuer != login.issuer || claims.subject != login.subject {
                     tracing::warn!("a refreshed ID token is about somebody else");
@@ -346,9 +350,15 @@ impl Provider {
             );
             return Err(Reason::AuthDiscoveryFailed);
         }
-        if [&written.authorization, &written.token, &written.userinfo, &written.jwks, &written.end_session]
-            .iter()
-            .all(|endpoint| endpoint.is_none())
+        if [
+            &written.authorization,
+            &written.token,
+            &written.userinfo,
+            &written.jwks,
+            &written.end_session,
+        ]
+        .iter()
+        .all(|endpoint| endpoint.is_none())
         {
             return Ok(server);
         }
@@ -451,19 +461,21 @@ impl Provider {
         subject: &str,
         otherwise: &Map<String, Value>,
     ) -> Result<Map<String, Value>, Reason> {
-        let mut claims = if let Some(url) = &server.userinfo_endpoint { userinfo::fetch(&self.client, url, access_token, Some(subject))
-        .await
-        .map_err(|error| {
-            tracing::warn!(%error, "no usable userinfo from the identity provider");
-            match error {
-                UserinfoError::Unreachable(_) => Reason::AuthUserinfoEpRequestFailed,
-                UserinfoError::Timeout => Reason::AuthUserinfoEpRequestTimeout,
-                UserinfoError::Status(_) => Reason::AuthProviderError,
-                UserinfoError::Malformed | UserinfoError::Subject => {
-                    Reason::AuthInvalidUserinfoResponse
-                }
-            }
-        })? } else {
+        let mut claims = if let Some(url) = &server.userinfo_endpoint {
+            userinfo::fetch(&self.client, url, access_token, Some(subject))
+                .await
+                .map_err(|error| {
+                    tracing::warn!(%error, "no usable userinfo from the identity provider");
+                    match error {
+                        UserinfoError::Unreachable(_) => Reason::AuthUserinfoEpRequestFailed,
+                        UserinfoError::Timeout => Reason::AuthUserinfoEpRequestTimeout,
+                        UserinfoError::Status(_) => Reason::AuthProviderError,
+                        UserinfoError::Malformed | UserinfoError::Subject => {
+                            Reason::AuthInvalidUserinfoResponse
+                        }
+                    }
+                })?
+        } else {
             let mut claims = otherwise.clone();
             claims.retain(|name, _| !TOKEN_CLAIMS.contains(&name.as_str()));
             claims
@@ -471,7 +483,11 @@ impl Provider {
         if let (Some(listed), Some(found)) = (&self.groups, claims.get_mut(&self.groups_claim)) {
             match found {
                 Value::Array(groups) => {
-                    groups.retain(|group| group.as_str().is_some_and(|name| listed.iter().any(|l| l == name)));
+                    groups.retain(|group| {
+                        group
+                            .as_str()
+                            .is_some_and(|name| listed.iter().any(|l| l == name))
+                    });
                 }
                 Value::String(group) if listed.contains(group) => {}
                 _ => *found = Value::Array(Vec::new()),

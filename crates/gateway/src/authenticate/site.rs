@@ -159,12 +159,7 @@ impl Sites {
     }
 
     /// The site of a rule's `application` on the host a request was sent to.
-    pub(crate) fn of(
-        &self,
-        application: Option<&str>,
-        uri: &Uri,
-        headers: &HeaderMap,
-    ) -> Option<&Arc<Site>> {
+    pub(crate) fn of(&self, application: Option<&str>, uri: &Uri, headers: &HeaderMap) -> Option<&Arc<Site>> {
         match application {
             None => self.own.as_ref(),
             Some(name) => self
@@ -214,7 +209,9 @@ impl Sites {
         let withheld: Vec<HeaderValue> = headers
             .get_all(header::COOKIE)
             .iter()
-            .filter_map(|value| HeaderValue::from_str(&withhold(&String::from_utf8_lossy(value.as_bytes()), &names)).ok())
+            .filter_map(|value| {
+                HeaderValue::from_str(&withhold(&String::from_utf8_lossy(value.as_bytes()), &names)).ok()
+            })
             .collect();
         headers.remove(header::COOKIE);
         for value in withheld {

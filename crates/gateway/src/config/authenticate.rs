@@ -192,12 +192,13 @@ impl Default for SessionLimits {
 
 /// Where the gateway reads which people are stopped (design D23).
 ///
-/// The gateway may not read the identity service's database or call its API; it follows this list, which
-/// the front channel serves to whoever shows a token of the gateway's own.
+/// The gateway may not read the identity service's database or call its API; it follows a list that is given
+/// to whoever shows a token of the gateway's own. **The identity service does not serve such a list yet**;
+/// with this set and no list, every session is answered 503.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StopList {
-    /// `http(s)://<front channel>/countersign/stops`.
+    /// Where the list is: a JSON object with `account` (all are stopped) and `users` (hexadecimal user keys).
     pub url: Url,
     /// The `aud` of the token that the gateway shows: the identity service's.
     pub audience: String,

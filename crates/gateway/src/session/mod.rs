@@ -166,9 +166,11 @@ impl Sessions {
         if self.ended.contains_key(&ticket.sid) {
             return Ok(None);
         }
-        let cached = self.cache.get(&ticket.sid).await.filter(|cached| {
-            constant_time_eq(&cached.key_hash, &key_hash) && cached.read_at <= now
-        });
+        let cached = self
+            .cache
+            .get(&ticket.sid)
+            .await
+            .filter(|cached| constant_time_eq(&cached.key_hash, &key_hash) && cached.read_at <= now);
         if let Some(cached) = &cached
             && now.since(cached.read_at) < CACHED
         {

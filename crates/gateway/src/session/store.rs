@@ -440,9 +440,16 @@ impl Store {
     }
 
     /// The newest version of a purpose; 0 when there is none.
-    pub(crate) async fn newest_key_version(&self, account: &str, purpose: KeyPurpose) -> Result<i64, DbError> {
+    pub(crate) async fn newest_key_version(
+        &self,
+        account: &str,
+        purpose: KeyPurpose,
+    ) -> Result<i64, DbError> {
         let rows = self.list_keys(account).await?;
-        let versions = rows.iter().filter(|row| row.purpose == purpose).map(|row| row.version);
+        let versions = rows
+            .iter()
+            .filter(|row| row.purpose == purpose)
+            .map(|row| row.version);
         Ok(versions.max().unwrap_or(0))
     }
 }

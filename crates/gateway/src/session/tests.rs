@@ -70,7 +70,11 @@ fn login(subject: &str) -> Login {
 async fn a_session_is_found_by_its_ticket_alone() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (ticket, _) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         for replica in [&one, &two] {
             let session = replica
                 .sessions
@@ -99,7 +103,11 @@ async fn a_session_is_found_by_its_ticket_alone() {
 async fn the_record_is_sealed() {
     for database in databases().await {
         let [one, _] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (ticket, _) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         let row = one
             .sessions
             .store
@@ -116,7 +124,11 @@ async fn the_record_is_sealed() {
 async fn limits_end_a_session() {
     for database in databases().await {
         let [one, _] = replicas(&database).await;
-        let (idle, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (idle, _) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         one.clock.advance(Duration::from_secs(599));
         assert!(one.sessions.find(&idle).await.expect("a store").is_some());
         one.clock.advance(Duration::from_secs(599));
@@ -176,7 +188,11 @@ async fn limits_end_a_session() {
 async fn an_end_holds_at_once_here_and_within_a_second_elsewhere() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (ticket, _) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         assert!(two.sessions.find(&ticket).await.expect("a store").is_some());
         one.sessions.end(ticket.sid).await.expect("a store");
         assert!(
@@ -197,7 +213,11 @@ async fn an_end_holds_at_once_here_and_within_a_second_elsewhere() {
 async fn a_store_that_does_not_answer_is_an_error_not_a_logout() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (ticket, _) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         assert!(one.sessions.find(&ticket).await.expect("a store").is_some());
         database.pool.close().await;
         assert!(
@@ -215,7 +235,11 @@ async fn a_store_that_does_not_answer_is_an_error_not_a_logout() {
 async fn a_handover_code_is_for_one_use_one_origin_and_one_state() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (ticket, _) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         let code = async || {
             one.sessions
                 .begin_handover(&ticket, APP, "state")
@@ -276,7 +300,11 @@ async fn a_handover_code_is_for_one_use_one_origin_and_one_state() {
 async fn of_many_redemptions_one_succeeds() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (ticket, _) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         let code = one
             .sessions
             .begin_handover(&ticket, APP, "state")
@@ -297,7 +325,11 @@ async fn of_many_redemptions_one_succeeds() {
 async fn a12_a_ticket_of_one_origin_is_nothing_on_the_other() {
     for database in databases().await {
         let [one, _] = replicas(&database).await;
-        let (ticket, _) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (ticket, _) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         let cookie = one.sessions.seal_ticket(&ticket, APP);
         assert!(one.sessions.open_ticket(&cookie, APP).is_some());
         assert!(
@@ -353,23 +385,46 @@ async fn keys_are_kept_and_the_first_of_a_version_wins() {
 async fn of_many_requests_one_refreshes() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, session) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (ticket, session) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         let Claim::Ours(fence) = one.sessions.claim_refresh(&session).await.expect("a store") else {
             panic!("nobody else refreshes");
         };
-        let other = two.sessions.find(&ticket).await.expect("a store").expect("a session");
+        let other = two
+            .sessions
+            .find(&ticket)
+            .await
+            .expect("a store")
+            .expect("a session");
         let claim = two.sessions.claim_refresh(&other).await.expect("a store");
         assert_eq!(claim, Claim::Theirs, "{}", database.name);
 
         let mut renewed = login("alice");
         renewed.refresh_token = Some("rotated".to_owned().into());
-        let stored = one.sessions.store_refreshed(&ticket, &session, fence, renewed).await;
+        let stored = one
+            .sessions
+            .store_refreshed(&ticket, &session, fence, renewed)
+            .await;
         assert_eq!(stored.expect("a store").expect("a session").version, 1);
         // The one who came too late can neither claim the old record nor write over the new one.
-        assert_eq!(two.sessions.claim_refresh(&other).await.expect("a store"), Claim::Theirs);
-        let late = two.sessions.store_refreshed(&ticket, &other, fence - 1, login("alice")).await;
+        assert_eq!(
+            two.sessions.claim_refresh(&other).await.expect("a store"),
+            Claim::Theirs
+        );
+        let late = two
+            .sessions
+            .store_refreshed(&ticket, &other, fence - 1, login("alice"))
+            .await;
         assert!(late.expect("a store").is_none());
-        let now = two.sessions.reread(&ticket).await.expect("a store").expect("a session");
+        let now = two
+            .sessions
+            .reread(&ticket)
+            .await
+            .expect("a store")
+            .expect("a session");
         let token = now.login.refresh_token.as_ref().expect("a token");
         assert_eq!((now.version, token.expose_secret()), (1, "rotated"));
     }
@@ -379,7 +434,11 @@ async fn of_many_requests_one_refreshes() {
 async fn a_refresher_that_died_is_followed_and_its_late_answer_refused() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, session) = one.sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let (ticket, session) = one
+            .sessions
+            .begin(login("alice"), LIMITS)
+            .await
+            .expect("a session");
         let Claim::Ours(dead) = one.sessions.claim_refresh(&session).await.expect("a store") else {
             panic!("nobody else refreshes");
         };
@@ -388,9 +447,15 @@ async fn a_refresher_that_died_is_followed_and_its_late_answer_refused() {
             panic!("the lease has ended");
         };
         assert!(fence > dead);
-        let late = one.sessions.store_refreshed(&ticket, &session, dead, login("alice")).await;
+        let late = one
+            .sessions
+            .store_refreshed(&ticket, &session, dead, login("alice"))
+            .await;
         assert!(late.expect("a store").is_none(), "{}", database.name);
-        let stored = two.sessions.store_refreshed(&ticket, &session, fence, login("alice")).await;
+        let stored = two
+            .sessions
+            .store_refreshed(&ticket, &session, fence, login("alice"))
+            .await;
         assert!(stored.expect("a store").is_some());
     }
 }
@@ -409,12 +474,27 @@ async fn sessions_end_by_person_and_by_the_providers_session() {
         let listed = one.sessions.store.list(Some(&alice), one.clock.now(), 10).await;
         assert_eq!(listed.expect("a store").len(), 2);
         let bobs = idp_session("https://idp.example", "of-bob");
-        assert_eq!(two.sessions.end_idp_session(&bobs).await.expect("a store"), [tickets[2].sid]);
+        assert_eq!(
+            two.sessions.end_idp_session(&bobs).await.expect("a store"),
+            [tickets[2].sid]
+        );
         assert_eq!(two.sessions.end_all(&alice).await.expect("a store").len(), 2);
         one.clock.advance(Duration::from_secs(1));
         for ticket in &tickets {
-            assert!(one.sessions.find(ticket).await.expect("a store").is_none(), "{}", database.name);
+            assert!(
+                one.sessions.find(ticket).await.expect("a store").is_none(),
+                "{}",
+                database.name
+            );
         }
-        assert_eq!(one.sessions.store.list(None, one.clock.now(), 10).await.expect("a store").len(), 0);
+        assert_eq!(
+            one.sessions
+                .store
+                .list(None, one.clock.now(), 10)
+                .await
+                .expect("a store")
+                .len(),
+            0
+        );
     }
 }

@@ -8,4 +8,5 @@ mod keys;
 mod listeners;
 mod login;
 mod logout;
+mod sessions;
 mod support;

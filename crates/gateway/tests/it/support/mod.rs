@@ -12,8 +12,8 @@ use countersign_crypto::testing::ManualClock;
 use countersign_crypto::{FileKeyProvider, SharedRandom, SystemRandom, Timestamp};
 use countersign_db::{Database, Pool};
 use countersign_gateway::config::{
-    AuthenticateOidc, ClaimsHeader, ClientLimits, Config, ForwardLimits, KeyListener, Listener, Listeners, Rule,
-    SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
+    AuthenticateOidc, ClaimsHeader, ClientLimits, Config, ForwardLimits, KeyListener, Listener, Listeners,
+    Rule, SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
 };
 use countersign_gateway::{Gateway, Operator, Parts, ReloadError};
 use countersign_web::{Drain, DrainSignal, ServeOptions, bind_localhost, serve};
@@ -90,7 +90,7 @@ impl System {
             random,
             key_provider: Arc::new(key_provider),
         };
-        let gateway = Gateway::start(self.config.clone(), parts)
+        let gateway = Box::pin(Gateway::start(self.config.clone(), parts))
             .await
             .expect("the gateway starts");
         let (signal, drain) = Drain::new();
@@ -119,22 +119,16 @@ impl System {
         let (signal, drain) = Drain::new();
         self.also_drained.push(signal);
         self.serving.push(tokio::spawn(async move {
-            serve(sockets, router, drain, options).await.expect("serving ends well");
+            serve(sockets, router, drain, options)
+                .await
+                .expect("serving ends well");
         }));
         port
     }
 
-    /// An operator beside the running gateway, on its store.
-    pub(crate) async fn operator(&self) -> Operator {
-        let random: SharedRandom = Arc::new(SystemRandom);
-        let key_file = self.directory.path().join("gateway.key");
-        let key_provider = FileKeyProvider::open_or_create(&key_file, random.clone()).expect("a key file");
-        let parts = Parts {
-            clock: self.clock.clone(),
-            random,
-            key_provider: Arc::new(key_provider),
-        };
-        Operator::open(&self.config, parts).await.expect("the store opens")
+    /// An operator of the running gateway.
+    pub(crate) fn operator(&self) -> Operator {
+        self.gateway.as_ref().expect("a running gateway").operator()
     }
 
     /// What the gateway was started with.

@@ -36,6 +36,7 @@ pub(crate) enum Lie {
     UserinfoSlow,
     HugeClaims,
     SubjectWithNewline,
+    OtherSubject,
 }
 
 struct Code {
@@ -56,6 +57,10 @@ struct Shared {
     lie: Mutex<Lie>,
     /// Requests to the token endpoint.
     exchanges: Mutex<usize>,
+    /// Refresh tokens that are good, once each, and whose they are; `None`: none are given.
+    refresh_tokens: Mutex<Option<HashMap<String, String>>>,
+    /// Refreshes asked for.
+    refreshes: Mutex<usize>,
 }
 
 #[derive(Clone)]
@@ -81,6 +86,8 @@ impl OpenIdProvider {
             user: Mutex::new("alice".to_owned()),
             lie: Mutex::new(Lie::None),
             exchanges: Mutex::default(),
+            refresh_tokens: Mutex::default(),
+            refreshes: Mutex::default(),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(configuration))
@@ -100,6 +107,32 @@ impl OpenIdProvider {
 
     pub(crate) fn lie(&self, lie: Lie) {
         *self.shared.lie.lock().expect("no panic") = lie;
+    }
+
+    /// From now on gives refresh tokens, each good once.
+    pub(crate) fn give_refresh_tokens(&self) {
+        *self.shared.refresh_tokens.lock().expect("no panic") = Some(HashMap::new());
+    }
+
+    pub(crate) fn refreshes(&self) -> usize {
+        *self.shared.refreshes.lock().expect("no panic")
+    }
+
+    /// A logout token with these claims beside the usual ones.
+    pub(crate) fn logout_token(&self, claims: Value) -> String {
+        let now = self.shared.clock.now().as_secs();
+        let mut all = json!({
+            "iss": self.issuer,
+            "aud": "gateway",
+            "iat": now,
+            "exp": now + 120,
+            "jti": token(&SystemRandom),
+            "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        });
+        for (name, value) in claims.as_object().expect("an object") {
+            all[name] = value.clone();
+        }
+        self.shared.key.sign_jwt(Map::new(), &all).expect("a token")
     }
 
     pub(crate) fn exchanges(&self) -> usize {
@@ -179,6 +212,9 @@ async fn exchange(
         headers[header::AUTHORIZATION],
         "Basic Z2F0ZXdheTpnYXRld2F5LXNlY3JldA=="
     );
+    if form["grant_type"] == "refresh_token" {
+        return refresh(&shared, &form["refresh_token"]).await;
+    }
     let held = shared.codes.lock().expect("no panic").remove(&form["code"]);
     let verified = held.filter(|held| {
         held.challenge == b64url(&sha256(form["code_verifier"].as_bytes()))
@@ -198,6 +234,47 @@ async fn exchange(
     if shared.lie() != Lie::NoIdToken {
         answer["id_token"] = id_token(&shared, &held).into();
     }
+    give_refresh_token(&shared, &held.user, &mut answer);
+    Json(answer).into_response()
+}
+
+fn give_refresh_token(shared: &Shared, user: &str, answer: &mut Value) {
+    if let Some(good) = &mut *shared.refresh_tokens.lock().expect("no panic") {
+        let refresh_token = token(&SystemRandom);
+        answer["refresh_token"] = refresh_token.as_str().into();
+        good.insert(refresh_token, user.to_owned());
+    }
+}
+
+async fn refresh(shared: &Shared, refresh_token: &str) -> Response {
+    *shared.refreshes.lock().expect("no panic") += 1;
+    // Long enough for another tab to come in between.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let good = shared
+        .refresh_tokens
+        .lock()
+        .expect("no panic")
+        .as_mut()
+        .and_then(|good| good.remove(refresh_token));
+    let Some(user) = good.filter(|_| shared.lie() != Lie::RefusesCode) else {
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_grant" }))).into_response();
+    };
+    let access_token = token(&SystemRandom);
+    let mut tokens = shared.access_tokens.lock().expect("no panic");
+    tokens.insert(access_token.clone(), user.clone());
+    drop(tokens);
+    let mut answer = json!({ "access_token": access_token, "token_type": "Bearer", "expires_in": 300 });
+    // In a refresh there is no nonce to repeat (OpenID Connect Core 1.0 section 12.2).
+    let held = Code {
+        challenge: String::new(),
+        nonce: String::new(),
+        redirect_uri: String::new(),
+        user: user.clone(),
+    };
+    if matches!(shared.lie(), Lie::OtherIssuer | Lie::OtherSubject) {
+        answer["id_token"] = id_token(shared, &held).into();
+    }
+    give_refresh_token(shared, &user, &mut answer);
     Json(answer).into_response()
 }
 
@@ -211,6 +288,7 @@ fn id_token(shared: &Shared, held: &Code) -> String {
         "iat": now,
         "exp": if lie == Lie::Expired { now - 120 } else { now + 300 },
         "auth_time": now - 5,
+        "sid": format!("idp-{}", held.user),
         "nonce": if lie == Lie::OtherNonce { "another" } else { held.nonce.as_str() },
     });
     let key = if lie == Lie::OtherKey {
@@ -227,7 +305,9 @@ fn id_token(shared: &Shared, held: &Code) -> String {
 }
 
 fn subject(lie: Lie, user: &str) -> String {
-    if lie == Lie::SubjectWithNewline {
+    if lie == Lie::OtherSubject {
+        "mallory-1".to_owned()
+    } else if lie == Lie::SubjectWithNewline {
         format!("{user}\nx-evil: 1")
     } else {
         format!("{user}-1001")

@@ -26,6 +26,15 @@ pub(crate) async fn start() -> String {
         )
         .route("/cut", get(cut))
         .route("/cookies", get(cookies))
+        .route(
+            "/wiki/logout",
+            get(|| async {
+                [(
+                    "set-cookie",
+                    "AWSELBAuthSessionCookie-0=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+                )]
+            }),
+        )
         .fallback(any(echo));
     super::spawn(sockets, router, Drain::new().1);
     url
