@@ -13,10 +13,10 @@ use countersign_outbound::HostPort;
 use serde::Deserialize;
 use url::{Host, Url};
 
+pub use issuers::{ClientKeyConfig, GatewayConfig, UserIssuerConfig, WorkloadIssuerConfig};
 pub use quotas::Quotas;
 pub(crate) use secrets_manager::OWN_SECRETS;
 pub use secrets_manager::{ExternalSecretsAllowed, SecretsManagerConfig};
-pub use issuers::{ClientKeyConfig, GatewayConfig, UserIssuerConfig, WorkloadIssuerConfig};
 
 /// The configuration of the identity role.
 #[derive(Debug, Clone, Deserialize)]
@@ -269,7 +269,11 @@ impl Config {
             "api_hosts",
             "at least the host that callers use",
         )?;
-        if let Some(rule) = self.secrets_manager.as_ref().and_then(SecretsManagerConfig::broken_rule) {
+        if let Some(rule) = self
+            .secrets_manager
+            .as_ref()
+            .and_then(SecretsManagerConfig::broken_rule)
+        {
             return Err(ConfigError {
                 key: "secrets_manager",
                 rule,
@@ -306,4 +310,50 @@ fn listen_front_channel() -> String {
 
 fn region() -> String {
     "us-east-1".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_vendors_place_is_taken_by_simulators_on_this_machine_alone() {
+        let with = |vendor: &str, url: &str| {
+            let config = json!({
+                "api_hosts": ["identity.test"], "front_channel_url": "https://account.test",
+                "account": "000000000000", "database": {"url": "sqlite::memory:"},
+                "vendor_endpoints": {vendor: url},
+            });
+            serde_json::from_value::<Config>(config)
+                .expect("well-formed")
+                .check()
+        };
+        for good in [
+            "http://127.0.0.1:8410",
+            "http://[::1]:8410",
+            "http://localhost:8410/",
+        ] {
+            with("GithubOauth2", good).expect(good);
+        }
+        for evil in [
+            "https://github.evil.example",
+            "http://github.evil.example:8410",
+            "http://169.254.169.254",
+            "http://0.0.0.0:8410",
+            "http://127.0.0.1.evil.example:8410",
+            "http://localhost.evil.example:8410",
+            "http://user@127.0.0.1:8410",
+            "http://127.0.0.1:8410/base",
+            "http://127.0.0.1:8410/?x",
+            "https://127.0.0.1:8410",
+        ] {
+            let refused = with("GithubOauth2", evil).expect_err(evil);
+            assert_eq!(refused.key, "vendor_endpoints", "{evil}");
+        }
+        for name in ["github", "CustomOauth2", "MyspaceOauth2"] {
+            with(name, "http://127.0.0.1:8410").expect_err(name);
+        }
+    }
 }

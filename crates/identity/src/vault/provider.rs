@@ -319,3 +319,17 @@ pub(crate) fn template(vendor: CredentialProviderVendor) -> &'static Vendor {
     // In the order of the enumeration, as a test makes sure: no name is compared where tokens are released.
     VENDORS[vendor as usize]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_vendor_of_the_wire_has_its_own_template() {
+        for vendor in VENDORS {
+            let named: CredentialProviderVendor =
+                serde_json::from_value(vendor.name.into()).expect("a vendor of the wire");
+            assert_eq!(template(named).name, vendor.name);
+        }
+    }
+}

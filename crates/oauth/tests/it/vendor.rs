@@ -115,11 +115,11 @@ async fn userinfo_about_somebody_else_is_refused() {
     );
 }
 
-fn account(id: &str, name: Option<&str>) -> Option<AccountIdentity> {
-    Some(AccountIdentity {
+fn account(id: &str, name: Option<&str>) -> AccountIdentity {
+    AccountIdentity {
         id: id.to_owned(),
         name: name.map(str::to_owned),
-    })
+    }
 }
 
 /// The account that vendor `name`'s recipe finds where `expected` is answered with `body`.
@@ -136,19 +136,19 @@ async fn called(name: &str, expected: wiremock::MockBuilder, body: Value) -> Opt
 async fn numbers_nested_members_and_several_keys_identify_accounts() {
     let get = || Mock::given(method("GET")).and(header("authorization", "Bearer access"));
     let found = called("GithubOauth2", get(), json!({"id": 583_231, "login": "octocat"})).await;
-    assert_eq!(found, account("583231", Some("octocat")));
+    assert_eq!(found, Some(account("583231", Some("octocat"))));
     let found = called(
         "XOauth2",
         get(),
         json!({"data": {"id": "1", "username": "alice"}}),
     )
     .await;
-    assert_eq!(found, account("1", Some("alice")));
+    assert_eq!(found, Some(account("1", Some("alice"))));
     // A user id is a workspace's own at Slack.
     let slack = json!({"ok": true, "team_id": "T1", "user_id": "U1", "user": "alice"});
     assert_eq!(
         called("SlackOauth2", get(), slack).await,
-        account("T1:U1", Some("alice"))
+        Some(account("T1:U1", Some("alice")))
     );
     let failed = json!({"ok": false, "error": "invalid_auth", "team_id": "T1", "user_id": "U1"});
     assert_eq!(called("SlackOauth2", get(), failed).await, None);
@@ -170,20 +170,20 @@ async fn account_calls_are_made_the_vendors_way() {
         json!({"data": [{"id": "9", "login": "a"}]}),
     )
     .await;
-    assert_eq!(found, account("9", Some("a")));
+    assert_eq!(found, Some(account("9", Some("a"))));
     let scheme = Mock::given(method("GET")).and(header("authorization", "OAuth access"));
     let found = called("YandexOauth2", scheme, json!({"id": "2", "login": "b"})).await;
-    assert_eq!(found, account("2", Some("b")));
+    assert_eq!(found, Some(account("2", Some("b"))));
     let post = Mock::given(method("POST"))
         .and(header("authorization", "Bearer access"))
         .and(body_string(""));
     let found = called("DropboxOauth2", post, json!({"account_id": "dbid:1"})).await;
-    assert_eq!(found, account("dbid:1", None));
+    assert_eq!(found, Some(account("dbid:1", None)));
     let introspection =
         Mock::given(method("POST")).and(body_string("token=access&client_id=client&client_secret=secret"));
     let body = json!({"active": true, "hub_id": 5, "user_id": 6, "user": "a@example.com"});
     let found = called("HubspotOauth2", introspection, body).await;
-    assert_eq!(found, account("5:6", Some("a@example.com")));
+    assert_eq!(found, Some(account("5:6", Some("a@example.com"))));
 }
 
 #[tokio::test]
@@ -194,8 +194,43 @@ async fn accounts_named_by_the_token_answer_need_no_call() {
         "owner": {"type": "user", "user": {"id": "u1", "person": {"email": "a@example.com"}}},
     });
     let found = identity_at(&nowhere, "NotionOauth2", None, &notion.to_string()).await;
-    assert_eq!(found, account("w1:u1", Some("a@example.com")));
+    assert_eq!(found, Some(account("w1:u1", Some("a@example.com"))));
     let salesforce = json!({"access_token": "access", "id": "https://login.salesforce.com/id/00D/005"});
     let found = identity_at(&nowhere, "SalesforceOauth2", None, &salesforce.to_string()).await;
-    assert_eq!(found, account("https://login.salesforce.com/id/00D/005", None));
+    assert_eq!(
+        found,
+        Some(account("https://login.salesforce.com/id/00D/005", None))
+    );
+}
+
+/// Nothing that the account's endpoint can do harms the consent, or leads anywhere.
+#[tokio::test]
+async fn hostile_account_endpoints_tell_nothing() {
+    let id = r#"{"id": 1, "login": "x", "padding": ""#;
+    for answer in [
+        ResponseTemplate::new(200).set_body_raw("<html>{\"id\": 1}</html>", "text/html"),
+        ResponseTemplate::new(200).set_body_string(format!("{id}{}\"}}", "x".repeat(200_000))),
+        ResponseTemplate::new(200).set_body_string(r#"{"id": 1, "id": 2}"#),
+        ResponseTemplate::new(200).set_body_string(r#"[{"id": 1}]"#),
+        ResponseTemplate::new(200).set_body_json(json!({"id": {"sub": 1}, "login": "x"})),
+        ResponseTemplate::new(200).set_body_json(json!({"id": "\u{0}\u{1b}", "login": "x"})),
+        ResponseTemplate::new(302).insert_header("location", "/userinfo?again"),
+        ResponseTemplate::new(401).set_body_json(json!({"id": 1})),
+        ResponseTemplate::new(200)
+            .set_delay(std::time::Duration::from_secs(2))
+            .set_body_json(json!({"id": 1})),
+    ] {
+        let world = World::new().await;
+        Mock::given(path("/userinfo"))
+            .respond_with(answer)
+            .mount(&world.server)
+            .await;
+        let found = identity_at(&world, "GithubOauth2", None, r#"{"access_token":"access"}"#).await;
+        assert_eq!(found, None);
+        assert_eq!(
+            world.server.received_requests().await.expect("kept").len(),
+            1,
+            "nothing is followed"
+        );
+    }
 }
