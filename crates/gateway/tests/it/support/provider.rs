@@ -119,7 +119,7 @@ impl OpenIdProvider {
     }
 
     /// A logout token with these claims beside the usual ones.
-    pub(crate) fn logout_token(&self, claims: Value) -> String {
+    pub(crate) fn logout_token(&self, claims: &Value) -> String {
         let now = self.shared.clock.now().as_secs();
         let mut all = json!({
             "iss": self.issuer,
