@@ -112,9 +112,9 @@ fn echo(answer: &Curl) -> Value {
 async fn start(name: &str, listener: Listener) -> (System, u16) {
     let name = name.to_owned();
     let added = name.clone();
-    let mut system = System::start_with(move |config| {
+    let mut system = Box::pin(System::start_with(move |config| {
         config.listeners.additional.insert(added, listener);
-    })
+    }))
     .await;
     let port = system.serve_listener(&name).await;
     (system, port)
