@@ -1,3 +1,2 @@
-# The whole pattern from outside, over HTTP, against the built binary.
-cargo_tests -p e2e --test it flow::
-cargo_tests -p e2e --test it simulate::
+# The whole pattern from outside, over HTTP, against the built binary; and whatever else has no suite of its own.
+cargo_tests -p e2e --test it -- --skip evidence:: --skip clients:: --skip browser::

@@ -161,7 +161,11 @@ impl Call {
         let policy = &stored.policy;
         let mut decided = resources.is_empty().then_some((None, Decision::ImplicitDeny));
         for resource in resources {
-            let tags = if policy.reads_resource_tags() { Some(self.resource_tags(resource).await?) } else { None };
+            let tags = if policy.reads_resource_tags() {
+                Some(self.resource_tags(resource).await?)
+            } else {
+                None
+            };
             let decision = policy.decide(self.action, resource, &self.facts(tags.as_ref()));
             if decision != Decision::Allowed {
                 decided = Some((Some(resource), decision));
@@ -206,7 +210,9 @@ impl Call {
             Decision::ExplicitDeny { .. } => "with an explicit deny in an identity-based policy",
             _ => "because no identity-based policy allows the action",
         };
-        let on = resource.map(|resource| format!(" on resource: {resource}")).unwrap_or_default();
+        let on = resource
+            .map(|resource| format!(" on resource: {resource}"))
+            .unwrap_or_default();
         let message = format!(
             "User: {} is not authorized to perform: {}{on} {because}",
             self.caller.arn, self.action
@@ -338,7 +344,8 @@ async fn run<O: Handle>(
     body: &[u8],
 ) -> Result<http::Response<Bytes>, OperationError> {
     call.stopped().await?;
-    let input = parse_request::<O>(uri, body).map_err(|error| OperationError::refused("invalid_input", error))?;
+    let input =
+        parse_request::<O>(uri, body).map_err(|error| OperationError::refused("invalid_input", error))?;
     let output = match tokio::time::timeout(OPERATION_TIME, O::handle(call, input)).await {
         Ok(output) => output?,
         Err(_) => {

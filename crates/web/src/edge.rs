@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -15,7 +16,7 @@ use countersign_crypto::{SharedClock, SharedRandom, uuid_v7};
 use futures_util::FutureExt as _;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
-use http_body_util::Limited;
+use http_body_util::{BodyExt as _, Limited};
 
 use crate::{page, security_headers};
 
@@ -96,6 +97,11 @@ impl HostAllowList {
     }
 }
 
+/// Bytes of a body that is too large which are read and dropped before the answer.
+const MOST_DISCARDED: usize = 8 << 20;
+/// Time for that.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
 /// What the layers of a listener need to know.
 #[derive(Clone)]
 pub struct Edge {
@@ -150,6 +156,7 @@ impl Edge {
             return self.refuse(status, request_id);
         }
         if declared_length(request.headers()).is_some_and(|length| length > self.max_body_bytes as u64) {
+            discard(request.into_body()).await;
             return self.refuse(StatusCode::PAYLOAD_TOO_LARGE, request_id);
         }
         let limit = self.max_body_bytes;
@@ -168,7 +175,9 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     let started = edge.clock.now();
     // Of version 7: ids that follow one another lie side by side in the index of the audit trail.
     let mut id = uuid::Uuid::encode_buffer();
-    let id = uuid_v7(&*edge.clock, &*edge.random).hyphenated().encode_lower(&mut id);
+    let id = uuid_v7(&*edge.clock, &*edge.random)
+        .hyphenated()
+        .encode_lower(&mut id);
     let request_id = RequestId(Arc::from(&*id));
     request.extensions_mut().insert(request_id.clone());
     let method = request.method().clone();
@@ -194,6 +203,15 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         "request"
     );
     response
+}
+
+/// Reads on for a while, since a connection that is closed with unread bytes is reset (RFC 9293 section 3.10.4), and
+/// the answer that is on its way to a client or proxy that still sends is lost with it.
+async fn discard(body: Body) {
+    let mut body = Limited::new(body, MOST_DISCARDED);
+    let reading = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Either way the answer follows.
+    let _ = tokio::time::timeout(DISCARD_TIME, reading).await;
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<u64> {

@@ -140,6 +140,12 @@ impl Chromium {
 
     /// The page's visible text.
     pub async fn text(&self) -> String {
+        // Between finding the body and reading it, the browser may have gone on to another page.
+        for _ in 0..5 {
+            if let Ok(text) = self.find("body").await.text().await {
+                return text;
+            }
+        }
         self.find("body").await.text().await.expect("the body has text")
     }
 

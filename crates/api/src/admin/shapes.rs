@@ -228,10 +228,18 @@ pub(crate) fn trust_policy(check: &mut Checker, trust: &TrustPolicy) {
         check.nested(place, |check| {
             check.length("issuer", &token.issuer, 1..=2048);
             check.length("audience", &token.audience, 1..=1024);
-            check.require(!token.audience.contains('*'), "audience", "is compared exactly: no wildcards");
+            check.require(
+                !token.audience.contains('*'),
+                "audience",
+                "is compared exactly: no wildcards",
+            );
             check.length("subject", &token.subject, 1..=1024);
             let named = token.subject.chars().any(|char| !"*?".contains(char));
-            check.require(named, "subject", "must say more than wildcards: any token of the issuer would do");
+            check.require(
+                named,
+                "subject",
+                "must say more than wildcards: any token of the issuer would do",
+            );
         });
     });
 }

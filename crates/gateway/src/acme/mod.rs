@@ -75,8 +75,8 @@ impl Acme {
         (clock, random): (SharedClock, SharedRandom),
     ) -> Result<Self, ConfigError> {
         let client = http::client(config, allow)?;
-        let storage =
-            Storage::open(&config.storage).map_err(|error| ConfigError::new("acme.storage", error.to_string()))?;
+        let storage = Storage::open(&config.storage)
+            .map_err(|error| ConfigError::new("acme.storage", error.to_string()))?;
         for names in &orders {
             if let Some(stored) = storage.certificate(names)
                 && let Err(error) = issued.install(names, &stored.chain, &stored.key)
@@ -141,7 +141,9 @@ impl Acme {
     fn wait(&self, failures: u32) -> Duration {
         let base = match failures {
             0 => LOOK_EVERY,
-            failures => RETRY_AFTER.saturating_mul(1 << (failures - 1).min(8)).min(LOOK_EVERY),
+            failures => RETRY_AFTER
+                .saturating_mul(1 << (failures - 1).min(8))
+                .min(LOOK_EVERY),
         };
         let mut byte = [0];
         self.random.fill(&mut byte);

@@ -15,7 +15,8 @@ impl Handle for CreatePrincipal {
         call.entry
             .detail
             .insert("principal".to_owned(), input.principal_name.clone().into());
-        call.authorize(&[Arn::principal(call.account(), &input.principal_name)]).await?;
+        call.authorize(&[Arn::principal(call.account(), &input.principal_name)])
+            .await?;
         let new = PrincipalRow {
             id: uuid_v7(&*call.state.clock, &*call.state.random).to_string(),
             account: call.account().to_owned(),

@@ -24,14 +24,16 @@ impl Handle for DescribeAuthorizationSession {
         call.authorize(&[
             Arn::token_vault(&region, &account),
             Arn::directory(&region, &account),
-        ]).await?;
+        ])
+        .await?;
         let session = find(call, &input.session_uri).await?;
         call.authorize(&[
             Arn::oauth2_provider(&region, &account, &session.provider_name),
             Arn::token_vault(&region, &account),
             Arn::workload_identity(&region, &account, &session.workload_name),
             Arn::directory(&region, &account),
-        ]).await
+        ])
+        .await
         .map_err(|_| invalid_session("not_authorized"))?;
         let started_here = input.browser.is_some_and(|browser| {
             let browser = browser_hash(browser.expose());

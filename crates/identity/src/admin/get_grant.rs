@@ -12,7 +12,8 @@ impl Handle for GetGrant {
     #[tracing::instrument(name = "identity.get_grant", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.grant = Some(input.grant_id.clone());
-        call.authorize(&[Arn::grant(call.region(), call.account(), &input.grant_id)]).await?;
+        call.authorize(&[Arn::grant(call.region(), call.account(), &input.grant_id)])
+            .await?;
         let found = grant::find(&call.state.pool, call.account(), &input.grant_id).await?;
         let row = found.ok_or_else(|| OperationError::not_found("Grant", &input.grant_id))?;
         Ok(Output {

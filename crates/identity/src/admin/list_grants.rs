@@ -13,7 +13,8 @@ use crate::store::grant::{self, GrantFilter};
 impl Handle for ListGrants {
     #[tracing::instrument(name = "identity.list_grants", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
-        call.authorize(&[Arn::grant(call.region(), call.account(), "*")]).await?;
+        call.authorize(&[Arn::grant(call.region(), call.account(), "*")])
+            .await?;
         let mut filter = GrantFilter {
             workload_name: input.workload_name,
             provider_name: input.credential_provider_name,

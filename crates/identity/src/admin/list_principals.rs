@@ -12,7 +12,8 @@ use crate::store::principal;
 impl Handle for ListPrincipals {
     #[tracing::instrument(name = "identity.list_principals", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
-        call.authorize(&[Arn::account(call.region(), call.account())]).await?;
+        call.authorize(&[Arn::account(call.region(), call.account())])
+            .await?;
         let (limit, fetch) = next_token::limits(input.max_results, 100);
         let after = next_token::open(call, Self::NAME, input.next_token.as_deref())?;
         let rows = principal::list(&call.state.pool, call.account(), &after, fetch).await?;

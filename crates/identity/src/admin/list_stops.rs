@@ -12,7 +12,8 @@ use crate::store::stop;
 impl Handle for ListStops {
     #[tracing::instrument(name = "identity.list_stops", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
-        call.authorize(&[Arn::account(call.region(), call.account())]).await?;
+        call.authorize(&[Arn::account(call.region(), call.account())])
+            .await?;
         let (limit, fetch) = next_token::limits(input.max_results, 100);
         let after = next_token::open(call, Self::NAME, input.next_token.as_deref())?;
         let after = after.split_once('\n').unwrap_or_default();

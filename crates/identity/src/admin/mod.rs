@@ -115,7 +115,8 @@ fn record_standing(call: &mut Call, row: &PrincipalRow) {
 
 /// Authorizes an operation on the audit trail. It is one for the installation, whose account alone reads it.
 async fn authorize_audit(call: &mut Call) -> Result<(), OperationError> {
-    call.authorize(&[Arn::account(call.region(), call.account())]).await?;
+    call.authorize(&[Arn::account(call.region(), call.account())])
+        .await?;
     if call.account() == call.state.config.account {
         return Ok(());
     }

@@ -18,7 +18,8 @@ impl Handle for PutReturnHandle {
             call.region(),
             call.account(),
             &input.workload_name,
-        )]).await?;
+        )])
+        .await?;
         let handle = match input.return_handle {
             Wire::Fresh => ReturnHandle::Fresh,
             Wire::SessionUri => ReturnHandle::SessionUri,

@@ -13,7 +13,8 @@ impl Handle for RevokeGrant {
     #[tracing::instrument(name = "identity.revoke_grant", skip_all)]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.grant = Some(input.grant_id.clone());
-        call.authorize(&[Arn::grant(call.region(), call.account(), &input.grant_id)]).await?;
+        call.authorize(&[Arn::grant(call.region(), call.account(), &input.grant_id)])
+            .await?;
         let absent = || OperationError::not_found("Grant", &input.grant_id);
         let row = grant::find(&call.state.pool, call.account(), &input.grant_id)
             .await?

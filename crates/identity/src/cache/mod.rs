@@ -73,9 +73,7 @@ impl Cache {
         access_key_id: &str,
         load: impl Future<Output = Result<Option<Credential>, E>>,
     ) -> Result<Option<Arc<Credential>>, E> {
-        self.credentials
-            .get(access_key_id, self.feed.fresh(), load)
-            .await
+        self.credentials.get(access_key_id, self.feed.fresh(), load).await
     }
 
     /// A workload identity by name.

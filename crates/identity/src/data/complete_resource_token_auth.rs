@@ -40,7 +40,8 @@ impl Handle for CompleteResourceTokenAuth {
         call.authorize(&[
             Arn::token_vault(&region, &account),
             Arn::directory(&region, &account),
-        ]).await?;
+        ])
+        .await?;
         let handle = SessionUri::parse(&input.session_uri).ok_or_else(|| {
             let error = ApiError::field(
                 "sessionUri",
@@ -88,7 +89,8 @@ async fn find(call: &mut Call, handle: &SessionUri) -> Result<SessionRow, Operat
         Arn::token_vault(&region, &account),
         Arn::workload_identity(&region, &account, &session.workload_name),
         Arn::directory(&region, &account),
-    ]).await
+    ])
+    .await
     .map_err(|_| invalid_session("not_authorized"))?;
     Ok(session)
 }

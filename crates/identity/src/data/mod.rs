@@ -62,7 +62,8 @@ async fn authorize_mint(call: &mut Call, name: &str) -> Result<Arc<WorkloadIdent
     call.authorize(&[
         Arn::workload_identity(&region, &account, name),
         Arn::directory(&region, &account),
-    ]).await?;
+    ])
+    .await?;
     let workload = call.state.cache.workload_identity(&account, name).await?;
     workload.ok_or_else(|| OperationError::not_found("Workload identity", name))
 }

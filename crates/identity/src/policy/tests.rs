@@ -48,7 +48,10 @@ fn allows(policy: &Policy, action: &str, resource: &Arn) -> bool {
 }
 
 /// Whether everything is allowed to a request in `context` under one condition block.
-#[expect(clippy::needless_pass_by_value, reason = "every caller writes the block in place")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every caller writes the block in place"
+)]
 fn holds(condition: Value, context: &Context) -> bool {
     let policy = policy(&json!({"Version": "2012-10-17", "Statement": {
         "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition,

@@ -105,9 +105,16 @@ async fn tell_vendor(state: &State, grant: &GrantRow) -> Result<AtVendor, VaultE
 
 /// Revokes tokens that were issued and are not to be kept, as far as the vendor lets us.
 pub(crate) async fn discard(state: &State, provider: &Provider, tokens: &TokenSet) {
-    let at_vendor = match (provider.revocable(tokens.refresh_token.is_some()), &tokens.refresh_token) {
+    let at_vendor = match (
+        provider.revocable(tokens.refresh_token.is_some()),
+        &tokens.refresh_token,
+    ) {
         (Some(TokenKind::Refresh), Some(token)) => provider.revoke(state, token, TokenKind::Refresh).await,
-        (Some(_), _) => provider.revoke(state, &tokens.access_token, TokenKind::Access).await,
+        (Some(_), _) => {
+            provider
+                .revoke(state, &tokens.access_token, TokenKind::Access)
+                .await
+        }
         (None, _) => AtVendor::NotOffered,
     };
     tracing::info!(

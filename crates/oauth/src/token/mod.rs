@@ -247,7 +247,9 @@ impl TokenEndpoint<'_> {
             ("code", exchange.code.expose_secret()),
             ("redirect_uri", exchange.redirect_uri),
         ];
-        let verifier = exchange.verifier.map(countersign_crypto::ExposeSecret::expose_secret);
+        let verifier = exchange
+            .verifier
+            .map(countersign_crypto::ExposeSecret::expose_secret);
         fields.extend(verifier.map(|verifier| ("code_verifier", verifier)));
         fields.extend(
             exchange

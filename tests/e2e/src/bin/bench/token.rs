@@ -48,8 +48,13 @@ pub(crate) async fn run(rounds: usize) -> anyhow::Result<Vec<(&'static str, Vec<
     for _ in 0..rounds {
         for case in &mut cases {
             let headers = headers(case)?;
-            case.samples
-                .push(wrk::run(case.pid, "POST", case.url.as_str(), &headers, &case.body)?);
+            case.samples.push(wrk::run(
+                case.pid,
+                "POST",
+                case.url.as_str(),
+                &headers,
+                &case.body,
+            )?);
         }
     }
     for case in &mut cases {

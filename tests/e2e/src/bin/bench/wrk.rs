@@ -87,7 +87,11 @@ fn round(pid: u32, url: &str, lua: &str) -> anyhow::Result<Sample> {
 fn lua(method: &str, headers: &[(String, String)], body: &str) -> anyhow::Result<String> {
     let mut text = format!(
         "wrk.method = '{method}'\nwrk.body = {}\n",
-        if body.is_empty() { "nil".to_owned() } else { serde_json::to_string(body)? }
+        if body.is_empty() {
+            "nil".to_owned()
+        } else {
+            serde_json::to_string(body)?
+        }
     );
     // wrk writes Host itself, and a second one is refused.
     for (name, value) in headers.iter().filter(|(name, _)| name != "host") {
