@@ -115,6 +115,10 @@ async fn captured_log(run: impl Future<Output = ()>) -> String {
             Ok(())
         }
     }
+    // Somebody always listens: a log line that another test reaches first, in a thread without a subscriber, may
+    // otherwise be remembered as one that nobody wants.
+    let everywhere = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+    let _ = tracing::subscriber::set_global_default(everywhere);
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
