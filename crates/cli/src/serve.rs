@@ -62,6 +62,7 @@ async fn reload(args: &ServeArgs, gateway: Option<&Gateway>) {
         tracing::warn!("SIGHUP: only the gateway reloads its configuration; restart the other roles");
         return;
     };
+    gateway.reopen_access_log();
     let reloaded = async {
         let config = config::load(&args.file.config)?;
         let role = config.gateway.context("the file has no [gateway]")?;

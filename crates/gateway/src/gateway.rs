@@ -16,6 +16,7 @@ use countersign_web::{Edge, ErrorFormat, HostAllowList, Transport};
 use tokio::sync::{Mutex, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::access_log::AccessLog;
 use crate::acme::{Acme, HttpChallenges};
 use crate::authenticate::site::{Applications, Sites};
 use crate::claims_header::ClaimsHeaders;
@@ -65,6 +66,9 @@ pub enum StartError {
     /// The database.
     #[error("gateway database: {0}")]
     Database(#[from] DbError),
+    /// The access log's file.
+    #[error("gateway: access_log.path: {0}")]
+    AccessLog(std::io::Error),
     /// The gateway's keys.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -111,6 +115,7 @@ pub struct Gateway {
     pub(crate) current: Mutex<Current>,
     pool: Pool,
     region: String,
+    access_log: Option<Arc<AccessLog>>,
     _tasks: DropGuard,
 }
 
@@ -131,6 +136,8 @@ impl Gateway {
     /// provider is not contacted before the first login.
     pub async fn start(config: Config, parts: Parts) -> Result<Self, StartError> {
         config.check()?;
+        let access_log = AccessLog::open(&config.access_log, &config.claims_header.signer, &parts.clock)
+            .map_err(StartError::AccessLog)?;
         let issued = IssuedCertificates::new();
         let doors = doors(&config, &issued)?;
         let groups = target_groups(&config)?;
@@ -203,7 +210,7 @@ impl Gateway {
         let served = served(&config, &shared, &groups, &applications, names.iter().copied())?;
         let slots = served
             .into_iter()
-            .map(|(name, served)| (name, Slot::new(served, challenges.clone())))
+            .map(|(name, served)| (name, Slot::new(served, challenges.clone(), access_log.clone())))
             .collect();
         let tasks = tasks(&shared, heard, acme);
         Ok(Self {
@@ -211,6 +218,7 @@ impl Gateway {
             keys: key_router,
             doors,
             region: config.region.clone(),
+            access_log,
             _tasks: tasks,
             shared: ArcSwap::new(shared),
             current: Mutex::new(Current { config, groups }),
@@ -247,6 +255,13 @@ impl Gateway {
     pub fn transport(&self, name: &str) -> Option<Arc<dyn Transport>> {
         let door = self.doors.get(name)?;
         Some(door.transport.clone())
+    }
+
+    /// Opens the access log's file anew, after it was moved away.
+    pub fn reopen_access_log(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
     }
 
     fn slot_router(&self, name: ListenerName) -> Router {
@@ -342,7 +357,7 @@ pub(crate) fn served(
         };
         let sites = Sites::new(&name, listener, &config.cookie_suffix, applications);
         let router = Listener::new(name, listener, sites, groups.clone(), shared.clone())?;
-        all.push((name, Served::new(Arc::new(router).router(), &listener.attributes)));
+        all.push((name, Served::new(Arc::new(router).router(), listener.origin.clone(), &listener.attributes)));
     }
     Ok(all)
 }

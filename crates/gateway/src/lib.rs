@@ -7,6 +7,7 @@
 //! It refuses to hand a client's word for an identity to a target, to answer for a session it cannot
 //! check, to be scripted across its origins, and to know anything of the token vault.
 
+mod access_log;
 mod acme;
 mod authenticate;
 mod claims_header;

@@ -12,6 +12,7 @@ use countersign_web::{Edge, ErrorFormat, HostAllowList, PassedOn, Peer};
 use http::uri::Authority;
 use http::{HeaderValue, Uri, header};
 
+use crate::access_log::Executed;
 use crate::authenticate::site::{Site, Sites};
 use crate::authenticate::{self, Asking, Authenticated, backchannel_logout, handover, logout, target_logout};
 use crate::config::{self, ConfigError};
@@ -149,10 +150,12 @@ impl Listener {
             source: provenance.source,
         };
         let rule = self.rules.select(&asked).ok_or(Reason::NoRule)?;
+        provenance.notes.matched(rule.priority);
         let (application, otherwise) = match &rule.first {
             None => return self.conclude(rule, &host, request, None, provenance).await,
             Some(First::JwtValidation(validation)) => {
                 let gateway = &self.gateway;
+                provenance.notes.executed(Executed::JwtValidation);
                 validation
                     .validate(request.headers(), &gateway.jwks, gateway.clock.now())
                     .await?;
@@ -163,6 +166,7 @@ impl Listener {
                 otherwise,
             }) => (application.as_deref(), *otherwise),
         };
+        provenance.notes.executed(Executed::Authenticate);
         let site = self.sites.of(application, request.uri(), request.headers());
         let site = site.ok_or(Reason::AuthUnhandledException)?;
         let asking = Asking {
@@ -193,6 +197,11 @@ impl Listener {
         person: Option<Person<'_>>,
         provenance: &Provenance,
     ) -> Result<Response, Reason> {
+        provenance.notes.executed(match &rule.terminal {
+            Terminal::Forward(_) => Executed::Forward,
+            Terminal::Redirect(_) => Executed::Redirect,
+            Terminal::FixedResponse { .. } => Executed::FixedResponse,
+        });
         match &rule.terminal {
             Terminal::Forward(forward) => {
                 let secure = self.origin.is_https();
@@ -283,7 +292,9 @@ impl Listener {
             host: host.and_then(|host| HeaderValue::from_str(host.0.as_str()).ok()),
             identity,
         };
-        let mut answer = self.gateway.forwarder.forward(request, group, added).await?;
+        let notes = &provenance.notes;
+        notes.forwarded(&group.name, request.headers().get("x-amzn-trace-id"));
+        let mut answer = self.gateway.forwarder.forward(request, group, added, notes).await?;
         if let Some(Person { site, session }) = person {
             let headers = answer.headers_mut();
             target_logout::apply(&self.gateway, site, session, provenance, headers).await?;

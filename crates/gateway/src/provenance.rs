@@ -1,10 +1,13 @@
 //! Where a request came from, for its audit record.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use countersign_audit::{Entry, Outcome};
 use countersign_web::{Peer, RequestId};
 use http::{Extensions, HeaderMap};
+
+use crate::access_log::Notes;
 
 /// Request id, address and trace of one request.
 #[derive(Clone, Debug)]
@@ -12,6 +15,8 @@ pub(crate) struct Provenance {
     pub(crate) request_id: Option<RequestId>,
     pub(crate) source: Option<IpAddr>,
     trace_id: Option<String>,
+    /// For the access log; what is noted of a request that it does not have is for nobody.
+    pub(crate) notes: Arc<Notes>,
 }
 
 impl Provenance {
@@ -20,6 +25,7 @@ impl Provenance {
             request_id: extensions.get::<RequestId>().cloned(),
             source: extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical()),
             trace_id: trace_id(headers),
+            notes: extensions.get::<Arc<Notes>>().cloned().unwrap_or_default(),
         }
     }
 

@@ -57,6 +57,7 @@ impl IntoResponse for Refused {
                 (status, Json(json!({ "message": advice, "requestId": id }))).into_response()
             }
         };
+        response.extensions_mut().insert(self.reason);
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         for cookie in self.clear {

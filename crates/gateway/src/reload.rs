@@ -113,6 +113,7 @@ fn refuse_fixed(old: &Config, new: &Config) -> Result<(), ReloadError> {
                 "checkpoint_file".to_owned(),
                 format!("{:?}", config.checkpoint_file),
             ),
+            ("access_log".to_owned(), format!("{:?}", config.access_log)),
             ("stop_list".to_owned(), format!("{:?}", config.stop_list)),
             ("claims_header".to_owned(), format!("{:?}", config.claims_header)),
             ("user_token".to_owned(), format!("{:?}", config.user_token)),

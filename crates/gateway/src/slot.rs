@@ -10,27 +10,32 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tower::ServiceExt as _;
 
+use crate::access_log::AccessLog;
 use crate::acme::HttpChallenges;
 use crate::config::{Attributes, ResponseHeaders};
+use crate::origin::Origin;
 
 /// A listener's place.
 pub(crate) struct Slot {
     current: ArcSwap<Served>,
     challenges: Arc<HttpChallenges>,
+    log: Option<Arc<AccessLog>>,
 }
 
 /// A router and the treatment of headers around it.
 pub(crate) struct Served {
     router: Router,
+    origin: Origin,
     drop_invalid_header_fields: bool,
     set: Vec<(HeaderName, HeaderValue)>,
     remove_server: bool,
 }
 
 impl Served {
-    pub(crate) fn new(router: Router, attributes: &Attributes) -> Self {
+    pub(crate) fn new(router: Router, origin: Origin, attributes: &Attributes) -> Self {
         Self {
             router,
+            origin,
             drop_invalid_header_fields: attributes.drop_invalid_header_fields,
             set: set(&attributes.response),
             remove_server: attributes.response.remove_server,
@@ -39,10 +44,15 @@ impl Served {
 }
 
 impl Slot {
-    pub(crate) fn new(served: Served, challenges: Arc<HttpChallenges>) -> Arc<Self> {
+    pub(crate) fn new(
+        served: Served,
+        challenges: Arc<HttpChallenges>,
+        log: Option<Arc<AccessLog>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             current: ArcSwap::from_pointee(served),
             challenges,
+            log,
         })
     }
 
@@ -62,6 +72,7 @@ async fn serve(State(slot): State<Arc<Slot>>, mut request: Request) -> Response 
         return ([(header::CONTENT_TYPE, "application/octet-stream")], answer).into_response();
     }
     let served = slot.current.load_full();
+    let pending = slot.log.as_ref().map(|log| log.begin(&served.origin, &mut request));
     if served.drop_invalid_header_fields {
         drop_invalid(request.headers_mut());
     }
@@ -73,7 +84,10 @@ async fn serve(State(slot): State<Arc<Slot>>, mut request: Request) -> Response 
     if served.remove_server {
         headers.remove(header::SERVER);
     }
-    response
+    match pending {
+        Some(pending) => pending.answered(response),
+        None => response,
+    }
 }
 
 /// `routing.http.drop_invalid_header_fields.enabled`: valid names are `[-A-Za-z0-9]+`.

@@ -47,6 +47,10 @@ impl std::fmt::Display for RequestId {
 #[derive(Debug, Clone, Copy)]
 pub struct PassedOn;
 
+/// A request extension: a log of the listener's own has this request, and the process log need not.
+#[derive(Debug, Clone, Copy)]
+pub struct LoggedElsewhere;
+
 /// Whom the listener's error answers are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorFormat {
@@ -180,6 +184,7 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
         .encode_lower(&mut id);
     let request_id = RequestId(Arc::from(&*id));
     request.extensions_mut().insert(request_id.clone());
+    let logged = request.extensions().get::<LoggedElsewhere>().is_some();
     let method = request.method().clone();
     // Never the query: it carries codes, states and session ids.
     let path = request.uri().path().to_owned();
@@ -191,6 +196,9 @@ async fn handle(State(edge): State<Arc<Edge>>, mut request: Request, next: Next)
     }
     if response.extensions().get::<PassedOn>().is_none() {
         security_headers::add_missing(response.headers_mut());
+    }
+    if logged {
+        return response;
     }
     tracing::info!(
         target: "countersign::access",

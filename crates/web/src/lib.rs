@@ -21,7 +21,7 @@ pub mod workers;
 
 pub use bind::bind_localhost;
 pub use drain::{Drain, DrainSignal};
-pub use edge::{Edge, ErrorFormat, HostAllowList, PassedOn, RequestId};
+pub use edge::{Edge, ErrorFormat, HostAllowList, LoggedElsewhere, PassedOn, RequestId};
 pub use person::{Inbound, Person, PersonError, PersonVerifier};
 pub use serve::{Peer, ServeOptions, serve};
 pub use transport::{Accepted, ByteStream, Transport};

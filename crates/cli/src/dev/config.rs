@@ -149,6 +149,7 @@ pub(super) fn gateway(
         "checkpoint_file": data.checkpoints(),
         "database": { "url": format!("sqlite:{}", data.gateway_database().display()) },
         "outbound_allow": login.outbound(),
+        "access_log": { "format": "json", "path": data.access_log() },
         "authenticate_oidc": {
             "issuer": login.issuer,
             "client_id": login.client_id,

@@ -67,6 +67,9 @@ impl DataDirectory {
     pub(crate) fn gateway_key(&self) -> PathBuf {
         self.0.join("gateway.key")
     }
+    pub(crate) fn access_log(&self) -> PathBuf {
+        self.0.join("access.log")
+    }
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.0.join("audit-checkpoints")
     }

@@ -12,6 +12,7 @@ use countersign_audit::{Entry, Outcome};
 use countersign_web::page;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
+use crate::access_log::Executed;
 use crate::config::OnUnauthenticatedRequest;
 use crate::gateway::Shared;
 use crate::listener::Listener;
@@ -149,6 +150,7 @@ async fn begin(
 /// its transaction cookie tells.
 pub(crate) async fn callback(State(listener): State<Arc<Listener>>, request: Request) -> Response {
     let provenance = Provenance::of(request.extensions(), request.headers());
+    provenance.notes.executed(Executed::Authenticate);
     let (uri, headers) = (request.uri(), request.headers());
     let Some(site) = answered(&listener, uri, headers) else {
         return Refused::new(Reason::NoRule, headers, provenance.request_id).into_response();

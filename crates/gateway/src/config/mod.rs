@@ -12,6 +12,7 @@ use countersign_outbound::HostPort;
 use serde::Deserialize;
 use url::Url;
 
+mod access_log;
 mod acme;
 mod authenticate;
 mod check;
@@ -22,6 +23,7 @@ mod target_group;
 #[cfg(test)]
 mod tests;
 
+pub use access_log::{AccessLog, AccessLogFormat};
 pub use acme::{AcmeChallenge, AcmeConfig, ExternalAccount};
 pub use authenticate::{AuthenticateOidc, SessionLimits, StopList};
 pub use check::ConfigError;
@@ -87,6 +89,9 @@ pub struct Config {
     /// Limits of clients' connections.
     #[serde(default)]
     pub client: ClientLimits,
+    /// The access log.
+    #[serde(default)]
+    pub access_log: AccessLog,
     /// Threads that serve requests; absent: one for each core.
     #[serde(default)]
     pub workers: Option<NonZeroUsize>,

@@ -15,6 +15,7 @@ use http::{Method, Request, Response, StatusCode, Uri, Version, uri};
 use http_body_util::LengthLimitError;
 use hyper::body::Incoming;
 
+use crate::access_log::{Notes, TargetAnswer};
 use crate::config::{ForwardLimits, ProtocolVersion};
 use crate::forwarding_headers::{self, Added, KeptHost, check_forwarded_for};
 use crate::reason::Reason;
@@ -49,19 +50,20 @@ impl Forwarder {
         mut request: Request<Body>,
         group: &TargetGroup,
         added: Added<'_>,
+        notes: &Notes,
     ) -> Result<Response<Body>, Reason> {
         let upgrade = Upgrade::take(&mut request, &*self.random);
         refuse_unforwardable(&request)?;
         refuse_incompatible(&request, group, upgrade.is_some())?;
         let request = self.prepare(request, group, added, upgrade.is_some())?;
-        let started = tokio::time::Instant::now();
+        let dispatched = notes.began.elapsed();
         let (answer, lease) = self.send(request, group).await?;
-        tracing::debug!(
-            target.name = %lease.outstanding.target().name,
-            target.status = answer.status().as_u16(),
-            target.processing_time_us = started.elapsed().as_micros(),
-            "a target answered"
-        );
+        notes.answered(TargetAnswer {
+            target: Arc::clone(&lease.outstanding.target().name),
+            status: answer.status().as_u16(),
+            dispatched,
+            processing: notes.began.elapsed().saturating_sub(dispatched),
+        });
         match upgrade {
             Some(upgrade) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => upgrade
                 .accept(answer, lease, self.idle)

@@ -37,6 +37,8 @@ pub(crate) struct Rules(Vec<Rule>);
 /// One rule: who must be asking, and what happens then.
 #[derive(Debug)]
 pub(crate) struct Rule {
+    /// 0 is the default rule's.
+    pub(crate) priority: u16,
     conditions: Vec<Condition>,
     pub(crate) transforms: Transforms,
     pub(crate) first: Option<First>,
@@ -99,6 +101,7 @@ impl Rules {
             let place = format!("{place}.default_actions");
             let (first, terminal) = actions(&place, &listener.default_actions, https, known)?;
             rules.push(Rule {
+                priority: 0,
                 conditions: Vec::new(),
                 transforms: Transforms::default(),
                 first,
@@ -132,6 +135,7 @@ impl Rule {
         let transforms = Transforms::compile(&rule.transforms).map_err(|fault| at("transforms", fault))?;
         let (first, terminal) = actions(&format!("{place}.actions"), &rule.actions, https, known)?;
         Ok(Self {
+            priority: rule.priority,
             conditions,
             transforms,
             first,

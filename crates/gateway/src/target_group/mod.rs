@@ -22,7 +22,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Where requests go, and what they carry there.
 #[derive(Debug)]
 pub(crate) struct TargetGroup {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) protocol_version: ProtocolVersion,
     pub(crate) preserve_host_header: bool,
     pub(crate) claims_header: bool,
@@ -64,7 +64,7 @@ impl TargetGroup {
         let connector = Connector::new(config, limits)
             .map_err(|fault| ConfigError::new(format!("{}.certificate_authority", place()), fault))?;
         Ok(Self {
-            name: name.to_owned(),
+            name: name.into(),
             protocol_version: config.protocol_version,
             preserve_host_header: config.preserve_host_header,
             claims_header: config.claims_header,
@@ -147,7 +147,7 @@ async fn sweep(group: std::sync::Weak<TargetGroup>) {
         if group.checked {
             let healthy = group.targets.iter().filter(|target| target.is_healthy()).count();
             #[expect(clippy::cast_precision_loss, reason = "a group has at most 1000 targets")]
-            metrics::gauge!("countersign_gateway_healthy_targets", "target_group" => group.name.clone())
+            metrics::gauge!("countersign_gateway_healthy_targets", "target_group" => group.name.to_string())
                 .set(healthy as f64);
         }
     }

@@ -1,6 +1,7 @@
 //! The gateway on real sockets, between a browser of the tests' own, an OpenID provider that can lie, and
 //! a target that says what it received.
 
+mod access_log;
 mod forward;
 mod handover;
 mod identity_headers;

@@ -12,7 +12,7 @@ use countersign_crypto::testing::ManualClock;
 use countersign_crypto::{FileKeyProvider, SharedRandom, SystemRandom, Timestamp};
 use countersign_db::{Database, Pool};
 use countersign_gateway::config::{
-    AuthenticateOidc, ClaimsHeader, ClientLimits, Config, ForwardLimits, KeyListener, Listener, Listeners,
+    AccessLog, AccessLogFormat, AuthenticateOidc, ClaimsHeader, ClientLimits, Config, ForwardLimits, KeyListener, Listener, Listeners,
     Rule, SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
 };
 use countersign_gateway::{Gateway, Operator, Parts, ReloadError};
@@ -312,5 +312,9 @@ fn config(urls: &[String], provider: &OpenIdProvider, target: &str, directory: &
         },
         client: ClientLimits::default(),
         workers: None,
+        access_log: AccessLog {
+            format: AccessLogFormat::Off,
+            path: None,
+        },
     }
 }
