@@ -13,6 +13,7 @@ pub mod callback;
 pub mod client_auth;
 pub mod discovery;
 pub mod id_token;
+pub mod introspect;
 pub mod jwks;
 pub mod metadata;
 pub mod private_key_jwt;

@@ -24,6 +24,8 @@ pub struct ServerMetadata {
     pub userinfo_endpoint: Option<Url>,
     /// RFC 7009.
     pub revocation_endpoint: Option<Url>,
+    /// RFC 7662.
+    pub introspection_endpoint: Option<Url>,
     /// OpenID Connect RP-initiated logout.
     pub end_session_endpoint: Option<Url>,
     /// PKCE methods; `None` when the server does not say.
@@ -49,6 +51,7 @@ impl ServerMetadata {
             jwks_uri: None,
             userinfo_endpoint: None,
             revocation_endpoint: None,
+            introspection_endpoint: None,
             end_session_endpoint: None,
             code_challenge_methods_supported: None,
             token_endpoint_auth_methods_supported: None,
@@ -90,6 +93,7 @@ impl ServerMetadata {
             jwks_uri: endpoint("jwks_uri")?,
             userinfo_endpoint: endpoint("userinfo_endpoint")?,
             revocation_endpoint: endpoint("revocation_endpoint")?,
+            introspection_endpoint: endpoint("introspection_endpoint")?,
             end_session_endpoint: endpoint("end_session_endpoint")?,
             code_challenge_methods_supported: strings("code_challenge_methods_supported")?,
             token_endpoint_auth_methods_supported: strings("token_endpoint_auth_methods_supported")?,
