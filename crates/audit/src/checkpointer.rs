@@ -36,6 +36,7 @@ pub(crate) struct Checkpointer {
 #[derive(Default)]
 pub(crate) struct Last {
     number: i64,
+    checkpoint: Option<Checkpoint>,
     hash: String,
     heads: BTreeMap<String, Head>,
 }
@@ -44,18 +45,34 @@ impl Last {
     /// Reads from the last checkpoint that lists all heads.
     pub(crate) async fn load(pool: &Pool) -> Result<Self, AuditError> {
         let newest = store::last_checkpoint_number(pool).await?;
-        let complete = newest - (newest - 1).rem_euclid(COMPLETE_EVERY);
+        Self::as_of(pool, newest).await
+    }
+
+    /// The checkpoint with this number and all heads as of it; without a checkpoint when there is none so far.
+    pub(crate) async fn as_of(pool: &Pool, number: i64) -> Result<Self, AuditError> {
+        let complete = number - (number - 1).rem_euclid(COMPLETE_EVERY);
         let mut last = Self {
             number: (complete - 1).max(0),
             ..Self::default()
         };
-        last.catch_up(pool).await?;
+        last.catch_up(pool, number).await?;
         Ok(last)
     }
 
-    async fn catch_up(&mut self, pool: &Pool) -> Result<(), AuditError> {
+    /// All heads, by writer.
+    pub(crate) fn heads(&self) -> &BTreeMap<String, Head> {
+        &self.heads
+    }
+
+    /// The checkpoint itself, if there is one.
+    pub(crate) fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
+    }
+
+    async fn catch_up(&mut self, pool: &Pool, until: i64) -> Result<(), AuditError> {
         loop {
-            let rows = store::checkpoints_after(pool, self.number).await?;
+            let mut rows = store::checkpoints_after(pool, self.number).await?;
+            rows.retain(|row| row.number <= until);
             if rows.is_empty() {
                 return Ok(());
             }
@@ -68,14 +85,15 @@ impl Last {
                     place: format!("audit_checkpoint {}", row.number),
                     what: error.to_string(),
                 })?;
-                self.take(row.number, checkpoint.hash(), statement);
+                self.take(row.number, checkpoint, statement);
             }
         }
     }
 
-    fn take(&mut self, number: i64, hash: String, statement: Statement) {
+    fn take(&mut self, number: i64, checkpoint: Checkpoint, statement: Statement) {
         self.number = number;
-        self.hash = hash;
+        self.hash = checkpoint.hash();
+        self.checkpoint = Some(checkpoint);
         if statement.complete {
             self.heads.clear();
         }
@@ -107,7 +125,7 @@ impl Checkpointer {
     pub(crate) async fn checkpoint(&mut self) -> Result<(), AuditError> {
         for _ in 0..ATTEMPTS {
             // In this order: heads read after a checkpoint are never behind it.
-            self.last.catch_up(&self.pool).await?;
+            self.last.catch_up(&self.pool, i64::MAX).await?;
             let moved = self.moved().await?;
             if moved.is_empty() {
                 return Ok(());
@@ -125,10 +143,11 @@ impl Checkpointer {
                 Err(DbError::Constraint(_)) => continue,
                 Err(error) => return Err(error.into()),
             }
-            self.last.take(number, checkpoint.hash(), statement);
+            let line = checkpoint.line();
+            self.last.take(number, checkpoint, statement);
             // After the database: a line whose checkpoint the database lacks would be a roll-back.
             if let Some(file) = &self.file {
-                file.append(checkpoint.line()).await?;
+                file.append(line).await?;
             }
             return Ok(());
         }

@@ -42,6 +42,14 @@ pub enum AuditError {
         /// What is wrong with it.
         what: String,
     },
+    /// An exported file cannot be read, or is none.
+    #[error("{path}: {source}")]
+    Export {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error, or the line that is wrong.
+        source: std::io::Error,
+    },
     /// The checkpoint file cannot be read or written.
     #[error("{path}: {source}")]
     CheckpointFile {

@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use countersign_crypto::Timestamp;
-use countersign_db::{DatabaseIdentity, Transaction};
 
+use super::evidence::Evidence;
 use super::outside::Outside;
 use super::records::Scanned;
-use super::{Anchor, Faults, Trail};
+use super::{Anchor, Faults, Subject};
 use crate::AuditError;
 use crate::checkpoint::{Checkpoint, Head, Statement};
 use crate::checkpointer::root_of_heads;
-use crate::store::{self, CHECKPOINT_COLUMNS};
 
 /// What a record must be for some statement to be true.
 pub(super) struct Expectation {
@@ -61,8 +60,7 @@ impl Anchored {
 }
 
 struct Replay<'a> {
-    trail: &'a Trail<'a>,
-    database: &'a DatabaseIdentity,
+    subject: &'a Subject<'a>,
     history: History,
     heads: BTreeMap<String, Head>,
     previous: String,
@@ -72,50 +70,42 @@ struct Replay<'a> {
 
 /// Checks each checkpoint against the one before, the signing keys and the lines outside.
 pub(super) async fn replay(
-    tx: &mut Transaction,
-    trail: &Trail<'_>,
-    database: &DatabaseIdentity,
+    evidence: &mut impl Evidence,
+    subject: &Subject<'_>,
     outside: &Outside,
     faults: &mut Faults,
 ) -> Result<History, AuditError> {
     let mut replay = Replay {
-        trail,
-        database,
+        subject,
         history: History::default(),
         heads: BTreeMap::new(),
         previous: "0".repeat(64),
         epoch: 0,
         newest: None,
     };
-    let newest = store::newest_checkpoint(tx).await?;
+    let newest = evidence.newest_checkpoint().await?;
     let newest_outside = outside.range(..=newest).next_back();
-    let mut after = i64::MIN;
     let mut expected = 1;
     loop {
-        let rows = store::scan_checkpoints(tx, after).await?;
-        if rows.is_empty() {
+        let page = evidence.checkpoints().await?;
+        if page.is_empty() {
             break;
         }
-        for row in &rows {
-            let number = row.int("number")?;
-            after = number;
+        for found in page {
+            let number = found.number;
             let place = format!("audit_checkpoint {number}");
-            if row.columns() != CHECKPOINT_COLUMNS {
+            if !found.columns {
                 faults.add("audit_checkpoint", "has other columns than the product's");
             }
-            if number > expected {
+            if number != expected {
                 let missing = format!("audit_checkpoint {expected}");
                 faults.add(missing, format!("is missing, up to the one before {number}"));
                 replay.previous.clear();
             }
             expected = number.saturating_add(1);
             replay.history.count += 1;
-            match store::checkpoint(row) {
-                Ok(row) => {
-                    let checkpoint = Checkpoint {
-                        statement: row.statement,
-                        signature: row.signature,
-                    };
+            match found.checkpoint {
+                Ok(checkpoint) => {
                     replay.check(number, &checkpoint, &place, faults);
                     compare(outside, number, &checkpoint, &place, faults);
                     if newest_outside.is_some_and(|(_, (_, other))| *other == checkpoint) {
@@ -123,7 +113,7 @@ pub(super) async fn replay(
                     }
                 }
                 Err(error) => {
-                    faults.add(place, error.to_string());
+                    faults.add(place, error);
                     replay.previous.clear();
                 }
             }
@@ -163,7 +153,7 @@ impl Replay<'_> {
         let hash = checkpoint.hash();
         let previous = std::mem::replace(&mut self.previous, hash.clone());
         self.history.hashes.insert(number, hash);
-        let statement = match checkpoint.verify(self.trail.keys) {
+        let statement = match checkpoint.verify(self.subject.keys) {
             Ok(statement) => statement,
             Err(error) => {
                 faults.add(place, error.to_string());
@@ -176,16 +166,17 @@ impl Replay<'_> {
                 "holds the statement of another number",
             ),
             (
-                statement.database != self.database.id,
+                statement.database != self.subject.database.id,
                 "belongs to another database",
             ),
-            (statement.role != self.trail.role, "belongs to another role"),
+            (statement.role != self.subject.role, "belongs to another role"),
             (
                 !previous.is_empty() && statement.previous != previous,
                 "does not follow the checkpoint before it",
             ),
             (
-                statement.restore_epoch < self.epoch || statement.restore_epoch > self.database.restore_epoch,
+                statement.restore_epoch < self.epoch
+                    || statement.restore_epoch > self.subject.database.restore_epoch,
                 "is of another restore epoch",
             ),
         ] {

@@ -1,14 +1,19 @@
 //! Recomputing everything: chains, trees, checkpoints, signatures.
 
 mod checkpoints;
+mod evidence;
+mod export;
 mod outside;
 mod records;
 
 use countersign_crypto::JwkSet;
-use countersign_db::{Pool, database_identity};
+use countersign_db::{DatabaseIdentity, Pool, database_identity};
 use serde::Serialize;
 
-use crate::{AuditError, store};
+pub use export::{Export, verify_export};
+
+use crate::AuditError;
+use evidence::{Evidence, Snapshot};
 
 /// What is verified, and against what.
 #[derive(Debug, Clone, Copy)]
@@ -105,25 +110,52 @@ impl std::fmt::Display for Report {
     }
 }
 
+/// Told how many records have been read, after each page.
+pub type Progress<'a> = &'a mut (dyn FnMut(u64) + Send);
+
+/// Whose evidence is looked at, and what it is compared with.
+struct Subject<'a> {
+    role: &'a str,
+    database: &'a DatabaseIdentity,
+    keys: &'a JwkSet,
+    checkpoints: &'a str,
+}
+
 /// Verifies one database, in one snapshot of it.
 #[tracing::instrument(name = "audit.verify", skip_all, fields(audit.role = trail.role))]
-pub async fn verify(trail: &Trail<'_>) -> Result<Report, AuditError> {
+pub async fn verify(trail: &Trail<'_>, progress: Progress<'_>) -> Result<Report, AuditError> {
     let database = database_identity(trail.pool).await?;
-    let mut faults = Faults::default();
+    let subject = Subject {
+        role: trail.role,
+        database: &database,
+        keys: trail.keys,
+        checkpoints: trail.checkpoints,
+    };
     let mut tx = trail.pool.snapshot().await?;
-    for (table, found) in store::page_faults(&mut tx).await? {
-        faults.add(table, found);
-    }
-    let outside = outside::read(trail, &database, &mut faults);
-    let history = checkpoints::replay(&mut tx, trail, &database, &outside, &mut faults).await?;
-    let claims = records::opening_claims(&mut tx, &history, &mut faults).await?;
-    let scanned = records::scan(&mut tx, trail, &history, claims, &mut faults).await?;
+    let report = check(&mut Snapshot::new(&mut tx), &subject, progress).await?;
     // Nothing was written; dropping it would leave its end to whenever the connection is next used.
     tx.commit().await?;
+    Ok(report)
+}
+
+/// Recomputes everything in the order that [`Evidence`] is read in.
+async fn check(
+    evidence: &mut impl Evidence,
+    subject: &Subject<'_>,
+    progress: Progress<'_>,
+) -> Result<Report, AuditError> {
+    let mut faults = Faults::default();
+    for (place, found) in evidence.container_faults().await? {
+        faults.add(place, found);
+    }
+    let outside = outside::read(subject, &mut faults);
+    let history = checkpoints::replay(evidence, subject, &outside, &mut faults).await?;
+    let claims = records::opening_claims(evidence, &history, &mut faults).await?;
+    let scanned = records::scan(evidence, subject.role, &history, claims, &mut faults, progress).await?;
     Ok(Report {
         ok: faults.list.is_empty(),
-        role: trail.role.to_owned(),
-        database: database.id,
+        role: subject.role.to_owned(),
+        database: subject.database.id.clone(),
         writers: scanned.writers,
         records: scanned.records,
         checkpoints: history.count,

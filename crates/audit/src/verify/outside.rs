@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use countersign_db::DatabaseIdentity;
-
-use super::{Faults, Trail};
+use super::{Faults, Subject};
 use crate::checkpoint::Checkpoint;
 
 /// The lines about this database, by checkpoint number, with the number of the line.
 pub(super) type Outside = BTreeMap<i64, (usize, Checkpoint)>;
 
 /// Reads the lines; those of the other role's database are that one's affair.
-pub(super) fn read(trail: &Trail<'_>, database: &DatabaseIdentity, faults: &mut Faults) -> Outside {
+pub(super) fn read(subject: &Subject<'_>, faults: &mut Faults) -> Outside {
+    let database = subject.database;
     let mut outside = Outside::new();
-    let lines: Vec<&str> = trail.checkpoints.split_inclusive('\n').collect();
+    let lines: Vec<&str> = subject.checkpoints.split_inclusive('\n').collect();
     for (index, line) in lines.iter().enumerate() {
         let place = format!("checkpoint file line {}", index + 1);
         let text = line.trim_end_matches(['\n', '\r']);
@@ -31,7 +30,7 @@ pub(super) fn read(trail: &Trail<'_>, database: &DatabaseIdentity, faults: &mut 
         };
         // Another database's keys are not at hand: whose it is, is read before the signature is looked at.
         let statement = match checkpoint.read() {
-            Ok(statement) if statement.role != trail.role && statement.database != database.id => continue,
+            Ok(statement) if statement.role != subject.role && statement.database != database.id => continue,
             Ok(statement) => statement,
             Err(error) => {
                 faults.add(place, error.to_string());
@@ -44,12 +43,12 @@ pub(super) fn read(trail: &Trail<'_>, database: &DatabaseIdentity, faults: &mut 
                 place,
                 format!(
                     "is about database {other}, and this is {}: the {} database was exchanged",
-                    database.id, trail.role
+                    database.id, subject.role
                 ),
             );
             continue;
         }
-        if let Err(error) = checkpoint.verify(trail.keys) {
+        if let Err(error) = checkpoint.verify(subject.keys) {
             faults.add(place, error.to_string());
             continue;
         }

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use countersign_crypto::chain::GENESIS;
 use countersign_crypto::merkle::TreeFrontier;
-use countersign_db::{Row, Transaction};
 use serde::Deserialize;
 
 use super::checkpoints::{Expectation, Expectations, History};
-use super::{Faults, Trail};
+use super::evidence::{Evidence, FoundRecord};
+use super::{Faults, Progress};
 use crate::AuditError;
 use crate::record::{Record, RecordId};
-use crate::store::{self, RECORD_COLUMNS};
 
 /// What was found.
 #[derive(Default)]
@@ -44,21 +43,19 @@ struct ClaimedHead {
 
 /// Reads the first record of every chain: each names the checkpoint and heads that it found.
 pub(super) async fn opening_claims(
-    tx: &mut Transaction,
+    evidence: &mut impl Evidence,
     history: &History,
     faults: &mut Faults,
 ) -> Result<Expectations, AuditError> {
     let mut expectations = Expectations::new();
-    let mut after = String::new();
     loop {
-        let rows = store::first_records(tx, &after).await?;
-        let Some(last) = rows.last() else {
+        let page = evidence.first_records().await?;
+        if page.is_empty() {
             return Ok(expectations);
-        };
-        after = last.text("writer")?;
-        for row in &rows {
+        }
+        for found in page {
             // An unreadable record is reported by the scan.
-            let Ok(record) = store::record(row) else { continue };
+            let Ok(record) = found.record else { continue };
             let place = format!("audit_record {}", record.id);
             let Ok(claims) = serde_json::from_str::<Claims>(&record.stored.detail) else {
                 faults.add(place, "does not name the heads that its writer found");
@@ -88,43 +85,40 @@ pub(super) async fn opening_claims(
 
 /// Reads every record, recomputing hashes and trees and comparing them with what others said of them.
 pub(super) async fn scan(
-    tx: &mut Transaction,
-    trail: &Trail<'_>,
+    evidence: &mut impl Evidence,
+    role: &str,
     history: &History,
     claims: Expectations,
     faults: &mut Faults,
+    progress: Progress<'_>,
 ) -> Result<Scanned, AuditError> {
     let mut scanned = Scanned::default();
     let mut chain: Option<Chain> = None;
-    let mut after = RecordId {
-        writer: String::new(),
-        seq: i64::MIN,
-    };
+    let mut last: Option<RecordId> = None;
     loop {
-        let rows = store::scan(tx, &after).await?;
-        if rows.is_empty() {
-            break;
-        }
-        for row in &rows {
-            let id = match store::record_id(row) {
-                Ok(id) => id,
-                Err(error) => {
-                    faults.add(format!("audit_record after {after}"), error.to_string());
-                    return Ok(scanned);
-                }
-            };
-            after = id.clone();
-            if chain.as_ref().is_none_or(|chain| chain.writer != id.writer) {
+        let page = match evidence.records().await? {
+            Ok(page) if page.is_empty() => break,
+            Ok(page) => page,
+            Err(what) => {
+                let last = last.map_or_else(|| "the beginning".to_owned(), |last| last.to_string());
+                faults.add(format!("audit_record after {last}"), what);
+                return Ok(scanned);
+            }
+        };
+        for found in page {
+            if chain.as_ref().is_none_or(|chain| chain.writer != found.id.writer) {
                 if let Some(ended) = chain.take() {
                     ended.end(&mut scanned, faults);
                 }
-                chain = Some(Chain::begin(&id.writer, history, &claims));
+                chain = Some(Chain::begin(&found.id.writer, history, &claims));
             }
             scanned.records += 1;
+            last = Some(found.id.clone());
             if let Some(chain) = &mut chain {
-                chain.follow(&id, row, trail.role, faults);
+                chain.follow(found, role, faults);
             }
         }
+        progress(scanned.records);
     }
     if let Some(ended) = chain.take() {
         ended.end(&mut scanned, faults);
@@ -177,13 +171,14 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn follow(&mut self, id: &RecordId, row: &Row, role: &str, faults: &mut Faults) {
+    fn follow(&mut self, found: FoundRecord, role: &str, faults: &mut Faults) {
+        let id = &found.id;
         let place = format!("audit_record {id}");
         let mut add = |what: String| {
             self.broken = true;
             faults.add(place.clone(), what);
         };
-        if !row.columns().into_iter().eq(RECORD_COLUMNS.map(|(name, _)| name)) {
+        if !found.columns {
             add("has other columns than the product's".to_owned());
         }
         self.count += 1;
@@ -204,15 +199,15 @@ impl<'a> Chain<'a> {
             );
         }
         self.last = id.seq;
-        match store::record(row) {
+        match found.record {
             Ok(record) => {
                 self.check(&record, in_place, role, &place, faults);
                 self.hash = record.hash;
             }
             Err(error) => {
                 self.broken = true;
-                faults.add(place.clone(), error.to_string());
-                if let Ok(hash) = store::hash(row, "hash") {
+                faults.add(place.clone(), error);
+                if let Some(hash) = found.hash {
                     self.hash = hash;
                 }
             }

@@ -2,8 +2,10 @@
 //! `COUNTERSIGN_TEST_POSTGRES_URL` names a server.
 
 mod explain;
+mod export;
 mod fixture;
 mod person;
+mod proof;
 mod record;
 mod refusal;
 mod rollback;

@@ -122,7 +122,7 @@ async fn an_older_copy_of_the_file_is_found() {
             keys: &fixture.keys,
             checkpoints,
         };
-        let report = verify(&trail).await.expect("can be read");
+        let report = verify(&trail, &mut |_| ()).await.expect("can be read");
         assert_eq!(report.ok, ok, "{report}");
     }
 }
@@ -187,7 +187,7 @@ async fn one_file_serves_two_databases() {
             keys: &identity.keys,
             checkpoints: &lines,
         };
-        let report = verify(&trail).await.expect("can be read");
+        let report = verify(&trail, &mut |_| ()).await.expect("can be read");
         assert!(report.ok, "{report}");
         assert_eq!(report.anchored_outside.map(|anchor| anchor.checkpoint), Some(3));
     }

@@ -358,7 +358,7 @@ async fn any_changed_byte_of_a_value_in_the_file_is_found() {
                 keys: &fixture.keys,
                 checkpoints: "",
             };
-            match verify(&trail).await {
+            match verify(&trail, &mut |_| ()).await {
                 Ok(report) => {
                     assert!(!report.ok, "a change at {offset} of {marker} went unnoticed");
                     assert!(

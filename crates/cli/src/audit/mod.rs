@@ -80,7 +80,7 @@ pub(crate) async fn verify(
             checkpoints: &checkpoints,
         };
         reports.push(
-            verify::verify(&trail)
+            verify::verify(&trail, &mut |_| ())
                 .await
                 .with_context(|| format!("cannot verify the {} chain", store.role))?,
         );
