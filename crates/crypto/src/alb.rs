@@ -118,7 +118,30 @@ pub fn kid(token: &str) -> Result<String, AlbError> {
     Ok(Parts::parse(token)?.kid)
 }
 
-/// Verifies a token against the PEM of its key, and returns its claims.
+/// The `signer` that a token names, unverified: only to choose which expectation it has to meet.
+#[must_use]
+pub fn peek_signer(token: &str) -> Option<String> {
+    let parts = Parts::parse(token).ok()?;
+    Some(parts.header.get("signer")?.as_str()?.to_owned())
+}
+
+/// Whether a text is exactly one P-256 public key in PEM, as [`verify`] wants it.
+pub fn check_key(pem: &str) -> Result<(), AlbError> {
+    p256_point(pem).map(drop)
+}
+
+/// What a verified token says.
+#[derive(Debug, Clone)]
+pub struct VerifiedAlb {
+    /// The claims of the person, with `exp` and `iss`.
+    pub claims: Map<String, Value>,
+    /// The load balancer.
+    pub signer: String,
+    /// `exp` of the header.
+    pub expires_at: Timestamp,
+}
+
+/// Verifies a token against the PEM of its key, and returns what it says.
 ///
 /// The text of a token is no replay key: ES256 accepts two signatures for one message.
 pub fn verify(
@@ -126,20 +149,18 @@ pub fn verify(
     pem: &str,
     expect: &AlbExpectation<'_>,
     now: Timestamp,
-) -> Result<Map<String, Value>, AlbError> {
+) -> Result<VerifiedAlb, AlbError> {
     let parts = Parts::parse(token)?;
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, p256_point(pem)?)
         .verify(parts.signed.as_bytes(), &parts.signature)
         .map_err(|_| AlbError::Signature)?;
 
     let member = |name: &str| parts.header.get(name).and_then(Value::as_str);
-    if !expect
+    let signer = expect
         .signers
         .iter()
-        .any(|signer| member("signer") == Some(signer))
-    {
-        return Err(AlbError::Signer);
-    }
+        .find(|signer| member("signer") == Some(signer))
+        .ok_or(AlbError::Signer)?;
     if member("iss") != Some(expect.issuer) {
         return Err(AlbError::Issuer);
     }
@@ -150,9 +171,13 @@ pub fn verify(
     if claims.get("iss").is_some_and(|issuer| issuer != expect.issuer) {
         return Err(AlbError::Issuer);
     }
-    check_expiry(&parts.header, &claims, expect.leeway_secs, now)?;
+    let expires_at = check_expiry(&parts.header, &claims, expect.leeway_secs, now)?;
     check_subject(&claims)?;
-    Ok(claims)
+    Ok(VerifiedAlb {
+        claims,
+        signer: signer.clone(),
+        expires_at,
+    })
 }
 
 struct Parts<'t> {
@@ -224,7 +249,7 @@ fn check_expiry(
     claims: &Map<String, Value>,
     leeway_secs: u64,
     now: Timestamp,
-) -> Result<(), AlbError> {
+) -> Result<Timestamp, AlbError> {
     // The AWS documentation's sample shows `exp` as if it were a string; real tokens carry a number.
     let expiry = header
         .get("exp")
@@ -248,7 +273,7 @@ fn check_expiry(
     if now.as_secs() >= expiry.saturating_add(leeway) {
         return Err(AlbError::Expired);
     }
-    Ok(())
+    Ok(Timestamp::from_secs(expiry))
 }
 
 fn check_subject(claims: &Map<String, Value>) -> Result<(), AlbError> {

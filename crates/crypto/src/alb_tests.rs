@@ -50,7 +50,7 @@ fn check_at(key: &SigningKey, token: &str, now: Timestamp) -> Result<Map<String,
         client: CLIENT,
         leeway_secs: 0,
     };
-    verify(token, &key.public_pem(), &expect, now)
+    verify(token, &key.public_pem(), &expect, now).map(|verified| verified.claims)
 }
 
 /// Signs any header and claims in the ALB's encoding.
@@ -85,7 +85,9 @@ fn f02_genuine_token_is_accepted_at_its_time_and_only_as_received() {
         leeway_secs: 0,
     };
     let then = Timestamp::from_secs(1_687_748_000);
-    let claims = verify(GENUINE, GENUINE_PEM, &expect, then).expect("genuine");
+    let claims = verify(GENUINE, GENUINE_PEM, &expect, then)
+        .expect("genuine")
+        .claims;
     assert_eq!(claims["username"], "duke");
     assert_eq!(
         kid(GENUINE).expect("a UUID"),

@@ -14,7 +14,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use countersign_crypto::{SharedClock, SharedRandom, uuid_v7};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 
@@ -160,7 +160,10 @@ impl Edge {
             return self.refuse(status, request_id);
         }
         if declared_length(request.headers()).is_some_and(|length| length > self.max_body_bytes as u64) {
-            discard(request.into_body()).await;
+            // Who waits to be told to continue has sent nothing, and reading would tell them.
+            if !request.headers().contains_key(EXPECT) {
+                discard(request.into_body()).await;
+            }
             return self.refuse(StatusCode::PAYLOAD_TOO_LARGE, request_id);
         }
         let limit = self.max_body_bytes;

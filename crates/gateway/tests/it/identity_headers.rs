@@ -32,7 +32,8 @@ async fn the_alb_headers_verify_against_the_served_key() {
             client: "gateway",
             leeway_secs: 0,
         };
-        let claims = alb::verify(data, &pem.body, &expect, system.clock.now()).expect("a valid token");
+        let verified = alb::verify(data, &pem.body, &expect, system.clock.now()).expect("a valid token");
+        let claims = verified.claims;
         assert_eq!(claims["sub"], "alice-1001");
         assert_eq!(claims["name"], "alice Ünïcode");
         assert_eq!(claims["email_verified"], "true", "odd types pass through");

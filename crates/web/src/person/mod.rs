@@ -4,6 +4,8 @@
 //! names a person. Every role accepts only tokens whose audience is its own (design D8), so that a token
 //! sent to one role opens no door of another.
 
+mod alb;
+mod alb_keys;
 mod keys;
 
 use std::fmt;
@@ -11,6 +13,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::response::{IntoResponse, Response};
+use countersign_crypto::alb::{AlbError, peek_signer};
 use countersign_crypto::{
     Algorithm, JwtError, JwtPolicy, SecretString, SharedClock, Timestamp, UserKey, Verified, peek_issuer,
     verify_jwt,
@@ -21,6 +24,8 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
+
+pub use alb::{AlbConfig, AlbConfigError, AlbVerifier, OIDC_DATA, OIDC_IDENTITY};
 
 use crate::edge::RequestId;
 use crate::page::{Message, Tone};
@@ -46,6 +51,8 @@ pub enum Inbound {
         #[serde(default)]
         jwks_uri: Option<Url>,
     },
+    /// The `x-amzn-oidc-data` of an Application Load Balancer.
+    Alb(AlbConfig),
 }
 
 /// A person whom a gateway has logged in.
@@ -65,7 +72,7 @@ pub struct Person {
     pub user_key: UserKey,
     /// The token itself, for passing on to the identity service.
     pub token: SecretString,
-    /// The gateway that vouches (`iss`).
+    /// The gateway that vouches (`iss`); the ARN of a load balancer.
     pub gateway_issuer: String,
     /// Until when the token is valid.
     pub expires_at: Timestamp,
@@ -138,9 +145,15 @@ pub enum PersonError {
     /// Of a gateway that is not configured here.
     #[error("issuer is not a configured gateway")]
     UnknownIssuer,
+    /// The header is larger than any gateway makes it.
+    #[error("identity header too large")]
+    TooLarge,
     /// The token does not hold.
     #[error("identity token refused: {0}")]
     Token(JwtError),
+    /// The load balancer's token does not hold.
+    #[error("x-amzn-oidc-data refused: {0}")]
+    Alb(AlbError),
     /// The gateway's keys could not be fetched; worth trying again.
     #[error("the gateway's keys are not available")]
     KeysUnavailable,
@@ -155,9 +168,21 @@ impl PersonError {
             Self::Repeated => "identity_repeated",
             Self::UnknownIssuer => "identity_issuer",
             Self::Token(JwtError::Audience) => "identity_audience",
-            Self::Token(JwtError::Expired) => "identity_expired",
-            Self::Token(_) => "identity_invalid",
+            Self::Token(JwtError::Expired) | Self::Alb(AlbError::Expired) => "identity_expired",
+            Self::Alb(AlbError::Signer) => "identity_signer",
+            Self::TooLarge | Self::Token(_) | Self::Alb(_) => "identity_invalid",
             Self::KeysUnavailable => "identity_keys_unavailable",
+        }
+    }
+
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Repeated => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNAUTHORIZED,
         }
     }
 }
@@ -171,6 +196,7 @@ struct Gateway {
 /// Verifies identity headers.
 pub struct PersonVerifier {
     gateways: Vec<Gateway>,
+    load_balancers: Vec<AlbVerifier>,
     clock: SharedClock,
 }
 
@@ -188,28 +214,46 @@ impl PersonVerifier {
     /// allow a gateway on an internal address.
     #[must_use]
     pub fn new(inbound: Vec<Inbound>, client: &outbound::Client, clock: &SharedClock) -> Self {
-        let gateways = inbound
-            .into_iter()
-            .map(
-                |Inbound::UserToken {
-                     issuer,
-                     audience,
-                     jwks_uri,
-                 }| Gateway {
+        let (mut gateways, mut load_balancers) = (Vec::new(), Vec::new());
+        for inbound in inbound {
+            match inbound {
+                Inbound::UserToken {
+                    issuer,
+                    audience,
+                    jwks_uri,
+                } => gateways.push(Gateway {
                     keys: GatewayKeys::new(issuer.clone(), jwks_uri, client.clone(), Arc::clone(clock)),
                     issuer,
                     audience,
-                },
-            )
-            .collect();
+                }),
+                Inbound::Alb(config) => load_balancers.push(AlbVerifier::new(config, client, clock)),
+            }
+        }
         Self {
             gateways,
+            load_balancers,
             clock: Arc::clone(clock),
         }
     }
 
-    /// The person of exactly one [`USER_TOKEN`] header made for this role.
+    /// The person of exactly one [`USER_TOKEN`] header made for this role, or where load balancers are configured, of
+    /// exactly one [`OIDC_DATA`] header. Our gateway can send both; the user token is made for this role alone.
     pub async fn verify(&self, headers: &HeaderMap) -> Result<Person, PersonError> {
+        let by_user_token = !self.gateways.is_empty() && headers.contains_key(USER_TOKEN);
+        if !by_user_token && let Some(first) = self.load_balancers.first() {
+            let verifier = match peek_signer(alb::token(headers)?) {
+                Some(signer) => self
+                    .load_balancers
+                    .iter()
+                    .find(|verifier| verifier.knows(&signer)),
+                // It says what is wrong with the token.
+                None => Some(first),
+            };
+            return verifier
+                .ok_or(PersonError::Alb(AlbError::Signer))?
+                .verify(headers)
+                .await;
+        }
         let mut values = headers.get_all(USER_TOKEN).iter();
         let value = values.next().ok_or(PersonError::Missing)?;
         if values.next().is_some() {
@@ -224,6 +268,23 @@ impl PersonVerifier {
     /// The person of a token. `audiences` stands in for the configured audience where one role has several
     /// doors, each with an audience of its own.
     pub async fn verify_token(&self, token: &str, audiences: Option<&[&str]>) -> Result<Person, PersonError> {
+        let verified = self.verified(token, audiences).await?;
+        Person::from_verified(&verified, token)
+    }
+
+    /// The issuer of a token that a gateway has made for itself: it is for `audience` and names nobody.
+    pub async fn verify_gateway_token(&self, token: &str, audience: &str) -> Result<String, PersonError> {
+        let verified = self.verified(token, Some(&[audience])).await?;
+        if ["sub", "idp_sub", "idp_iss", "sid"]
+            .iter()
+            .any(|claim| verified.claims.contains_key(*claim))
+        {
+            return Err(PersonError::Token(JwtError::Claim("sub")));
+        }
+        required(&verified.claims, "iss")
+    }
+
+    async fn verified(&self, token: &str, audiences: Option<&[&str]>) -> Result<Verified, PersonError> {
         let issuer = peek_issuer(token).ok_or(PersonError::Token(JwtError::Malformed))?;
         let gateway = self
             .gateways
@@ -250,7 +311,7 @@ impl PersonVerifier {
             }
             other => other,
         };
-        Person::from_verified(&verified.map_err(PersonError::Token)?, token)
+        verified.map_err(PersonError::Token)
     }
 }
 
@@ -264,16 +325,16 @@ pub struct PersonRejection {
 
 impl IntoResponse for PersonRejection {
     fn into_response(self) -> Response {
+        let status = self.error.status();
         let message = if self.error == PersonError::KeysUnavailable {
             Message::new("Not available right now")
                 .lead("Your login cannot be checked at the moment. Please try again in a minute.")
-                .status(StatusCode::SERVICE_UNAVAILABLE)
         } else {
             Message::new("Please log in")
                 .lead("This page is reached through the login of this site, and no valid login came with the request.")
-                .status(StatusCode::UNAUTHORIZED)
         };
         message
+            .status(status)
             .tone(Tone::Problem)
             .request_id(self.request_id.as_ref())
             .render()

@@ -1,5 +1,6 @@
 //! Listeners over real sockets: what a client can do to them, and what they answer.
 
+mod alb;
 mod edge;
 mod page;
 mod person;
