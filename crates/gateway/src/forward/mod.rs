@@ -118,6 +118,12 @@ impl Forwarder {
         }
         if let Some(trailer) = trailer {
             head.headers.insert(header::TRAILER, trailer);
+            if group.protocol_version == ProtocolVersion::Http1 {
+                // Only behind chunks (RFC 9112 section 7.1.2); HTTP/2 has them behind a declared length too.
+                head.headers.remove(header::CONTENT_LENGTH);
+                let chunked = HeaderValue::from_static("chunked");
+                head.headers.insert(header::TRANSFER_ENCODING, chunked);
+            }
         }
         if takes_trailers && group.protocol_version != ProtocolVersion::Http1 {
             // gRPC servers insist on it.

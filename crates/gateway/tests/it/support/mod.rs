@@ -1,6 +1,8 @@
 //! One gateway with everything around it.
 
 pub(crate) mod browser;
+pub(crate) mod frames;
+pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod target;
 
@@ -114,7 +116,7 @@ impl System {
         let router = gateway.router(name).expect("a listener");
         let options = ServeOptions {
             transport: gateway.transport(name),
-            ..ServeOptions::default()
+            ..self.config.client.serve_options(1)
         };
         let (signal, drain) = Drain::new();
         self.also_drained.push(signal);
@@ -312,6 +314,7 @@ fn config(urls: &[String], provider: &OpenIdProvider, target: &str, directory: &
         },
         client: ClientLimits::default(),
         workers: None,
+        operator: None,
         access_log: AccessLog {
             format: AccessLogFormat::Off,
             path: None,
