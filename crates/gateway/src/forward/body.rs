@@ -1,5 +1,6 @@
 //! Bodies on their way through: frames pass as they come, silence ends them.
 
+use std::collections::VecDeque;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,6 +15,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use crate::target_group::Lease;
+
+/// Bytes of a body that are kept to be sent again.
+const MOST_KEPT: usize = 64 * 1024;
 
 /// Why a body did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,20 @@ pub(crate) struct RequestBody {
     left: u64,
     /// Dropped with the body: whoever holds the other end learns that it is over.
     over: Option<oneshot::Sender<()>>,
+    kept: Option<Kept>,
+}
+
+/// What has been sent of a body that may have to be sent again.
+#[derive(Debug)]
+struct Kept {
+    sent: VecDeque<Bytes>,
+    back: oneshot::Sender<RequestBody>,
+}
+
+/// A body whose beginning has been read before.
+struct Replayed {
+    sent: VecDeque<Bytes>,
+    rest: Body,
 }
 
 impl RequestBody {
@@ -47,6 +65,25 @@ impl RequestBody {
             silence: Silence::new(idle),
             left: max,
             over: None,
+            kept: None,
+        }
+    }
+
+    /// Resolves to the whole body again when this one is dropped, as long as no more than [`MOST_KEPT`] of it
+    /// has been sent, without trailers.
+    pub(super) fn keep(&mut self) -> oneshot::Receiver<Self> {
+        let (back, receiver) = oneshot::channel();
+        let sent = VecDeque::new();
+        self.kept = Some(Kept { sent, back });
+        receiver
+    }
+
+    fn remember(&mut self, frame: &Frame<Bytes>) {
+        let Some(kept) = &mut self.kept else { return };
+        let held: usize = kept.sent.iter().map(Bytes::len).sum();
+        match frame.data_ref() {
+            Some(data) if held + data.len() <= MOST_KEPT => kept.sent.push_back(data.clone()),
+            _ => self.kept = None,
         }
     }
 
@@ -81,6 +118,7 @@ impl http_body::Body for RequestBody {
             let frame = frame.map_err(|error| BodyError::Broken(error.into()))?;
             let length = frame.data_ref().map_or(0, |data| data.len() as u64);
             self.left = self.left.checked_sub(length).ok_or(BodyError::TooLarge)?;
+            self.remember(&frame);
             Ok(clean(frame))
         }))
     }
@@ -91,6 +129,42 @@ impl http_body::Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(Kept { sent, back }) = self.kept.take() else {
+            return;
+        };
+        let left = self.left + sent.iter().map(|data| data.len() as u64).sum::<u64>();
+        let rest = std::mem::take(&mut self.inner);
+        let inner = if sent.is_empty() {
+            rest
+        } else {
+            Body::new(Replayed { sent, rest })
+        };
+        // Nobody asks for it where the request was answered.
+        let _ = back.send(Self::new(inner, self.silence.idle, left));
+    }
+}
+
+impl http_body::Body for Replayed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.sent.pop_front() {
+            Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            None => Pin::new(&mut self.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.sent.is_empty() && self.rest.is_end_stream()
     }
 }
 

@@ -2,7 +2,7 @@
 //! to say, and the answer comes back frame by frame.
 //!
 //! It refuses `CONNECT` (but for `WebSockets` over HTTP/2), `TRACE` and upgrades to anything but WebSocket,
-//! never retries a request that may have been seen by a target, and never buffers a body.
+//! never retries a request that may have been processed by a target, and never holds a body back.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -29,6 +29,11 @@ mod body;
 
 /// Targets that a request is tried at while none has accepted the connection.
 const MAX_TARGETS_TRIED: usize = 3;
+
+/// Times a request is sent again that a target has not processed.
+const MAX_RESENT: usize = 3;
+/// How long a stream that has failed may hold on to its body.
+const STREAM_ENDS: Duration = Duration::from_secs(1);
 
 /// Sends requests to targets.
 pub(crate) struct Forwarder {
@@ -149,10 +154,11 @@ impl Forwarder {
         group: &TargetGroup,
     ) -> Result<(Response<Incoming>, Lease), Reason> {
         let mut tried: Vec<Arc<Target>> = Vec::new();
-        let mut fresh = false;
+        let mut failed_connection = None;
+        let mut resent = 0;
         loop {
             let target = group.choose(&tried).ok_or(Reason::TargetConnectionError)?;
-            let mut lease = match group.lease(&target, fresh).await {
+            let mut lease = match group.lease(&target, failed_connection).await {
                 Ok(lease) => lease,
                 Err(error) => {
                     tracing::warn!(target_group.name = %group.name, target = %target.name, %error, "no connection to target");
@@ -167,16 +173,26 @@ impl Forwarder {
                 }
             };
             address(&mut request, &target, &lease)?;
+            let again = matches!(lease.sender, Sender::Http2(_)).then(|| Again::of(&mut request));
             match self.exchange(&mut lease, request).await {
                 Ok(answer) => return Ok((answer, lease)),
                 // The target closed an idle connection just when we took it: it has seen nothing of this.
                 Err(Failed {
                     unsent: Some(unsent), ..
-                }) if lease.reused => {
+                }) if lease.reused && resent < MAX_RESENT => {
                     request = *unsent;
-                    fresh = true;
+                    resent += 1;
+                    failed_connection = Some(lease.number);
                 }
-                Err(failed) => return Err(failed.reason(group, &target)),
+                Err(failed) => {
+                    let again = again.filter(|_| resent < MAX_RESENT && failed.was_not_processed());
+                    let Some(whole) = Again::request(again).await else {
+                        return Err(failed.reason(group, &target));
+                    };
+                    request = whole;
+                    resent += 1;
+                    failed_connection = Some(lease.number);
+                }
             }
         }
     }
@@ -209,6 +225,35 @@ impl Forwarder {
     }
 }
 
+/// A request to an HTTP/2 target, to be sent again if the target says that it has not processed it.
+struct Again {
+    head: http::request::Parts,
+    body: tokio::sync::oneshot::Receiver<RequestBody>,
+}
+
+impl Again {
+    fn of(request: &mut Request<RequestBody>) -> Self {
+        let body = request.body_mut().keep();
+        let (head, ()) = {
+            let mut copy = Request::new(());
+            *copy.method_mut() = request.method().clone();
+            *copy.uri_mut() = request.uri().clone();
+            *copy.headers_mut() = request.headers().clone();
+            *copy.extensions_mut() = request.extensions().clone();
+            copy.into_parts()
+        };
+        Self { head, body }
+    }
+
+    /// The whole request; `None` where too much of its body has gone.
+    async fn request(again: Option<Self>) -> Option<Request<RequestBody>> {
+        let Self { head, body } = again?;
+        // Dropped together with the stream that has failed.
+        let body = tokio::time::timeout(STREAM_ENDS, body).await.ok()?.ok()?;
+        Some(Request::from_parts(head, body))
+    }
+}
+
 /// A request that got no answer.
 struct Failed {
     /// `None`: no answer in time.
@@ -223,6 +268,24 @@ impl Failed {
             unsent: error.take_message().map(Box::new),
             error: Some(error.into_error()),
         }
+    }
+
+    /// Whether the target says that it has done nothing with the request: it refused the stream, or it is
+    /// closing and the stream came after the last one it looks at (RFC 9113 sections 6.8 and 8.7).
+    fn was_not_processed(&self) -> bool {
+        let mut cause = self.error.as_ref().map(|error| error as &(dyn Error + 'static));
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<h2::Error>() {
+                return error.is_remote()
+                    && match error.reason() {
+                        Some(h2::Reason::NO_ERROR) => error.is_go_away(),
+                        Some(h2::Reason::REFUSED_STREAM) => error.is_reset(),
+                        _ => false,
+                    };
+            }
+            cause = error.source();
+        }
+        false
     }
 
     fn reason(&self, group: &TargetGroup, target: &Target) -> Reason {

@@ -131,9 +131,14 @@ impl TargetGroup {
         (turn + 1) * percent / 100 > turn * percent / 100
     }
 
-    /// A connection to a target over which a request can be sent: an idle one, unless `fresh`, or a new one.
-    pub(crate) async fn lease(&self, target: &Arc<Target>, fresh: bool) -> Result<Lease, ConnectError> {
-        pool::lease(&self.connector, target, fresh).await
+    /// A connection to a target over which a request can be sent: an idle one or a new one; a newer one where
+    /// the connection of this number has just failed.
+    pub(crate) async fn lease(
+        &self,
+        target: &Arc<Target>,
+        after: Option<u64>,
+    ) -> Result<Lease, ConnectError> {
+        pool::lease(&self.connector, target, after).await
     }
 }
 

@@ -42,8 +42,9 @@ pub(super) struct Idle([Shard; SHARDS]);
 #[derive(Debug, Default)]
 struct Shard {
     http1: Mutex<VecDeque<(Instant, http1::SendRequest<RequestBody>)>>,
-    /// One connection carries all requests. Asynchronous, so that one is made and not one for each.
-    http2: tokio::sync::Mutex<Option<http2::SendRequest<RequestBody>>>,
+    /// One connection carries all requests, the so-manieth of them. Asynchronous, so that one is made and not
+    /// one for each.
+    http2: tokio::sync::Mutex<(u64, Option<http2::SendRequest<RequestBody>>)>,
 }
 
 /// A connection in use for one request.
@@ -53,6 +54,8 @@ pub(crate) struct Lease {
     pub(crate) outstanding: Outstanding,
     /// Whether it has carried a request before: the target may just be closing it.
     pub(crate) reused: bool,
+    /// Tells HTTP/2 connections of one target apart.
+    pub(crate) number: u64,
 }
 
 impl Lease {
@@ -70,26 +73,30 @@ impl Lease {
 pub(super) async fn lease(
     connector: &Connector,
     target: &Arc<Target>,
-    fresh: bool,
+    after: Option<u64>,
 ) -> Result<Lease, ConnectError> {
     let outstanding = target.begin();
     let shard = &target.idle.0[SHARD.with(|&shard| shard)];
     if connector.speaks_http2() {
         let mut kept = shard.http2.lock().await;
-        let sender = match kept.as_ref().filter(|sender| !fresh && !sender.is_closed()) {
-            Some(sender) => Sender::Http2(sender.clone()),
-            None => connector.connect(target).await?,
+        let (number, kept) = &mut *kept;
+        let usable = after.is_none_or(|failed| *number > failed);
+        let (sender, reused) = match kept.as_ref().filter(|sender| usable && !sender.is_closed()) {
+            Some(sender) => (Sender::Http2(sender.clone()), true),
+            None => (connector.connect(target).await?, false),
         };
-        if let Sender::Http2(sender) = &sender {
+        if let (Sender::Http2(sender), false) = (&sender, reused) {
             *kept = Some(sender.clone());
+            *number += 1;
         }
         return Ok(Lease {
             sender,
             outstanding,
-            reused: !fresh,
+            reused,
+            number: *number,
         });
     }
-    let idle = if fresh { None } else { shard.take() };
+    let idle = if after.is_some() { None } else { shard.take() };
     let reused = idle.is_some();
     let sender = match idle {
         Some(sender) => Sender::Http1(sender),
@@ -99,6 +106,7 @@ pub(super) async fn lease(
         sender,
         outstanding,
         reused,
+        number: 0,
     })
 }
 
