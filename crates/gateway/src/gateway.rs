@@ -257,6 +257,12 @@ impl Gateway {
         Some(door.transport.clone())
     }
 
+    /// Waits until it is known for the first time who is stopped. Until then every session is answered 503.
+    pub async fn stops_are_known(&self) {
+        let stops = self.shared().stops.clone();
+        stops.first_reading().await;
+    }
+
     /// Opens the access log's file anew, after it was moved away.
     pub fn reopen_access_log(&self) {
         if let Some(log) = &self.access_log {

@@ -22,6 +22,7 @@ mod keys;
 mod listener;
 mod metrics;
 mod operator;
+mod operator_routes;
 mod origin;
 mod provenance;
 mod reason;

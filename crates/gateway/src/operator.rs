@@ -70,6 +70,15 @@ pub enum RotatingKey {
 }
 
 impl RotatingKey {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::UserTokenSigning, Self::AlbHeaderSigning, Self::Session];
+
+    /// Its name for operators.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.purpose().as_str()
+    }
+
     const fn purpose(self) -> KeyPurpose {
         match self {
             Self::UserTokenSigning => KeyPurpose::UserTokenSigning,
@@ -123,6 +132,10 @@ impl Operator {
             clock: parts.clock,
             random: parts.random,
         })
+    }
+
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Live sessions, newest first, at most `limit`; those of one person where `user` is given.

@@ -113,6 +113,16 @@ fn refuse_fixed(old: &Config, new: &Config) -> Result<(), ReloadError> {
                 "checkpoint_file".to_owned(),
                 format!("{:?}", config.checkpoint_file),
             ),
+            (
+                "operator".to_owned(),
+                format!(
+                    "{:?}",
+                    config
+                        .operator
+                        .as_ref()
+                        .map(|operator| operator.token.expose_secret())
+                ),
+            ),
             ("access_log".to_owned(), format!("{:?}", config.access_log)),
             ("stop_list".to_owned(), format!("{:?}", config.stop_list)),
             ("claims_header".to_owned(), format!("{:?}", config.claims_header)),

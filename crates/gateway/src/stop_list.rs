@@ -1,19 +1,24 @@
 //! Who is stopped, as the identity service says (design D23). The gateway may neither read that service's
 //! database nor call its API; it follows a list at the front channel, which is given to whoever shows a
 //! token signed by this gateway. A list that cannot be read stops everybody rather than nobody.
+//!
+//! The way back is the same: where configuration says so, a back-channel logout of the identity provider becomes a
+//! stop there.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use countersign_crypto::{SharedClock, Timestamp, UserKey, parse_strict_json};
+use countersign_crypto::{SharedClock, Timestamp, UserKey, parse_strict_json, published_user_id};
 use countersign_outbound::{Client, HostPort, OutboundError, Policy, Request};
 use http::StatusCode;
 use serde::Deserialize;
+use tokio::sync::watch;
 
 use crate::claims_header::ClaimsHeaders;
 use crate::config::{self, ConfigError};
 use crate::reason::Reason;
+use crate::session::Login;
 
 /// Between two readings: with the list's own age a stop is effective within a second.
 const EVERY: Duration = Duration::from_millis(400);
@@ -32,7 +37,37 @@ pub(crate) enum Stopped {
 struct Read {
     at: Timestamp,
     account: bool,
+    /// By user key.
     users: HashSet<UserKey>,
+    /// By published user id.
+    published: HashSet<String>,
+}
+
+impl Read {
+    fn of(document: Document, at: Timestamp) -> Self {
+        let (mut users, mut published) = (HashSet::new(), HashSet::new());
+        for user in document.users {
+            match UserKey::from_hex(&user) {
+                Ok(key) => drop(users.insert(key)),
+                Err(_) => drop(published.insert(user)),
+            }
+        }
+        Self {
+            at,
+            account: document.account,
+            users,
+            published,
+        }
+    }
+
+    fn stops(&self, login: &Login) -> bool {
+        self.account
+            || (!self.users.is_empty() && self.users.contains(&login.user_key()))
+            || (!self.published.is_empty()
+                && self
+                    .published
+                    .contains(&published_user_id(&login.issuer, &login.subject)))
+    }
 }
 
 /// See the module.
@@ -40,6 +75,8 @@ pub(crate) struct StopList {
     /// `None`: nothing can be stopped, because no identity service stands behind this gateway.
     follows: Option<Follows>,
     read: RwLock<Option<Read>>,
+    /// Whether it has been read at all.
+    known: watch::Sender<bool>,
     clock: SharedClock,
 }
 
@@ -88,12 +125,13 @@ impl StopList {
         Ok(Self {
             follows: follows.transpose()?,
             read: RwLock::default(),
+            known: watch::Sender::new(false),
             clock: clock.clone(),
         })
     }
 
     /// Whether a person is stopped, themselves or with the whole account.
-    pub(crate) fn check(&self, user_key: &UserKey) -> Result<Stopped, Reason> {
+    pub(crate) fn check(&self, login: &Login) -> Result<Stopped, Reason> {
         let Some(follows) = &self.follows else {
             return Ok(Stopped::No);
         };
@@ -103,8 +141,33 @@ impl StopList {
             .as_ref()
             .filter(|read| self.clock.now().since(read.at) <= max_age)
             .ok_or(Reason::StopListUnavailable)?;
-        let stopped = read.account || read.users.contains(user_key);
-        Ok(if stopped { Stopped::Yes } else { Stopped::No })
+        Ok(if read.stops(login) {
+            Stopped::Yes
+        } else {
+            Stopped::No
+        })
+    }
+
+    /// Waits until the list has been read for the first time.
+    pub(crate) async fn first_reading(&self) {
+        if self.follows.is_some() {
+            let mut known = self.known.subscribe();
+            // It ends only with the list itself.
+            let _ = known.wait_for(|known| *known).await;
+        }
+    }
+
+    /// Has the identity service stop a person whom their identity provider has logged out.
+    pub(crate) async fn stop(
+        &self,
+        user_key: &UserKey,
+        tokens: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), Reason> {
+        let follows = self.follows.as_ref().ok_or(Reason::StopListUnavailable)?;
+        follows.stop(user_key, tokens).await.map_err(|error| {
+            tracing::error!(%error, "a person who was logged out cannot be stopped");
+            Reason::StopListUnavailable
+        })
     }
 
     /// Follows the list until the future is dropped.
@@ -115,16 +178,9 @@ impl StopList {
             let began = self.clock.now();
             match follows.read(&tokens).await {
                 Ok(document) => {
-                    let read = Read {
-                        at: began,
-                        account: document.account,
-                        users: document
-                            .users
-                            .iter()
-                            .filter_map(|key| UserKey::from_hex(key).ok())
-                            .collect(),
-                    };
+                    let read = Read::of(document, began);
                     *self.read.write().unwrap_or_else(PoisonError::into_inner) = Some(read);
+                    self.known.send_replace(true);
                     failing = false;
                 }
                 Err(error) if !failing => {
@@ -151,6 +207,24 @@ impl Follows {
         }
         let document = parse_strict_json(&response.body).map_err(|_| ReadError::Malformed)?;
         serde_json::from_value(document).map_err(|_| ReadError::Malformed)
+    }
+
+    async fn stop(
+        &self,
+        user_key: &UserKey,
+        tokens: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), ReadError> {
+        let token = tokens(&self.config.audience).ok_or(ReadError::Token)?;
+        let request = Request::post(self.config.url.clone())
+            .bearer(&token)
+            .max_bytes(MAX_BYTES)
+            .json(&serde_json::json!({ "userKey": user_key.to_hex() }))
+            .map_err(|_| ReadError::Malformed)?;
+        let response = self.client.send(request).await?;
+        match response.status {
+            StatusCode::NO_CONTENT => Ok(()),
+            status => Err(ReadError::Status(status)),
+        }
     }
 }
 

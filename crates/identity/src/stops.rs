@@ -122,6 +122,29 @@ impl Stops {
         Ok(())
     }
 
+    /// Whether the whole account is stopped, and the people who are: user keys and published user ids.
+    pub(crate) async fn of_people(&self, account: &str) -> Result<(bool, Vec<String>), DbError> {
+        let heard = self.heard.load(Ordering::SeqCst);
+        let in_force = self.in_force.load_full();
+        let read_now;
+        let stops = if self.feed.fresh() && in_force.heard == heard {
+            &in_force.stops
+        } else {
+            read_now = read(&self.pool).await?;
+            &read_now
+        };
+        let mut users = Vec::new();
+        let mut whole = false;
+        for (of, kind, subject) in stops.iter().filter(|(of, _, _)| of == account) {
+            match kind.as_str() {
+                "account" => whole |= of == subject,
+                "user" => users.push(subject.clone()),
+                _ => {}
+            }
+        }
+        Ok((whole, users))
+    }
+
     /// The first of `subjects` that is stopped.
     pub(crate) async fn first_stopped<'a>(
         &self,

@@ -53,6 +53,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
         | Command::Doctor(_)
         | Command::Migrate(_)
         | Command::Simulate(_)
+        | Command::Session(_)
         | Command::Audit(_) => anyhow::bail!("not a command of the API"),
     }
 }

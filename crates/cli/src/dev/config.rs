@@ -30,6 +30,8 @@ pub(super) const PROVIDER: &str = "ledgerline";
 const AGENT_AUDIENCE: &str = "dev-agent";
 const BINDING_AUDIENCE: &str = "binding";
 const IDENTITY_AUDIENCE: &str = "identity";
+/// With it the gateway asks identity who is stopped.
+const STOP_LIST_AUDIENCE: &str = "identity-stop-list";
 
 /// What people log in at: the playground's provider, or the one of `--idp`.
 pub(super) struct LoginProvider {
@@ -106,6 +108,7 @@ pub(super) fn identity(
             "workload_audiences": { WORKLOAD: AGENT_AUDIENCE },
             "completion_audience": BINDING_AUDIENCE,
             "start_audience": IDENTITY_AUDIENCE,
+            "stop_list_audience": STOP_LIST_AUDIENCE,
         }],
     }))
 }
@@ -141,14 +144,22 @@ pub(super) fn gateway(
     ports: Ports,
     data: &DataDirectory,
     login: &LoginProvider,
+    secrets: &Secrets,
 ) -> anyhow::Result<countersign_gateway::Config> {
+    let mut outbound = login.outbound();
+    outbound.push(format!("localhost:{}", ports.front_channel()));
     let mut config: countersign_gateway::Config = section(json!({
         "account": ACCOUNT,
         "region": REGION,
         "cookie_suffix": ports.0.to_string(),
         "checkpoint_file": data.checkpoints(),
         "database": { "url": format!("sqlite:{}", data.gateway_database().display()) },
-        "outbound_allow": login.outbound(),
+        "outbound_allow": outbound,
+        "stop_list": {
+            "url": format!("{}/identities/stops", ours(ports.front_channel())),
+            "audience": STOP_LIST_AUDIENCE,
+        },
+        "operator": { "token": secrets.operator_token.expose_secret() },
         "access_log": { "format": "json", "path": data.access_log() },
         "authenticate_oidc": {
             "issuer": login.issuer,

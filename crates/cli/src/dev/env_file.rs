@@ -14,10 +14,12 @@ use countersign_identity::{AccessKey, Bootstrapped};
 use super::{
     config::{PROVIDER, REGION, WORKLOAD},
     ports::{Ports, ours},
+    secrets::Secrets,
 };
+use crate::gateway_operator;
 
 /// What the file says.
-pub(super) fn variables(ports: Ports, made: &Bootstrapped) -> Vec<(&'static str, String)> {
+pub(super) fn variables(ports: Ports, made: &Bootstrapped, secrets: &Secrets) -> Vec<(&'static str, String)> {
     let api = ours(ports.identity_api());
     let secret = |key: &AccessKey| key.secret_access_key.expose_secret().to_owned();
     vec![
@@ -32,6 +34,11 @@ pub(super) fn variables(ports: Ports, made: &Bootstrapped) -> Vec<(&'static str,
         ("BEDROCK_AGENTCORE_CP_ENDPOINT", api),
         ("COUNTERSIGN_APP_URL", ours(ports.app())),
         ("COUNTERSIGN_ACCOUNT_URL", ours(ports.account())),
+        (gateway_operator::URL, ours(ports.operations())),
+        (
+            gateway_operator::TOKEN,
+            secrets.operator_token.expose_secret().to_owned(),
+        ),
         ("COUNTERSIGN_WORKLOAD", WORKLOAD.to_owned()),
         ("COUNTERSIGN_PROVIDER", PROVIDER.to_owned()),
         (

@@ -48,10 +48,11 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     let data = DataDirectory::open(&args.data, args.port_base)?;
     let (readiness, ready) = watch::channel(false);
     let mut process = Process::new();
+    let gateway_routes = operations::GatewayRoutes::default();
     process.serving.add(
         "operations",
         sockets.operations,
-        operations::router(ready, metrics),
+        operations::router(ready, metrics, gateway_routes.clone()),
     );
 
     let secrets = Secrets::open_or_create(&data.secrets(), &*process.random)?;
@@ -68,12 +69,16 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     let login = LoginProvider::of(&args, ports, secrets.login_client_secret.clone())?;
     let gateway = process
         .gateway(
-            config::gateway(ports, &data, &login)?,
+            config::gateway(ports, &data, &login, &secrets)?,
             &data.gateway_key(),
             sockets.gateway,
         )
         .await?;
     gateway.mark_dev().await?;
+    if let Some(router) = gateway.operator_router().await {
+        // Nobody else sets it.
+        let _ = gateway_routes.set(router);
+    }
     let identity = process
         .identity(
             config::identity(&args, ports, &data)?,
@@ -92,9 +97,12 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     process.agent(config::agent(ports, &data, &model, &made.agent)?, sockets.agent)?;
 
     if let Some(path) = &args.env_file {
-        env_file::write(path, &env_file::variables(ports, &made))?;
+        env_file::write(path, &env_file::variables(ports, &made, &secrets))?;
     }
     ask_through_the_gateway(ports).await?;
+    tokio::time::timeout(READY_LIMIT, gateway.stops_are_known())
+        .await
+        .context("the gateway cannot read who is stopped")?;
     readiness.send_replace(true);
     say_ready(ports, &args);
     let interrupted = process.serving.until_interrupted().await;

@@ -21,6 +21,8 @@ pub(super) struct Secrets {
     pub(super) login_client_secret: SecretString,
     /// Of the identity service's client at Ledgerline.
     pub(super) ledgerline_client_secret: SecretString,
+    /// Of an operator of the gateway.
+    pub(super) operator_token: SecretString,
     admin_access_key_id: String,
     admin_secret_access_key: SecretString,
     agent_access_key_id: String,
@@ -84,6 +86,7 @@ fn fresh(random: &dyn Random) -> String {
             countersign_crypto::token(random),
         ),
     ];
+    members.push(("operator_token".to_owned(), countersign_crypto::token(random)));
     for principal in ["admin", "agent", "binding"] {
         let id = format!("AKIA{}", hex::encode_upper(random_bytes::<8>(random)));
         members.push((format!("{principal}_access_key_id"), id));

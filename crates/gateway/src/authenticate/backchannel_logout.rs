@@ -1,8 +1,9 @@
 //! `POST /oauth2/backchannel-logout`: the identity provider says that a person's session there is over
 //! (OpenID Connect Back-Channel Logout 1.0). It ends the sessions here that came of it.
 //!
-//! Grants that agents hold are not touched: a gateway has no say over them. An operator who wants that lets
-//! `countersign user stop` follow the audit records `BackchannelLogout`.
+//! Grants that agents hold are not touched, unless configuration says that a logout is a stop
+//! (`backchannel_logout_stops_user`): then the identity service is told first, and a provider that hears of no success
+//! tries again.
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::listener::Listener;
 use crate::provenance::Provenance;
 use crate::reason::Reason;
 use crate::session::idp_session;
+use crate::stop_list::own_tokens;
 
 /// Name of this operation in the audit trail.
 const ACTION: &str = "BackchannelLogout";
@@ -87,6 +89,9 @@ async fn end(
     provenance: &Provenance,
 ) -> Result<(), Reason> {
     let (sessions, issuer) = (&gateway.sessions, application.provider.issuer());
+    if application.logout_stops_user {
+        stop_users(gateway, issuer, logout).await?;
+    }
     let token_hash = hex::encode(sha256(token.as_bytes()));
     let first = sessions
         .store
@@ -117,4 +122,22 @@ async fn end(
         entry = entry.with_person(user_key);
     }
     gateway.record(entry).await
+}
+
+/// Stops whom the token is about.
+async fn stop_users(gateway: &Shared, issuer: &str, logout: &LogoutToken) -> Result<(), Reason> {
+    let users = match (&logout.subject, &logout.sid) {
+        (Some(subject), _) => vec![UserKey::jwt(issuer, subject)],
+        (None, Some(sid)) => {
+            let idp_session = idp_session(issuer, sid);
+            let users = gateway.sessions.store.users_of_idp_session(&idp_session).await;
+            users.map_err(|error| unavailable(&error))?
+        }
+        (None, None) => Vec::new(),
+    };
+    for user in &users {
+        let tokens = own_tokens(gateway.claims_headers.clone());
+        gateway.stops.stop(user, tokens).await?;
+    }
+    Ok(())
 }

@@ -121,7 +121,7 @@ async fn finish(
     let provider = &site.application.provider;
     let mut login = provider.log_in(answer, &site.redirect_uri(), openid).await?;
     login.application.clone_from(&site.application.name);
-    if gateway.stops.check(&login.user_key())? == Stopped::Yes {
+    if gateway.stops.check(&login)? == Stopped::Yes {
         return Err(Reason::AuthStopped);
     }
     // A browser has one session at a time: who was logged in before is not any more.

@@ -111,7 +111,7 @@ pub(crate) async fn session(
         .await
         .map_err(|error| unavailable(&error))?;
     let Some(found) = found else { return Ok(None) };
-    if gateway.stops.check(&found.login.user_key())? == Stopped::Yes {
+    if gateway.stops.check(&found.login)? == Stopped::Yes {
         end_stopped(gateway, &found, provenance).await?;
         return Ok(None);
     }

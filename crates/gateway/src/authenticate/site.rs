@@ -23,6 +23,8 @@ pub(crate) struct Application {
     /// How long claims serve that cannot be refreshed because the provider does not answer.
     pub(crate) refresh_grace: Duration,
     pub(crate) backchannel_logout: bool,
+    /// Whether that stops the person at the identity service too.
+    pub(crate) logout_stops_user: bool,
     /// Begins the ticket cookie's name; `None`: our own name.
     cookie_name: Option<String>,
 }
@@ -37,6 +39,7 @@ impl Application {
             limits: oidc.session.unwrap_or(config.session),
             refresh_grace: Duration::from_secs(oidc.refresh_grace_seconds),
             backchannel_logout: true,
+            logout_stops_user: oidc.backchannel_logout_stops_user,
             cookie_name: oidc.session_cookie_name.clone(),
         })
     }
@@ -55,6 +58,7 @@ impl Application {
             limits: oidc.session.unwrap_or(SessionLimits::ALB),
             refresh_grace: Duration::from_secs(oidc.refresh_grace_seconds),
             backchannel_logout: oidc.backchannel_logout,
+            logout_stops_user: oidc.backchannel_logout_stops_user,
             cookie_name: Some(oidc.application_cookie_name().to_owned()),
         })
     }

@@ -81,6 +81,10 @@ pub struct AuthenticateOidc {
     /// served on the account origin; on other listeners the path is the application's unless this is set.
     #[serde(default)]
     pub backchannel_logout: bool,
+    /// Whether a back-channel logout also stops the person at the identity service: agents' grants serve them no more
+    /// until somebody starts them again. Needs `stop_list`, and `logout_stops_user` at the identity service.
+    #[serde(default)]
+    pub backchannel_logout_stops_user: bool,
 }
 
 impl AuthenticateOidc {
@@ -106,6 +110,7 @@ impl AuthenticateOidc {
             groups: None,
             groups_claim: default_groups_claim(),
             backchannel_logout: false,
+            backchannel_logout_stops_user: false,
         }
     }
 
@@ -193,14 +198,13 @@ impl Default for SessionLimits {
 /// Where the gateway reads which people are stopped (design D23).
 ///
 /// The gateway may not read the identity service's database or call its API; it follows a list that is given
-/// to whoever shows a token of the gateway's own. **The identity service does not serve such a list yet**;
-/// with this set and no list, every session is answered 503.
+/// to whoever shows a token of the gateway's own. Without a list that can be read every session is answered 503.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StopList {
-    /// Where the list is: a JSON object with `account` (all are stopped) and `users` (hexadecimal user keys).
+    /// Where the list is: `/identities/stops` of the identity service's front channel.
     pub url: Url,
-    /// The `aud` of the token that the gateway shows: the identity service's.
+    /// The `aud` of the token that the gateway shows: `stop_list_audience` at the identity service, and of no target.
     pub audience: String,
     /// Seconds without a readable list after which sessions are refused (503). Nobody is taken for not
     /// stopped because the list cannot be read.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use secrecy::ExposeSecret as _;
+
 use super::{Action, Config, Listener};
 use crate::rule::Rules;
 
@@ -57,9 +59,34 @@ impl Config {
                 );
             }
         }
+        self.check_stop_list(&audiences)?;
+        if let Some(operator) = &self.operator
+            && operator.token.expose_secret().len() < 32
+        {
+            return refuse("operator.token", "at least 32 characters");
+        }
         self.check_acme()?;
         for (name, listener) in self.listeners.with_rules() {
             self.check_listener(name, listener)?;
+        }
+        Ok(())
+    }
+
+    /// The token that opens the stop list opens nothing else, and nothing else opens it.
+    fn check_stop_list(&self, audiences: &BTreeSet<&String>) -> Result<(), ConfigError> {
+        let Some(stop_list) = &self.stop_list else {
+            let mut all = self.applications.values().chain([&self.authenticate_oidc]);
+            return if all.any(|oidc| oidc.backchannel_logout_stops_user) {
+                refuse("stop_list", "backchannel_logout_stops_user needs one")
+            } else {
+                Ok(())
+            };
+        };
+        if stop_list.audience.is_empty() || audiences.contains(&stop_list.audience) {
+            return refuse("stop_list.audience", "is that of no target, and not empty");
+        }
+        if !(1..=300).contains(&stop_list.max_age_seconds) {
+            return refuse("stop_list.max_age_seconds", "1 to 300");
         }
         Ok(())
     }

@@ -65,6 +65,22 @@ impl Listeners {
         own.into_iter().chain(additional)
     }
 
+    /// What comes before HTTP on every listener.
+    pub fn doors(&self) -> impl Iterator<Item = Door<'_>> {
+        let with_rules = self.with_rules().map(|(name, listener)| Door {
+            name,
+            listen: &listener.listen,
+            tls: listener.tls.as_ref(),
+            plaintext_from: &listener.plaintext_from,
+        });
+        with_rules.chain([Door {
+            name: "keys",
+            listen: &self.keys.listen,
+            tls: self.keys.tls.as_ref(),
+            plaintext_from: &self.keys.plaintext_from,
+        }])
+    }
+
     /// Name and address of every listener.
     pub fn addresses(&self) -> impl Iterator<Item = (&str, &str)> {
         self.with_rules()
@@ -78,6 +94,19 @@ impl Listeners {
             .map(|(name, listener)| (name, listener.tls.as_ref()))
             .chain([("keys", self.keys.tls.as_ref())])
     }
+}
+
+/// What comes before HTTP on a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Door<'a> {
+    /// The listener's name.
+    pub name: &'a str,
+    /// Its address.
+    pub listen: &'a str,
+    /// Its TLS.
+    pub tls: Option<&'a TlsConfig>,
+    /// Networks that may connect without TLS.
+    pub plaintext_from: &'a [IpNet],
 }
 
 /// A listener and its rules.

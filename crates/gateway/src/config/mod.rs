@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use countersign_db::DatabaseConfig;
 use countersign_outbound::HostPort;
+use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
@@ -29,7 +30,7 @@ pub use authenticate::{AuthenticateOidc, SessionLimits, StopList};
 pub use check::ConfigError;
 pub use limits::{ClientLimits, ForwardLimits};
 pub use listener::{
-    AmznTraceId, Attributes, HeaderText, KeyListener, Listener, Listeners, ResponseHeaders, Traceparent,
+    AmznTraceId, Attributes, Door, HeaderText, KeyListener, Listener, Listeners, ResponseHeaders, Traceparent,
     XffHeaderProcessing,
 };
 pub use rule::{
@@ -92,9 +93,20 @@ pub struct Config {
     /// The access log.
     #[serde(default)]
     pub access_log: AccessLog,
+    /// The operator's routes on the operations listener; absent: none.
+    #[serde(default)]
+    pub operator: Option<OperatorAccess>,
     /// Threads that serve requests; absent: one for each core.
     #[serde(default)]
     pub workers: Option<NonZeroUsize>,
+}
+
+/// Who may see and end sessions and rotate keys: `countersign session` and `countersign key --gateway`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorAccess {
+    /// Shown as a bearer token, at least 32 characters. A reference, `file:PATH` or `env:NAME`.
+    pub token: SecretString,
 }
 
 /// `x-amzn-oidc-data` as an Application Load Balancer would sign it.

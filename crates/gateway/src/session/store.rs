@@ -157,6 +157,17 @@ impl Store {
         rows.iter().map(sid).collect()
     }
 
+    pub(crate) async fn users_of_idp_session(&self, idp_session: &str) -> Result<Vec<UserKey>, DbError> {
+        let sql = "SELECT DISTINCT user_key FROM session WHERE idp_session = $1";
+        let rows = self.pool.fetch_all(sql, params![idp_session]).await?;
+        let key = |row: &Row| {
+            UserKey::from_hex(&row.text("user_key")?)
+                .map_err(|_| inconsistent("session", "user_key", idp_session))
+        };
+        rows.iter().map(key).collect()
+    }
+
+    /// Sessions that a provider's session has led to.
     pub(crate) async fn list_of_idp_session(&self, idp_session: &str) -> Result<Vec<Uuid>, DbError> {
         let rows = self
             .pool

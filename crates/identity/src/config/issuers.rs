@@ -29,6 +29,13 @@ pub struct GatewayConfig {
     pub completion_audience: String,
     /// The audience that the start page and `/connections` accept.
     pub start_audience: String,
+    /// The audience of the tokens with which the gateway asks who is stopped; absent: it is not told.
+    #[serde(default)]
+    pub stop_list_audience: Option<String>,
+    /// Whether a person whom their identity provider logs out at the gateway (back-channel logout) is stopped, grants and
+    /// all, until somebody starts them again. The gateway has to have it set too.
+    #[serde(default)]
+    pub logout_stops_user: bool,
 }
 
 /// An issuer whose JWTs prove a person to `GetWorkloadAccessTokenForJWT` and `CompleteResourceTokenAuth`, as plain
@@ -210,16 +217,16 @@ impl Config {
 impl GatewayConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let agents: Vec<&String> = self.workload_audiences.values().collect();
-        let distinct = self.completion_audience != self.start_audience
-            && !agents.contains(&&self.completion_audience)
-            && !agents.contains(&&self.start_audience);
-        let stated = agents
-            .into_iter()
-            .chain([&self.completion_audience, &self.start_audience])
-            .all(|audience| !audience.is_empty());
+        let own = [&self.completion_audience, &self.start_audience];
+        let own: Vec<&String> = own.into_iter().chain(self.stop_list_audience.as_ref()).collect();
+        let distinct = own
+            .iter()
+            .enumerate()
+            .all(|(at, audience)| !agents.contains(audience) && !own[..at].contains(audience));
+        let stated = agents.into_iter().chain(own).all(|audience| !audience.is_empty());
         (distinct && stated).then_some(()).ok_or(ConfigError {
             key: "gateways",
-            rule: "completion_audience, start_audience and every workload's audience differ (a token opens one door)",
+            rule: "completion_audience, start_audience, stop_list_audience and every workload's audience differ (a token opens one door)",
         })
     }
 }

@@ -5,6 +5,8 @@
 //! POST /identities/oauth2/authorize                 the answer to the question
 //! GET  /identities/oauth2/authorize/login           behind the gateway's login; leads back to the first
 //! GET  /identities/oauth2/callback/{uuid}           what the authorization server says
+//! GET  /identities/stops                            for gateways, not browsers: who is stopped
+//! POST /identities/stops                            from gateways: whom their identity provider has logged out
 //! ```
 //!
 //! An authorization response comes as a GET alone: `response_mode=form_post` is answered 405 like every other method.
@@ -17,6 +19,7 @@ mod callback;
 mod fetch_metadata;
 mod login;
 mod page;
+mod stop_list;
 mod visit;
 
 use axum::Router;
@@ -33,12 +36,16 @@ const LOGIN: &str = "/identities/oauth2/authorize/login";
 /// Where authorization servers send the browser back to.
 const CALLBACK: &str = "/identities/oauth2/callback/{callback_id}";
 
+/// Who is stopped, for gateways.
+const STOPS: &str = "/identities/stops";
+
 /// The front channel's routes.
 pub(crate) fn router(state: &State) -> Router {
     Router::new()
         .route(AUTHORIZE, get(authorize::show).post(authorize::decide))
         .route(LOGIN, get(login::login))
         .route(CALLBACK, get(callback::callback))
+        .route(STOPS, get(stop_list::list).post(stop_list::stop_on_logout))
         .fallback(visit::not_found)
         .method_not_allowed_fallback(visit::wrong_method)
         .with_state(state.clone())

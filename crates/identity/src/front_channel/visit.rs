@@ -208,10 +208,15 @@ impl Visit {
         if self.entry.person.is_some() {
             return self.done(page).await;
         }
+        self.count_refusal();
+        page
+    }
+
+    /// Records the refusal of a stranger.
+    pub(crate) fn count_refusal(self) {
         self.state
             .recorder
             .record_unauthenticated_refusal(&self.source, self.entry);
-        page
     }
 }
 

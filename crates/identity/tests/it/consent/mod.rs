@@ -13,6 +13,7 @@ mod people;
 mod protocol;
 mod refresh;
 mod replay;
+mod stop_list;
 mod urls;
 mod vendor;
 mod vendors;
@@ -44,6 +45,8 @@ const API: &str = "identity.test";
 const FRONT: &str = "https://account.test";
 const RETURN_URL: &str = "https://account.test/oauth2/session-binding";
 const GATEWAY: &str = "https://gateway.test/default";
+/// Signs with the same key.
+const OTHER_GATEWAY: &str = "https://gateway.test/other";
 const IDP: &str = "https://idp.test";
 const INVALID_SESSION: &str = "Invalid or expired session";
 
@@ -100,7 +103,7 @@ impl System {
         Self::start_with(json!({})).await
     }
 
-    /// With further members of the configuration.
+    /// With further members of the configuration; `{vendor}` in them is the vendor's issuer.
     async fn start_with(members: Value) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let random = Arc::new(SystemRandom);
@@ -128,9 +131,19 @@ impl System {
                 "workload_audiences": {"agent": "agent", "other-agent": "other-agent"},
                 "completion_audience": "binding",
                 "start_audience": "identity",
+                "stop_list_audience": "stops",
+                "logout_stops_user": true,
+            }, {
+                "issuer": OTHER_GATEWAY,
+                "jwks_uri": format!("{}/jwks.json", jwks.uri()),
+                "completion_audience": "binding",
+                "start_audience": "identity",
+                "stop_list_audience": "stops",
             }],
             "outbound_allow": [address(&jwks.uri()), address(&vendor.issuer())],
         });
+        let members = members.to_string().replace("{vendor}", &vendor.issuer());
+        let members: Value = serde_json::from_str(&members).expect("JSON");
         for (name, value) in members.as_object().expect("an object") {
             match (&mut config[name], value) {
                 (Value::Array(items), Value::Array(more)) => items.extend(more.iter().cloned()),
