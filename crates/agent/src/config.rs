@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use countersign_crypto::SecretString;
 use countersign_outbound::HostPort;
+use countersign_web::tls::TlsConfig;
+use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
@@ -14,6 +16,12 @@ use url::Url;
 pub struct Config {
     /// Socket address, bound by `cli`; `localhost:8405` is both loopbacks.
     pub listen: String,
+    /// TLS; absent, other machines come only from `plaintext_from` (design D18).
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// Networks whose machines may come without TLS; loopback always may.
+    #[serde(default)]
+    pub plaintext_from: Vec<IpNet>,
     /// Authorities this listener answers to (`Host`), as the gateway's target URL and health checks name
     /// them.
     pub hosts: Vec<String>,

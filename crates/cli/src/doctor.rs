@@ -4,11 +4,13 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode};
 
 use countersign_crypto::{FileKeyProvider, SystemRandom};
 use countersign_db::{DatabaseConfig, Pool, database_identity};
+use countersign_web::tls::Tls;
 use serde::Serialize;
 
 use crate::{
     args::{DoctorArgs, Output},
     config::{self, Config},
+    listener::Listener,
     output, roles,
 };
 
@@ -141,41 +143,37 @@ fn key_file(place: &str, path: &Path, findings: &mut Vec<Finding>) {
 
 /// Plain HTTP is for loopback (design D18).
 fn transport(config: &Config, findings: &mut Vec<Finding>) {
-    let mut listens = vec![("operations.listen", config.operations.listen.as_str())];
-    if let Some(identity) = &config.identity {
-        listens.push(("identity.listen_api", &identity.listen_api));
-        listens.push(("identity.listen_front_channel", &identity.listen_front_channel));
-        if identity.front_channel_url.scheme() != "https"
-            && !is_loopback(identity.front_channel_url.host_str())
-        {
-            let mend = "put TLS in front of the account origin and write its https URL";
-            add(
-                findings,
-                Severity::Error,
-                "identity.front_channel_url",
-                "is plain http",
-                mend,
-            );
-        }
-        if !identity.outbound_allow.is_empty() {
-            let what = format!(
-                "{} exceptions to the outbound guard",
-                identity.outbound_allow.len()
-            );
-            add(
-                findings,
-                Severity::Warning,
-                "identity.outbound_allow",
-                what,
-                "keep only what is needed",
-            );
-        }
+    for listener in Listener::all(config) {
+        protection(&listener, findings);
     }
-    for vendor in config
-        .identity
-        .iter()
-        .flat_map(|identity| identity.vendor_endpoints.keys())
-    {
+    let Some(identity) = &config.identity else {
+        return;
+    };
+    let url = &identity.front_channel_url;
+    if url.scheme() != "https" && !matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
+        let mend = "give the account origin TLS and write its https URL";
+        add(
+            findings,
+            Severity::Error,
+            "identity.front_channel_url",
+            "is plain http",
+            mend,
+        );
+    }
+    if !identity.outbound_allow.is_empty() {
+        let what = format!(
+            "{} exceptions to the outbound guard",
+            identity.outbound_allow.len()
+        );
+        add(
+            findings,
+            Severity::Warning,
+            "identity.outbound_allow",
+            what,
+            "keep only what is needed",
+        );
+    }
+    for vendor in identity.vendor_endpoints.keys() {
         add(
             findings,
             Severity::Warning,
@@ -184,29 +182,60 @@ fn transport(config: &Config, findings: &mut Vec<Finding>) {
             "remove it unless this installation is for tests",
         );
     }
-    if let Some(binding) = &config.binding {
-        listens.push(("binding.listen", &binding.listen));
-    }
-    if let Some(agent) = &config.agent {
-        listens.push(("agent.listen", &agent.listen));
-    }
-    for (place, listen) in listens {
-        let host = listen.rsplit_once(':').map(|(host, _)| host);
-        if !is_loopback(host) {
-            let what = format!("{listen} is reachable from other machines over plain HTTP");
-            add(
-                findings,
-                Severity::Warning,
-                place,
-                what,
-                "listen on loopback, or keep it inside a private network",
-            );
-        }
-    }
 }
 
-fn is_loopback(host: Option<&str>) -> bool {
-    matches!(host, Some("localhost" | "127.0.0.1" | "[::1]"))
+/// How one listener is protected.
+fn protection(listener: &Listener<'_>, findings: &mut Vec<Finding>) {
+    let (place, tls_key) = (&listener.place, &listener.tls_key);
+    if let Err(error) = listener.check() {
+        let mend = format!("set {tls_key}");
+        return add(findings, Severity::Error, place, format!("{error:#}"), &mend);
+    }
+    if let Some(tls) = listener.tls {
+        if let Err(error) = Tls::check(tls) {
+            let mend = "the process would not start; restore the files";
+            add(findings, Severity::Error, tls_key, error.to_string(), mend);
+        }
+        if tls.self_signed {
+            let what = "shows a certificate that nobody can check";
+            let mend = "only for load balancers that do not check their targets; else name certificates";
+            add(findings, Severity::Warning, tls_key, what, mend);
+        }
+        return;
+    }
+    if listener.is_loopback() {
+        return;
+    }
+    if listener.plaintext_from.is_empty() {
+        let what = format!(
+            "{} has no TLS, so that nobody but this machine can connect",
+            listener.listen
+        );
+        let mend = format!("set {tls_key}, or plaintext_from for a load balancer that ends TLS");
+        return add(findings, Severity::Warning, place, what, &mend);
+    }
+    let networks: Vec<String> = listener.plaintext_from.iter().map(ToString::to_string).collect();
+    let what = format!(
+        "{} takes plain HTTP from {}",
+        listener.listen,
+        networks.join(", ")
+    );
+    let mend = format!("keep these networks to the load balancer alone, or set {tls_key}");
+    add(findings, Severity::Warning, place, what, &mend);
+    if listener
+        .plaintext_from
+        .iter()
+        .any(|network| network.prefix_len() == 0)
+    {
+        let mend = "name the networks of your load balancer";
+        add(
+            findings,
+            Severity::Error,
+            place,
+            "plaintext_from is the whole internet",
+            mend,
+        );
+    }
 }
 
 /// What only a connection tells.

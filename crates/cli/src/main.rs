@@ -8,7 +8,9 @@ mod audit;
 mod config;
 mod dev;
 mod doctor;
+mod gateway_operator;
 mod health;
+mod listener;
 mod log_buffer;
 mod migrate;
 mod operations;
@@ -21,7 +23,7 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use args::{AuditCommand, Cli, Command};
+use args::{Cli, Command};
 use clap::Parser;
 
 /// A request makes some two hundred small allocations, many of them freed by another thread than made them; see
@@ -55,10 +57,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => return doctor::run(&args, global.output).await,
         Command::Migrate(file) => migrate::run(&file).await?,
         Command::Simulate(args) => simulate::run(args, global).await?,
-        Command::Audit(AuditCommand::Verify { source, against }) => {
-            return audit::verify(&source, against.as_deref(), global.output).await;
-        }
-        Command::Audit(command) => audit::run(command, global.output).await?,
+        Command::Audit(command) => return audit::run(command, global.output).await,
+        Command::Session(command) => gateway_operator::session(command, global.output).await?,
         command => admin::run(command, global.output).await?,
     }
     Ok(ExitCode::SUCCESS)

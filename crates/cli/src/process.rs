@@ -13,7 +13,10 @@ use countersign_identity::{self as identity, Identity};
 use countersign_web::{ServeOptions, Workers};
 use tokio::net::TcpListener;
 
-use crate::roles::{self, Serving, WorkerSockets};
+use crate::{
+    listener::Listener,
+    roles::{self, Serving, WorkerSockets},
+};
 
 /// What the roles of one process share, and what it serves.
 pub(crate) struct Process {
@@ -105,15 +108,18 @@ impl Process {
             random: self.random.clone(),
             key_provider: self.key_provider(key)?,
         };
+        let api = Listener::identity_api(&config).transport()?;
+        let front_channel = Listener::front_channel(&config).transport()?;
         let identity = Identity::start(config, parts)
             .await
             .context("the identity service does not start")?;
         self.serving
-            .add("the identity API", sockets.api, identity.api_router());
-        self.serving.add(
+            .add_behind("the identity API", sockets.api, identity.api_router(), api);
+        self.serving.add_behind(
             "the front channel",
             sockets.front_channel,
             identity.front_channel_router(),
+            front_channel,
         );
         Ok(identity)
     }
@@ -128,9 +134,10 @@ impl Process {
             clock: self.clock.clone(),
             random: self.random.clone(),
         };
+        let transport = Listener::binding(&config).transport()?;
         let binding = binding::start(config, parts).context("the session binding service does not start")?;
         self.serving
-            .add("the session binding service", sockets, binding.router);
+            .add_behind("the session binding service", sockets, binding.router, transport);
         Ok(())
     }
 
@@ -141,8 +148,10 @@ impl Process {
             random: self.random.clone(),
             drain: self.serving.drained(),
         };
+        let transport = Listener::agent(&config).transport()?;
         let agent = agent::start(config, parts).context("the agent does not start")?;
-        self.serving.add("the agent", sockets, agent.router);
+        self.serving
+            .add_behind("the agent", sockets, agent.router, transport);
         Ok(())
     }
 

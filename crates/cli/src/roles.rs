@@ -1,11 +1,11 @@
 //! What every way of running roles shares: sockets, serving, and the end in the right order.
 
-use std::{net::ToSocketAddrs as _, time::Duration};
+use std::{net::ToSocketAddrs as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use axum::Router;
 use countersign_outbound::{Client, HostPort, Policy};
-use countersign_web::{Drain, DrainSignal, ServeOptions, Workers, bind_localhost};
+use countersign_web::{Drain, DrainSignal, ServeOptions, Transport, Workers, bind_localhost};
 use tokio::{net::TcpListener, task::JoinSet};
 use url::Url;
 
@@ -87,11 +87,23 @@ impl Serving {
         }
     }
 
-    /// Serves a router on its sockets until the drain.
+    /// Serves a router on its sockets until the drain, in plain HTTP: on loopback.
     pub(crate) fn add(&mut self, purpose: &'static str, listeners: Vec<TcpListener>, router: Router) {
+        self.add_behind(purpose, listeners, router, None);
+    }
+
+    /// As [`Self::add`], with what comes before HTTP.
+    pub(crate) fn add_behind(
+        &mut self,
+        purpose: &'static str,
+        listeners: Vec<TcpListener>,
+        router: Router,
+        transport: Option<Arc<dyn Transport>>,
+    ) {
         let drain = self.drain.clone();
         let options = ServeOptions {
             drain_timeout: DRAIN_TIMEOUT,
+            transport,
             ..ServeOptions::default()
         };
         self.tasks.spawn(async move {

@@ -1,5 +1,7 @@
 //! `countersign serve ROLE --config FILE`: what a deployment runs.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use countersign_db::{Database, DatabaseConfig, Pool, database_identity};
 use countersign_gateway::Gateway;
@@ -9,10 +11,14 @@ use tokio::sync::watch;
 use crate::{
     args::{Global, Role, ServeArgs},
     config::{self, Config},
+    listener::Listener,
     operations, output,
     process::{GatewaySockets, IdentitySockets, Process},
     roles, telemetry,
 };
+
+/// How long the identity service may take to say who is stopped before the gateway goes on without.
+const STOPS_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs until it is interrupted.
 pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> {
@@ -21,10 +27,15 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     let wants = |role: Role| args.role == role || args.role == Role::All;
     let (readiness, ready) = watch::channel(false);
     let mut process = Process::new();
+    let gateway_routes = operations::GatewayRoutes::default();
     let sockets = roles::bind(&config.operations.listen, "operations").await?;
-    process
-        .serving
-        .add("operations", sockets, operations::router(ready, metrics));
+    let transport = Listener::operations(&config.operations).transport()?;
+    process.serving.add_behind(
+        "operations",
+        sockets,
+        operations::router(ready, metrics, gateway_routes.clone()),
+        transport,
+    );
 
     let identity = if wants(Role::Identity) {
         Some(identity(&mut config, &mut process).await?)
@@ -47,6 +58,19 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
         process.agent(role, sockets)?;
     }
 
+    if let Some(gateway) = &gateway
+        && let Some(router) = gateway.operator_router().await
+    {
+        // Nobody else sets it.
+        let _ = gateway_routes.set(router);
+    }
+    if let Some(gateway) = &gateway
+        && tokio::time::timeout(STOPS_LIMIT, gateway.stops_are_known())
+            .await
+            .is_err()
+    {
+        tracing::warn!("the stop list cannot be read yet; sessions are refused until it can");
+    }
     readiness.send_replace(true);
     output::line("ready");
     let reload = async || reload(&args, gateway.as_ref()).await;

@@ -2,6 +2,7 @@
 
 mod issuers;
 mod quotas;
+mod refresh;
 mod secrets_manager;
 
 use std::collections::{BTreeMap, HashSet};
@@ -10,11 +11,14 @@ use std::path::PathBuf;
 use countersign_crypto::{ExposeSecret as _, SecretString};
 use countersign_db::DatabaseConfig;
 use countersign_outbound::HostPort;
+use countersign_web::tls::TlsConfig;
+use ipnet::IpNet;
 use serde::Deserialize;
 use url::{Host, Url};
 
 pub use issuers::{ClientKeyConfig, GatewayConfig, UserIssuerConfig, WorkloadIssuerConfig};
 pub use quotas::Quotas;
+pub use refresh::{RefreshConfig, ReuseGrace};
 pub(crate) use secrets_manager::OWN_SECRETS;
 pub use secrets_manager::{ExternalSecretsAllowed, SecretsManagerConfig};
 
@@ -28,6 +32,15 @@ pub struct Config {
     /// Where the front channel listens, `host:port`; bound by the executable.
     #[serde(default = "listen_front_channel")]
     pub listen_front_channel: String,
+    /// TLS of the API. Where other machines can reach it there is no way around (design D18).
+    #[serde(default)]
+    pub api_tls: Option<TlsConfig>,
+    /// TLS of the front channel; absent, other machines reach it only from `front_channel_plaintext_from`.
+    #[serde(default)]
+    pub front_channel_tls: Option<TlsConfig>,
+    /// Networks whose machines may reach the front channel without TLS; loopback always may.
+    #[serde(default)]
+    pub front_channel_plaintext_from: Vec<IpNet>,
     /// The hosts (`host` or `host:port`) under which callers address the API (design D25).
     pub api_hosts: Vec<String>,
     /// The URL of the front channel as browsers see it: scheme and authority of the account origin, no path.
@@ -88,6 +101,9 @@ pub struct Config {
     /// Where providers' secrets are that stay in the customer's own Secrets Manager.
     #[serde(default)]
     pub secrets_manager: Option<SecretsManagerConfig>,
+    /// How tokens are refreshed.
+    #[serde(default)]
+    pub refresh: RefreshConfig,
     /// Checkpoints of the audit trail are appended to this file too (design D16).
     #[serde(default)]
     pub checkpoint_file: Option<PathBuf>,
@@ -269,6 +285,9 @@ impl Config {
             "api_hosts",
             "at least the host that callers use",
         )?;
+        if let Some(rule) = self.refresh.broken_rule() {
+            return Err(ConfigError { key: "refresh", rule });
+        }
         if let Some(rule) = self
             .secrets_manager
             .as_ref()

@@ -64,6 +64,8 @@ impl Agent {
             hosts: vec![address.to_string()],
             app_url: APP_ORIGIN.parse().expect("a URL"),
             gateway_issuer: ISSUER.to_owned(),
+            tls: None,
+            plaintext_from: Vec::new(),
             gateway_jwks_uri: Some(base.join("/jwks.json").expect("a URL")),
             audience: "dev-agent".to_owned(),
             identity: IdentityEndpoint {

@@ -58,6 +58,8 @@ impl Binding {
             account_url: ACCOUNT_ORIGIN.parse().expect("a URL"),
             app_url: "http://localhost:8400".parse().expect("a URL"),
             gateway_issuer: ISSUER.to_owned(),
+            tls: None,
+            plaintext_from: Vec::new(),
             gateway_jwks_uri: Some(base.join("/jwks.json").expect("a URL")),
             audience: "binding".to_owned(),
             identity: IdentityEndpoint {

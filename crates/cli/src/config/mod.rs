@@ -10,10 +10,12 @@ pub(crate) mod secret_reference;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use countersign_web::tls::{Tls, TlsConfig};
+use ipnet::IpNet;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::{args::ConfigCommand, output};
+use crate::{args::ConfigCommand, listener::Listener, output};
 
 /// The commented default: the reference of every key, loaded by a test.
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
@@ -49,12 +51,18 @@ pub(crate) struct Keys {
 pub(crate) struct Operations {
     /// Its address.
     pub(crate) listen: String,
+    /// TLS; absent, other machines come only from `plaintext_from`.
+    pub(crate) tls: Option<TlsConfig>,
+    /// Networks whose machines may come without TLS; loopback always may.
+    pub(crate) plaintext_from: Vec<IpNet>,
 }
 
 impl Default for Operations {
     fn default() -> Self {
         Self {
             listen: "localhost:8409".to_owned(),
+            tls: None,
+            plaintext_from: vec![],
         }
     }
 }
@@ -85,11 +93,29 @@ fn parse(value: Value) -> anyhow::Result<Config> {
     })
 }
 
+/// What would otherwise only fail at the start: rules of the roles, protection of their listeners, certificates.
+fn check(config: &Config) -> anyhow::Result<()> {
+    if let Some(identity) = &config.identity {
+        identity.check().context("identity")?;
+    }
+    if let Some(gateway) = &config.gateway {
+        gateway.check().context("gateway")?;
+    }
+    for listener in Listener::all(config) {
+        listener.check()?;
+        if let Some(tls) = listener.tls.filter(|tls| !tls.acme) {
+            Tls::check(tls).with_context(|| listener.tls_key.clone())?;
+        }
+    }
+    Ok(())
+}
+
 /// `countersign config …`.
 pub(crate) fn command(command: &ConfigCommand) -> anyhow::Result<()> {
     match command {
         ConfigCommand::Check(file) => {
-            load(&file.config)?;
+            let config = load(&file.config)?;
+            check(&config).with_context(|| file.config.display().to_string())?;
             output::line(format!("{}: OK", file.config.display()));
         }
         ConfigCommand::Show(file) => {
