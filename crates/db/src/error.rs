@@ -87,6 +87,14 @@ pub enum DbError {
     Sql(#[source] sqlx::Error),
 }
 
+impl DbError {
+    /// Whether the same statement may succeed in a moment.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Conflict(_))
+    }
+}
+
 impl From<sqlx::Error> for DbError {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::error::ErrorKind;

@@ -129,9 +129,16 @@ impl OperationError {
 
 impl From<DbError> for OperationError {
     fn from(error: DbError) -> Self {
-        match error {
-            DbError::Unavailable(_) | DbError::Conflict(_) => Self::unavailable("store_unavailable", error),
-            _ => Self::internal("store_failed", error),
+        Self::from(&error)
+    }
+}
+
+impl From<&DbError> for OperationError {
+    fn from(error: &DbError) -> Self {
+        if error.is_transient() {
+            Self::unavailable("store_unavailable", error)
+        } else {
+            Self::internal("store_failed", error)
         }
     }
 }

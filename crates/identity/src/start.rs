@@ -24,6 +24,7 @@ use crate::state::{Shared, State};
 use crate::stops::Stops;
 use crate::store::{self, account};
 use crate::vault::client_token::Turns;
+use crate::vault::refresh::Refreshes;
 
 /// What the role is given by the process it runs in.
 #[derive(Clone)]
@@ -153,6 +154,7 @@ impl Identity {
             installation,
             client_keys,
             client_tokens: Turns::default(),
+            refreshes: Refreshes::default(),
             accounts: keys,
             recorder,
         });
@@ -186,6 +188,8 @@ impl Identity {
 
     /// Ends background work, writes what is queued and the last checkpoint, closes the database.
     pub async fn close(mut self) -> Result<(), AuditError> {
+        // A refresh that was sent brings a pair that lives nowhere else: it is stored before the store is closed.
+        self.state.refreshes.landed().await;
         self.tasks.shutdown().await;
         let closed = self.state.recorder.clone().close().await;
         self.state.pool.close().await;

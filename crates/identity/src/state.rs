@@ -19,6 +19,7 @@ use crate::external_secret::ExternalSecrets;
 use crate::keys::{AccountKeys, InstallationKeys};
 use crate::stops::Stops;
 use crate::vault::client_token::Turns;
+use crate::vault::refresh::Refreshes;
 
 /// The shared state; cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) client_keys: ClientKeys,
     /// One request of client credentials at a time for each token.
     pub(crate) client_tokens: Turns,
+    /// Refreshes under way in this replica.
+    pub(crate) refreshes: Refreshes,
     pub(crate) accounts: HashMap<String, AccountKeys>,
     pub(crate) recorder: Recorder,
     pub(crate) clock: SharedClock,

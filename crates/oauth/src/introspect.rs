@@ -20,8 +20,13 @@ pub async fn is_active_refresh_token(
     endpoint: &TokenEndpoint<'_>,
     token: &SecretString,
 ) -> Result<bool, TokenError> {
-    let fields = [("token", token.expose_secret()), ("token_type_hint", "refresh_token")];
-    let post = Request::post(endpoint.url.clone()).accept_json().max_bytes(MAX_BYTES);
+    let fields = [
+        ("token", token.expose_secret()),
+        ("token_type_hint", "refresh_token"),
+    ];
+    let post = Request::post(endpoint.url.clone())
+        .accept_json()
+        .max_bytes(MAX_BYTES);
     let request = endpoint
         .authentication
         .write(post, Body::Form, endpoint.client_id, &fields);

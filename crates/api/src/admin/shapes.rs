@@ -45,6 +45,10 @@ pub enum SessionState {
 pub enum GrantState {
     /// It does.
     Active,
+    /// It does, once the refresh under way has its answer.
+    Refreshing,
+    /// A refresh was sent and its answer never came: whether the refresh token is spent is not known yet.
+    OutcomeUnknown,
     /// The person has to consent again.
     NeedsConsent,
     /// It was revoked.
@@ -71,6 +75,9 @@ pub struct Grant {
     pub scopes: Vec<String>,
     /// Whether it gives tokens.
     pub state: GrantState,
+    /// Why it gives none any more, or why its last refresh gave none: `invalid_grant`, `timeout`, `interrupted`, ….
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The person's account at the service, by the service's own id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,

@@ -68,13 +68,13 @@ pub(super) fn grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError
         user_key: row.user_key.to_hex(),
         scopes: row.scopes.clone(),
         state: match row.state {
-            // What a refresh is doing is nobody's business outside: the grant gives tokens.
-            grant::GrantState::Active | grant::GrantState::Refreshing | grant::GrantState::Unknown => {
-                GrantState::Active
-            }
+            grant::GrantState::Active => GrantState::Active,
+            grant::GrantState::Refreshing => GrantState::Refreshing,
+            grant::GrantState::OutcomeUnknown => GrantState::OutcomeUnknown,
             grant::GrantState::NeedsConsent => GrantState::NeedsConsent,
             grant::GrantState::Revoked | grant::GrantState::Replaced => GrantState::Revoked,
         },
+        reason: row.reason.clone(),
         account_id,
         account_name,
         refreshable: row.refresh_token.is_some(),

@@ -10,8 +10,9 @@ use countersign_db::testing::TestDatabase;
 use countersign_db::{ChangeFeed, DbError, Pool};
 
 use super::Cache;
-use crate::store::grant::{self, GrantRow, GrantState, Refreshed};
+use crate::store::grant::{self, GrantRow, GrantState};
 use crate::store::grant_tests::{at, databases, grant, insert};
+use crate::store::refresh_ledger::{self, Failure, Refreshed};
 
 /// Longer than a busy machine needs; what is promised is a second.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -175,7 +176,7 @@ async fn change(
         assert!(end(pool, &chosen.id).await);
         return;
     }
-    let fence = grant::claim_refresh(pool, &chosen.id, chosen.fence, at(1), at(0)).await;
+    let fence = refresh_ledger::claim(pool, &chosen.id, chosen.fence, at(1), at(0)).await;
     let Some(fence) = fence.expect("answers") else {
         return;
     };
@@ -185,16 +186,23 @@ async fn change(
                 access_token: step.to_be_bytes().to_vec(),
                 refresh_token: None,
                 access_expires_at: Some(at(200)),
+                rotates: false,
             };
-            let stored = grant::finish_refresh(pool, &chosen.id, fence, &refreshed, at(0)).await;
+            let stored =
+                refresh_ledger::finish(pool, &chosen.id, chosen.refresh.generation, &refreshed, at(0)).await;
             assert!(stored.expect("answers"));
         }
         3 => {
-            let refused = grant::refuse_refresh(pool, &chosen.id, fence, "invalid_grant", at(0)).await;
+            let refused = refresh_ledger::refuse(pool, &chosen.id, fence, "invalid_grant", at(0)).await;
             assert!(refused.expect("answers"));
         }
         _ => {
-            let back = grant::abandon_refresh(pool, &chosen.id, fence, GrantState::Active, at(0)).await;
+            let failure = Failure {
+                outcome_unknown: false,
+                reason: "unreachable",
+                retry_at: at(0),
+            };
+            let back = refresh_ledger::abandon(pool, &chosen.id, fence, failure, at(0)).await;
             assert!(back.expect("answers"));
         }
     }

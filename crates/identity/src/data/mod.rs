@@ -145,6 +145,12 @@ async fn open_wat(
 
 impl From<ProviderError> for OperationError {
     fn from(error: ProviderError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&ProviderError> for OperationError {
+    fn from(error: &ProviderError) -> Self {
         match error {
             ProviderError::Metadata(_) => Self::unavailable("provider_unreachable", error),
             // The registration's own fault, in words of ours.
@@ -168,17 +174,34 @@ impl From<ProviderError> for OperationError {
 
 impl From<VaultError> for OperationError {
     fn from(error: VaultError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&VaultError> for OperationError {
+    fn from(error: &VaultError) -> Self {
         match error {
+            VaultError::Shared(error) => Self::from(&**error),
             VaultError::Db(error) => error.into(),
-            VaultError::Busy => Self::Failed {
-                error: ApiError::throttled("The token is being refreshed; try again.", 1),
+            VaultError::Busy(pause) => Self::Failed {
+                error: ApiError::throttled("The token is being refreshed; try again.", seconds(*pause)),
                 reason: "refresh_under_way",
                 cause: error.to_string(),
             },
+            VaultError::ProviderAway(_) => Self::unavailable("provider_away", error),
+            VaultError::Stopped(reason) => {
+                Self::refused(reason, ApiError::access_denied("Access has been stopped."))
+            }
+            VaultError::Refresh(ExchangeError::Provider(error))
+            | VaultError::Exchange(ExchangeError::Provider(error)) => error.into(),
             VaultError::Refresh(error) => Self::unavailable("refresh_failed", error),
-            VaultError::Exchange(ExchangeError::Provider(error)) => error.into(),
             VaultError::Exchange(error) => Self::unavailable("provider_unreachable", error),
             VaultError::Sealed(_) | VaultError::Account(_) => Self::internal("vault_unreadable", error),
         }
     }
+}
+
+/// Whole seconds of a pause, at least one.
+fn seconds(pause: std::time::Duration) -> u64 {
+    pause.as_secs() + u64::from(pause.subsec_nanos() > 0).max(u64::from(pause.is_zero()))
 }

@@ -1,9 +1,10 @@
-//! Grants: what a person let a workload do at a provider, with the tokens, sealed. The columns `state`, `fence`
-//! and `lease_until` are the refresh ledger of design D14.
+//! Grants: what a person let a workload do at a provider, with the tokens, sealed. How they are refreshed is the
+//! business of [`super::refresh_ledger`].
 
 use countersign_crypto::{Timestamp, UserKey};
 use countersign_db::{DbError, Pool, Row, Transaction, params, record_change};
 
+use super::refresh_ledger::{self, RefreshLedger};
 use super::{hash32, json_list, user_key};
 
 const TABLE: &str = "oauth2_grant";
@@ -18,7 +19,11 @@ pub(crate) fn changed_vault_key(key: &str) -> Option<[u8; 32]> {
     Some(vault_key)
 }
 
-async fn record_changed(tx: &mut Transaction, vault_key: &[u8], now: Timestamp) -> Result<(), DbError> {
+pub(super) async fn record_changed(
+    tx: &mut Transaction,
+    vault_key: &[u8],
+    now: Timestamp,
+) -> Result<(), DbError> {
     record_change(tx, CHANGE, &hex::encode(vault_key), now.as_micros()).await
 }
 
@@ -30,7 +35,7 @@ pub(crate) enum GrantState {
     /// Somebody holds the lease and is about to call, or is calling, the token endpoint.
     Refreshing,
     /// A refresh was sent and its answer never came: the refresh token may be spent.
-    Unknown,
+    OutcomeUnknown,
     /// The refresh token is dead, or the provider is no longer the one that was consented to.
     NeedsConsent,
     /// Withdrawn.
@@ -43,7 +48,7 @@ impl GrantState {
     const ALL: [Self; 6] = [
         Self::Active,
         Self::Refreshing,
-        Self::Unknown,
+        Self::OutcomeUnknown,
         Self::NeedsConsent,
         Self::Revoked,
         Self::Replaced,
@@ -54,7 +59,7 @@ impl GrantState {
         match self {
             Self::Active => "active",
             Self::Refreshing => "refreshing",
-            Self::Unknown => "unknown",
+            Self::OutcomeUnknown => "outcome_unknown",
             Self::NeedsConsent => "needs_consent",
             Self::Revoked => "revoked",
             Self::Replaced => "replaced",
@@ -102,18 +107,12 @@ pub(crate) struct GrantRow {
     pub(crate) state: GrantState,
     pub(crate) fence: i64,
     pub(crate) lease_until: Option<Timestamp>,
+    /// Why it ended, or why the last refresh of a live one gave no token; a word of a closed list.
+    pub(crate) reason: Option<String>,
+    pub(crate) refresh: RefreshLedger,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) ended_at: Option<Timestamp>,
-}
-
-/// The tokens of a refresh, sealed.
-#[derive(Debug)]
-pub(crate) struct Refreshed {
-    pub(crate) access_token: Vec<u8>,
-    /// `None`: the vendor sent none, the old one stays (design D14).
-    pub(crate) refresh_token: Option<Vec<u8>>,
-    pub(crate) access_expires_at: Option<Timestamp>,
 }
 
 /// Which grants [`list`] shows; absent members match everything.
@@ -139,9 +138,9 @@ pub(crate) async fn insert(tx: &mut Transaction, new: &GrantRow) -> Result<(), D
         "INSERT INTO oauth2_grant (id, account, workload_id, workload_name, provider_id, provider_name, user_key, \
          person, sid, session_id, vault_key, scopes, declined, scope_set, issuer, token_origin, client_id, \
          resources, account_identity, access_token, refresh_token, access_expires_at, state, fence, created_at, \
-         updated_at) \
+         updated_at, access_issued_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, 'active', 0, $23, $23)",
+         $22, 'active', 0, $23, $23, $23)",
         params![
             new.id.as_str(),
             new.account.as_str(),
@@ -290,100 +289,6 @@ pub(crate) async fn list(
     pool.fetch_all(sql, values).await?.iter().map(read).collect()
 }
 
-/// Claims the lease for a refresh and writes down the intent, both in one statement. Answers the fence, or `None`
-/// when someone else holds the lease, or the grant changed since `seen_fence` was read.
-pub(crate) async fn claim_refresh(
-    pool: &Pool,
-    id: &str,
-    seen_fence: i64,
-    lease_until: Timestamp,
-    now: Timestamp,
-) -> Result<Option<i64>, DbError> {
-    let row = pool
-        .fetch_optional(
-            "UPDATE oauth2_grant SET state = 'refreshing', fence = fence + 1, lease_until = $3, updated_at = $4 \
-             WHERE id = $1 AND fence = $2 AND ended_at IS NULL \
-             AND (state IN ('active', 'unknown') OR (state = 'refreshing' AND lease_until <= $4)) RETURNING fence",
-            params![id, seen_fence, lease_until.as_micros(), now.as_micros()],
-        )
-        .await?;
-    row.map(|row| row.int("fence")).transpose()
-}
-
-/// Stores a refreshed pair if `fence` still holds.
-pub(crate) async fn finish_refresh(
-    pool: &Pool,
-    id: &str,
-    fence: i64,
-    new: &Refreshed,
-    now: Timestamp,
-) -> Result<bool, DbError> {
-    let mut tx = pool.begin().await?;
-    let changed = tx
-        .fetch_optional(
-            "UPDATE oauth2_grant SET state = 'active', access_token = $3, \
-             refresh_token = COALESCE($4, refresh_token), access_expires_at = $5, lease_until = NULL, updated_at = $6 \
-             WHERE id = $1 AND fence = $2 AND state = 'refreshing' RETURNING vault_key",
-            params![
-                id,
-                fence,
-                new.access_token.as_slice(),
-                new.refresh_token.as_deref(),
-                new.access_expires_at.map(Timestamp::as_micros),
-                now.as_micros()
-            ],
-        )
-        .await?;
-    if let Some(row) = &changed {
-        record_changed(&mut tx, &row.bytes("vault_key")?, now).await?;
-    }
-    tx.commit().await?;
-    Ok(changed.is_some())
-}
-
-/// Gives the lease back without new tokens: to `active` when nothing can have reached the token endpoint, to
-/// `unknown` when that cannot be told.
-pub(crate) async fn abandon_refresh(
-    pool: &Pool,
-    id: &str,
-    fence: i64,
-    state: GrantState,
-    now: Timestamp,
-) -> Result<bool, DbError> {
-    let changed = pool
-        .execute(
-            "UPDATE oauth2_grant SET state = $3, lease_until = NULL, updated_at = $4 \
-             WHERE id = $1 AND fence = $2 AND state = 'refreshing'",
-            params![id, fence, state.as_str(), now.as_micros()],
-        )
-        .await?;
-    Ok(changed == 1)
-}
-
-/// Ends a grant whose refresh was refused for good, if `fence` still holds.
-pub(crate) async fn refuse_refresh(
-    pool: &Pool,
-    id: &str,
-    fence: i64,
-    reason: &'static str,
-    now: Timestamp,
-) -> Result<bool, DbError> {
-    let mut tx = pool.begin().await?;
-    let changed = tx
-        .fetch_optional(
-            "UPDATE oauth2_grant SET state = 'needs_consent', reason = $3, access_token = NULL, refresh_token = NULL, \
-             lease_until = NULL, updated_at = $4, ended_at = $4 \
-             WHERE id = $1 AND fence = $2 AND ended_at IS NULL RETURNING vault_key",
-            params![id, fence, reason, now.as_micros()],
-        )
-        .await?;
-    if let Some(row) = &changed {
-        record_changed(&mut tx, &row.bytes("vault_key")?, now).await?;
-    }
-    tx.commit().await?;
-    Ok(changed.is_some())
-}
-
 fn read(row: &Row) -> Result<GrantRow, DbError> {
     let id = row.text("id")?;
     let inconsistent = |column| DbError::Inconsistent {
@@ -425,6 +330,8 @@ fn read(row: &Row) -> Result<GrantRow, DbError> {
         state: GrantState::parse(&row.text("state")?).ok_or_else(|| inconsistent("state"))?,
         fence: row.int("fence")?,
         lease_until: time("lease_until")?,
+        reason: row.opt_text("reason")?,
+        refresh: refresh_ledger::read(row)?,
         created_at: Timestamp::from_micros(row.int("created_at")?),
         updated_at: Timestamp::from_micros(row.int("updated_at")?),
         ended_at: time("ended_at")?,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use countersign_crypto::{Timestamp, UserKey};
 use countersign_db::testing::TestDatabase;
 use countersign_db::{Pool, migrate};
-use futures_util::future::join_all;
 
-use super::grant::{self, GrantFilter, GrantRow, GrantState, Refreshed};
+use super::grant::{self, GrantFilter, GrantRow, GrantState};
+use super::refresh_ledger::RefreshLedger;
 use super::{MIGRATIONS, OWNER};
 
 pub(crate) fn at(secs: u64) -> Timestamp {
@@ -51,6 +51,11 @@ pub(crate) fn grant(id: &str, scope_set: u8) -> GrantRow {
         state: GrantState::Active,
         fence: 0,
         lease_until: None,
+        reason: None,
+        refresh: RefreshLedger {
+            access_issued_at: Some(at(0)),
+            ..RefreshLedger::default()
+        },
         created_at: at(0),
         updated_at: at(0),
         ended_at: None,
@@ -63,7 +68,7 @@ pub(crate) async fn insert(pool: &Pool, new: &GrantRow) {
     tx.commit().await.expect("committed");
 }
 
-async fn found(pool: &Pool, id: &str) -> GrantRow {
+pub(super) async fn found(pool: &Pool, id: &str) -> GrantRow {
     grant::find(pool, "000000000000", id)
         .await
         .expect("the store answers")
@@ -130,150 +135,5 @@ async fn a_grant_is_read_as_it_was_written_and_a_newer_one_takes_its_place() {
             .await,
             0
         );
-    }
-}
-
-fn refreshed() -> Refreshed {
-    Refreshed {
-        access_token: vec![8],
-        refresh_token: None,
-        access_expires_at: Some(at(300)),
-    }
-}
-
-#[tokio::test]
-async fn e05_one_caller_gets_the_lease_and_only_its_fence_stores() {
-    for database in databases().await {
-        let pool = &database.pool;
-        insert(pool, &grant("1", 1)).await;
-        let claims = join_all((0..20).map(|_| grant::claim_refresh(pool, "1", 0, at(45), at(1)))).await;
-        let fences: Vec<i64> = claims
-            .into_iter()
-            .filter_map(|claim| claim.expect("answers"))
-            .collect();
-        assert_eq!(fences, [1], "{}", database.name);
-        assert_eq!(
-            grant::claim_refresh(pool, "1", 1, at(90), at(44))
-                .await
-                .expect("answers"),
-            None,
-            "leased"
-        );
-        // The holder died: the next one takes over, and the first comes too late.
-        assert_eq!(
-            grant::claim_refresh(pool, "1", 1, at(90), at(45))
-                .await
-                .expect("answers"),
-            Some(2)
-        );
-        assert!(
-            !grant::finish_refresh(pool, "1", 1, &refreshed(), at(50))
-                .await
-                .expect("answers")
-        );
-        assert!(
-            !grant::refuse_refresh(pool, "1", 1, "invalid_grant", at(50))
-                .await
-                .expect("answers")
-        );
-        assert!(
-            !grant::abandon_refresh(pool, "1", 1, GrantState::Active, at(50))
-                .await
-                .expect("answers")
-        );
-        assert!(
-            grant::finish_refresh(pool, "1", 2, &refreshed(), at(50))
-                .await
-                .expect("answers")
-        );
-        let stored = found(pool, "1").await;
-        assert_eq!(
-            (stored.state, stored.access_token),
-            (GrantState::Active, Some(vec![8]))
-        );
-        assert_eq!(
-            stored.refresh_token,
-            Some(vec![6]),
-            "a missing refresh token never erases the old one"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_refresh_ends_known_unknown_or_for_good() {
-    for database in databases().await {
-        let pool = &database.pool;
-        insert(pool, &grant("1", 1)).await;
-        grant::claim_refresh(pool, "1", 0, at(45), at(1))
-            .await
-            .expect("answers");
-        assert!(
-            grant::abandon_refresh(pool, "1", 1, GrantState::Unknown, at(2))
-                .await
-                .expect("answers")
-        );
-        assert_eq!(
-            found(pool, "1").await.state,
-            GrantState::Unknown,
-            "{}",
-            database.name
-        );
-        assert_eq!(
-            grant::claim_refresh(pool, "1", 1, at(45), at(10))
-                .await
-                .expect("answers"),
-            Some(2)
-        );
-        assert!(
-            grant::refuse_refresh(pool, "1", 2, "invalid_grant", at(11))
-                .await
-                .expect("answers")
-        );
-        let dead = found(pool, "1").await;
-        assert_eq!((dead.state, dead.refresh_token), (GrantState::NeedsConsent, None));
-        assert_eq!(
-            grant::claim_refresh(pool, "1", 2, at(45), at(12))
-                .await
-                .expect("answers"),
-            None
-        );
-        assert!(
-            grant::list_by_vault_key(pool, &[7; 32])
-                .await
-                .expect("answers")
-                .is_empty()
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_revocation_wins_over_a_refresh_under_way() {
-    for database in databases().await {
-        let pool = &database.pool;
-        insert(pool, &grant("1", 1)).await;
-        grant::claim_refresh(pool, "1", 0, at(45), at(1))
-            .await
-            .expect("answers");
-        let mut tx = pool.begin().await.expect("a transaction");
-        assert!(
-            grant::end(&mut tx, "1", GrantState::Revoked, "revoked_by_operator", at(2))
-                .await
-                .expect("answers")
-        );
-        assert!(
-            !grant::end(&mut tx, "1", GrantState::Revoked, "revoked_by_operator", at(2))
-                .await
-                .expect("answers")
-        );
-        tx.commit().await.expect("committed");
-        assert!(
-            !grant::finish_refresh(pool, "1", 1, &refreshed(), at(3))
-                .await
-                .expect("answers"),
-            "{}",
-            database.name
-        );
-        let revoked = found(pool, "1").await;
-        assert_eq!((revoked.state, revoked.access_token), (GrantState::Revoked, None));
     }
 }

@@ -19,6 +19,9 @@ pub(crate) mod inbound_jwt;
 pub(crate) mod key;
 pub(crate) mod oauth2_provider;
 pub(crate) mod principal;
+pub(crate) mod refresh_ledger;
+#[cfg(test)]
+mod refresh_ledger_tests;
 pub(crate) mod stop;
 pub(crate) mod tag;
 #[cfg(test)]
@@ -58,6 +61,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     migration!(3, "principal_trust_and_access_key_status"),
     migration!(4, "client_token_and_inbound_jwt"),
     migration!(5, "api_key_provider_and_resource_tag"),
+    migration!(7, "refresh_ledger"),
 ];
 
 /// The owner's name in the migration table, and the default schema in PostgreSQL.

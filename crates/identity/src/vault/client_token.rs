@@ -8,7 +8,7 @@ use countersign_crypto::{Aad, ExposeSecret as _, SecretString, Timestamp, sha256
 use countersign_oauth::token::Target;
 
 use super::provider::ExchangeError;
-use super::refresh::SKEW;
+use super::refresh::timing::MARGIN;
 use super::{Provider, VaultError, expiry, key};
 use crate::state::State;
 use crate::store::client_token::{self, ClientTokenRow};
@@ -79,7 +79,7 @@ async fn kept(
     wanted: &Wanted<'_>,
     scope_set: &[u8; 32],
 ) -> Result<Option<ClientToken>, VaultError> {
-    let good_at = state.clock.now().plus(SKEW);
+    let good_at = state.clock.now().plus(MARGIN);
     let version = wanted.provider.config_version;
     let row = client_token::find(&state.pool, &wanted.vault_key, scope_set, version, good_at).await?;
     let Some(row) = row else { return Ok(None) };

@@ -13,6 +13,7 @@ use crate::session::Secrets;
 use crate::state::State;
 use crate::store::authorization_session::{self, SessionRow};
 use crate::store::grant::{self, GrantRow, GrantState};
+use crate::store::refresh_ledger::RefreshLedger;
 
 /// What an exchange brought.
 pub(crate) struct Consented {
@@ -154,6 +155,11 @@ fn new_grant(
         state: GrantState::Active,
         fence: 0,
         lease_until: None,
+        reason: None,
+        refresh: RefreshLedger {
+            access_issued_at: Some(now),
+            ..RefreshLedger::default()
+        },
         created_at: now,
         updated_at: now,
         ended_at: None,

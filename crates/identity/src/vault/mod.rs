@@ -13,6 +13,9 @@ pub(crate) mod refresh;
 pub(crate) mod revoke;
 pub(crate) mod scope;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use countersign_crypto::{Aad, ExposeSecret as _, Keyring, OpenError, Random, SecretString, Timestamp};
 use countersign_db::DbError;
 use serde::{Deserialize, Serialize};
@@ -42,9 +45,18 @@ pub(crate) enum VaultError {
     /// A sealed value does not open: another key, or tampering.
     #[error("sealed value: {0}")]
     Sealed(#[from] OpenError),
-    /// Somebody else is at it, or the last refresh has no known outcome yet: try again.
+    /// Somebody else is at it, or the last attempt failed a moment ago: try again after this.
     #[error("a refresh is under way")]
-    Busy,
+    Busy(Duration),
+    /// The authorization server has failed so often that it is left alone for this long.
+    #[error("the authorization server does not answer")]
+    ProviderAway(Duration),
+    /// Somebody concerned is stopped; the audit reason.
+    #[error("{0}")]
+    Stopped(&'static str),
+    /// What all who waited for one refresh are told.
+    #[error("{0}")]
+    Shared(#[source] Arc<VaultError>),
     /// The authorization server refused a refresh, or could not be reached.
     #[error("refresh: {0}")]
     Refresh(#[source] provider::ExchangeError),
@@ -123,5 +135,5 @@ pub(crate) fn open_identity(
 
 /// When a token that lives `expires_in` seconds from `now` expires.
 pub(crate) fn expiry(expires_in: Option<u64>, now: Timestamp) -> Option<Timestamp> {
-    expires_in.map(|seconds| now.plus(std::time::Duration::from_secs(seconds)))
+    expires_in.map(|seconds| now.plus(Duration::from_secs(seconds)))
 }

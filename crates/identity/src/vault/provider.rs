@@ -8,6 +8,7 @@ use countersign_api::control::CredentialProviderVendor;
 use countersign_api::control::oauth2_provider_config::ClientAuthenticationMethod;
 use countersign_crypto::{OpenError, SecretString};
 use countersign_oauth::id_token::{self, Expectation, IdTokenError};
+use countersign_oauth::introspect::is_active_refresh_token;
 use countersign_oauth::private_key_jwt::ClientAssertionError;
 use countersign_oauth::revoke::{TokenKind, revoke};
 use countersign_oauth::token::{CodeExchange, Refresh};
@@ -274,6 +275,21 @@ impl Provider {
             Some(proof) => self.endpoint(state, url, &proof).refresh(&refresh).await?,
             None => answer?,
         })
+    }
+
+    /// Whether the server holds a refresh token for active (RFC 7662); it is asked only where it has an endpoint for
+    /// the question.
+    pub(super) async fn is_active(
+        &self,
+        state: &State,
+        refresh_token: &SecretString,
+    ) -> Result<bool, ExchangeError> {
+        let Some(url) = &self.server.introspection_endpoint else {
+            return Err(ProviderError::Configuration("the server has no introspection endpoint").into());
+        };
+        let proof = self.proof(state, Age::Cached).await?;
+        let endpoint = self.endpoint(state, url, &proof);
+        Ok(is_active_refresh_token(&endpoint, refresh_token).await?)
     }
 
     /// The token to withdraw for a grant that has a refresh token, or has none; `None` where the vendor does not

@@ -1,12 +1,10 @@
 //! Withdrawing a grant: here at once and for good, at the vendor as far as it lets us (RFC 7009).
 
-use std::time::Duration;
-
 use countersign_db::DbError;
 use countersign_oauth::TokenSet;
 use countersign_oauth::revoke::TokenKind;
 
-use super::refresh::usable;
+use super::refresh::timing::alive;
 use super::{Provider, VaultError, open_token};
 use crate::state::State;
 use crate::store::grant::{self, GrantRow, GrantState};
@@ -90,7 +88,7 @@ async fn tell_vendor(state: &State, grant: &GrantRow) -> Result<AtVendor, VaultE
         return Ok(AtVendor::NotSent);
     };
     let mut token = open_token(&keys.vault, grant, column, sealed)?;
-    if kind == TokenKind::Access && !usable(grant, state.clock.now(), Duration::ZERO) {
+    if kind == TokenKind::Access && !alive(grant, state.clock.now()) {
         // An expired token proves nothing to the vendor any more, and the grant that is to end lives on there.
         if let Some(sealed) = &grant.refresh_token {
             let refresh_token = open_token(&keys.vault, grant, "refresh_token", sealed)?;

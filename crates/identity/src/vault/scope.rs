@@ -35,6 +35,7 @@ mod tests {
 
     use super::*;
     use crate::store::grant::GrantState;
+    use crate::store::refresh_ledger::RefreshLedger;
 
     fn scopes(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
@@ -68,6 +69,8 @@ mod tests {
             state: GrantState::Active,
             fence: 0,
             lease_until: None,
+            reason: None,
+            refresh: RefreshLedger::default(),
             created_at: now,
             updated_at: now,
             ended_at: None,

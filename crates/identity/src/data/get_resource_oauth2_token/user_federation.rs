@@ -3,13 +3,10 @@
 //! Pending consent is a success without a token; both pollers of the SDKs stop at any error. A poll answers for its
 //! own session and for nothing else: what an older grant would give is withheld from it (design chapter 5).
 
-use std::sync::Arc;
-
-use countersign_api::control::CredentialProviderVendor;
 use countersign_api::data::get_resource_oauth2_token::Output;
 use countersign_api::data::{Oauth2Flow, SessionStatus};
 use countersign_api::{ApiError, EpochSeconds, ValidationReason};
-use countersign_crypto::{Timestamp, token as random_token, uuid_v7};
+use countersign_crypto::{token as random_token, uuid_v7};
 use countersign_oauth::authorize::is_reserved;
 
 use super::{Request, SessionMembers};
@@ -20,8 +17,9 @@ use crate::store::authorization_session::{self, Opened, SessionRow};
 use crate::store::grant::{self, GrantRow};
 use crate::store::workload_identity::WorkloadIdentityRow;
 use crate::vault::provider::template;
-use crate::vault::refresh::{self, Renewed, renew};
-use crate::vault::{Provider, open_token, scope};
+use crate::vault::refresh::timing::{due, usable};
+use crate::vault::refresh::{Renewed, renew, renew_ahead};
+use crate::vault::{open_token, scope};
 use crate::wat::WatUser;
 
 /// Sessions that a person may have under way for one workload.
@@ -154,8 +152,11 @@ async fn poll(
 async fn vaulted(call: &mut Call, consent: &Consent) -> Result<Option<Output>, OperationError> {
     let known = call.state.cache.grants(&consent.vault_key).await?;
     if let Some(chosen) = scope::choose(&known, &consent.request.scopes)
-        && !needs_renewal(chosen, consent.request.provider.vendor, call.now)
+        && usable(chosen, call.now)
     {
+        if due(chosen, template(consent.request.provider.vendor), call.now) {
+            renew_ahead(&call.state, chosen, &consent.request.provider);
+        }
         return released(call, chosen).map(Some);
     }
     // Renewal begins with what the store says now, not with what it said some time ago.
@@ -175,16 +176,21 @@ async fn release(
     consent: &Consent,
     grant: GrantRow,
 ) -> Result<Option<Output>, OperationError> {
-    let grant = if needs_renewal(&grant, consent.request.provider.vendor, call.now) {
-        let provider = Provider::resolve(&call.state, Arc::clone(&consent.request.provider)).await?;
-        match renew(&call.state, grant, &provider).await? {
-            Renewed::Usable(grant) => *grant,
-            Renewed::NeedsConsent => return Ok(None),
+    // Metadata is fetched only when it is needed: an authorization server that is away does not keep anybody from a
+    // token that is still good.
+    if usable(&grant, call.now) {
+        return released(call, &grant).map(Some);
+    }
+    match renew(&call.state, &grant, &consent.request.provider).await? {
+        Renewed::Usable(grant) => released(call, &grant).map(Some),
+        Renewed::NeedsConsent(reason) => {
+            call.entry.grant = Some(grant.id);
+            call.entry
+                .detail
+                .insert("consent_reason".to_owned(), reason.into());
+            Ok(None)
         }
-    } else {
-        grant
-    };
-    released(call, &grant).map(Some)
+    }
 }
 
 /// The token of a grant that is good as it is.
@@ -207,12 +213,6 @@ fn released(call: &mut Call, grant: &GrantRow) -> Result<Output, OperationError>
         grant_id: Some(grant.id.clone()),
         ..Output::default()
     })
-}
-
-/// Metadata is fetched only when it is needed: an authorization server that is away does not keep anybody from a
-/// token that is still good.
-fn needs_renewal(grant: &GrantRow, vendor: CredentialProviderVendor, now: Timestamp) -> bool {
-    !refresh::usable(grant, now, refresh::skew(template(vendor)))
 }
 
 /// Opens a session, or finds the one of an equal request.

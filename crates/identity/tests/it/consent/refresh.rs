@@ -65,8 +65,13 @@ async fn e06_invalid_grant_asks_the_person_again() {
     );
 }
 
+/// After the pause that follows an answer that never came.
+fn later(system: &System) {
+    system.clock.advance(Duration::from_secs(15));
+}
+
 #[tokio::test]
-async fn a_lost_answer_is_neither_success_nor_failure() {
+async fn a_request_that_failed_unprocessed_is_made_again_once_the_server_says_so() {
     let system = System::start().await;
     let (alice, agent) = (system.person("alice"), system.workload("agent"));
     let wat = connected(&alice, &agent).await;
@@ -76,19 +81,172 @@ async fn a_lost_answer_is_neither_success_nor_failure() {
         agent.asks(&wat, &Ask::default()).await.status,
         StatusCode::SERVICE_UNAVAILABLE
     );
+    let grant = &system.grants().await[0];
     assert_eq!(
-        system.grants().await[0]["state"],
-        "ACTIVE",
-        "consent is not lost by it"
+        (grant["state"].as_str(), grant["reason"].as_str()),
+        (Some("OUTCOME_UNKNOWN"), Some("server_error"))
+    );
+    let record = system.last_record("RefreshGrant").await;
+    assert_eq!(
+        (record["outcome"].as_str(), record["reason"].as_str()),
+        (Some("failed"), Some("server_error"))
     );
     system.vendor.will(Next::Tokens { expires_in: 120 });
+    later(&system);
+    assert!(agent.asks(&wat, &Ask::default()).await.token().is_some());
+    let grant = &system.grants().await[0];
+    assert_eq!(
+        (grant["state"].as_str(), grant["reason"].as_str()),
+        (Some("ACTIVE"), None)
+    );
+    assert_eq!(system.last_record("RefreshGrant").await["outcome"], "done");
+}
+
+#[tokio::test]
+async fn a_lost_answer_asks_the_person_again_and_says_why() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let wat = connected(&alice, &agent).await;
+    system.clock.advance(Duration::from_secs(121));
+    system.vendor.will(Next::Lost);
     assert_eq!(
         agent.asks(&wat, &Ask::default()).await.status,
-        StatusCode::TOO_MANY_REQUESTS,
-        "not hammered"
+        StatusCode::SERVICE_UNAVAILABLE
     );
-    system.clock.advance(Duration::from_secs(5));
+    system.vendor.will(Next::Tokens { expires_in: 120 });
+    later(&system);
+    assert_eq!(
+        agent.asks(&wat, &Ask::default()).await.session_status(),
+        "IN_PROGRESS"
+    );
+    let record = system.last_record("GetResourceOauth2Token").await;
+    assert_eq!(record["detail"]["consent_reason"], "refresh_answer_lost");
+    let grant = &system.grants().await[0];
+    assert_eq!(
+        (grant["state"].as_str(), grant["reason"].as_str()),
+        (Some("NEEDS_CONSENT"), Some("refresh_answer_lost"))
+    );
+    assert_eq!(
+        system.vendor.token_requests(),
+        2,
+        "a spent refresh token is not sent again"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_asked_never_gets_a_doubtful_refresh_token() {
+    let system = System::start().await;
+    system.vendor.memory.lock().expect("not poisoned").introspects = false;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let wat = connected(&alice, &agent).await;
+    system.clock.advance(Duration::from_secs(121));
+    system.vendor.will(Next::Broken);
+    agent.asks(&wat, &Ask::default()).await;
+    system.vendor.will(Next::Tokens { expires_in: 120 });
+    for _ in 0..3 {
+        later(&system);
+        let answer = agent.asks(&wat, &Ask::default()).await;
+        assert_eq!((answer.token(), answer.session_status()), (None, "IN_PROGRESS"));
+        assert_eq!(system.grants().await[0]["state"], "OUTCOME_UNKNOWN");
+    }
+    assert_eq!(system.vendor.token_requests(), 2);
+    // The consent takes its place.
+    alice.connects(agent.asks_for_token(&alice).await.link()).await;
     assert!(agent.asks(&wat, &Ask::default()).await.token().is_some());
+}
+
+#[tokio::test]
+async fn a_server_that_is_known_to_forgive_gets_it_again_within_its_grace() {
+    let known = json!({"refresh": {"reuse_grace": [{"issuer": "{vendor}", "seconds": 60}]}});
+    for (pause, lives) in [(Duration::from_secs(15), true), (Duration::from_secs(55), false)] {
+        let system = System::start_with(known.clone()).await;
+        {
+            let mut memory = system.vendor.memory.lock().expect("not poisoned");
+            (memory.forgives, memory.introspects) = (true, false);
+        }
+        let (alice, agent) = (system.person("alice"), system.workload("agent"));
+        let wat = connected(&alice, &agent).await;
+        system.clock.advance(Duration::from_secs(121));
+        system.vendor.will(Next::Lost);
+        agent.asks(&wat, &Ask::default()).await;
+        system.vendor.will(Next::Tokens { expires_in: 120 });
+        system.clock.advance(pause);
+        let answer = agent.asks(&wat, &Ask::default()).await;
+        assert_eq!(answer.token().is_some(), lives, "after {pause:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_reached_keeps_its_grants_and_is_left_alone_after_a_while() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let wat = connected(&alice, &agent).await;
+    system.clock.advance(Duration::from_secs(121));
+    system.vendor.will(Next::Error("temporarily_unavailable"));
+    for _ in 0..7 {
+        assert_eq!(
+            agent.asks(&wat, &Ask::default()).await.status,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(
+            agent.asks(&wat, &Ask::default()).await.status,
+            StatusCode::TOO_MANY_REQUESTS,
+            "not hammered"
+        );
+        system.clock.advance(Duration::from_secs(76));
+    }
+    let grant = &system.grants().await[0];
+    assert_eq!(
+        (grant["state"].as_str(), grant["reason"].as_str()),
+        (Some("ACTIVE"), Some("provider_refused"))
+    );
+    system.vendor.will(Next::Tokens { expires_in: 120 });
+    assert!(
+        agent
+            .asks(&agent.wat(&alice).await, &Ask::default())
+            .await
+            .token()
+            .is_some()
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_still_lives_is_renewed_while_it_is_served() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let wat = connected(&alice, &agent).await;
+    let old = agent.asks(&wat, &Ask::default()).await;
+    // 120 s of life: renewed ahead in the last 30 to 45, before anybody has to wait in the last 20.
+    system.clock.advance(Duration::from_secs(95));
+    assert_eq!(
+        agent.asks(&wat, &Ask::default()).await.token(),
+        old.token(),
+        "nobody waits"
+    );
+    for _ in 0..100 {
+        let served = agent.asks(&wat, &Ask::default()).await;
+        assert!(served.token().is_some());
+        if served.token() != old.token() {
+            assert_eq!(system.vendor.token_requests(), 2, "one exchange, one refresh");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("never renewed");
+}
+
+#[tokio::test]
+async fn a_token_that_still_lives_is_served_whatever_becomes_of_its_refresh() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let wat = connected(&alice, &agent).await;
+    system.vendor.will(Next::Broken);
+    // Too old to go out unrenewed, and not yet expired.
+    system.clock.advance(Duration::from_secs(110));
+    for _ in 0..3 {
+        assert!(agent.asks(&wat, &Ask::default()).await.token().is_some());
+    }
+    assert_eq!(system.vendor.token_requests(), 2, "one attempt, then a pause");
 }
 
 #[tokio::test]

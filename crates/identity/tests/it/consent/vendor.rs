@@ -32,6 +32,8 @@ pub(super) enum Next {
     Broken,
     /// Nothing for a while, then tokens.
     Slow,
+    /// Tokens, in an answer that never arrives.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,10 @@ pub(super) struct Memory {
     refresh_tokens: HashMap<String, String>,
     issued: usize,
     pub(super) revoked: Vec<String>,
+    /// Whether it tells which tokens are active (RFC 7662).
+    pub(super) introspects: bool,
+    /// Whether it takes a used refresh token again.
+    pub(super) forgives: bool,
 }
 
 /// The vendor.
@@ -65,6 +71,8 @@ impl Vendor {
             refresh_tokens: HashMap::new(),
             issued: 0,
             revoked: Vec::new(),
+            introspects: true,
+            forgives: false,
         }));
         let uri = server.uri();
         let metadata = json!({
@@ -76,8 +84,25 @@ impl Vendor {
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
         });
+        let at_metadata = Arc::clone(&memory);
         Mock::given(path("/.well-known/oauth-authorization-server"))
-            .respond_with(ResponseTemplate::new(200).set_body_json(metadata))
+            .respond_with(move |_: &Request| {
+                let mut metadata = metadata.clone();
+                if at_metadata.lock().expect("not poisoned").introspects {
+                    metadata["introspection_endpoint"] = format!("{uri}/introspect").into();
+                }
+                ResponseTemplate::new(200).set_body_json(metadata)
+            })
+            .mount(&server)
+            .await;
+        let at_introspect = Arc::clone(&memory);
+        Mock::given(method("POST"))
+            .and(path("/introspect"))
+            .respond_with(move |request: &Request| {
+                let memory = at_introspect.lock().expect("not poisoned");
+                let active = memory.refresh_tokens.contains_key(&form(request)["token"]);
+                ResponseTemplate::new(200).set_body_json(json!({"active": active}))
+            })
             .mount(&server)
             .await;
         let at_token = Arc::clone(&memory);
@@ -192,7 +217,7 @@ impl Memory {
             Next::Broken => return ResponseTemplate::new(502),
             Next::Granted(scope) => Some(*scope),
             Next::Says(body) => return ResponseTemplate::new(200).set_body_string(*body),
-            Next::Tokens { .. } | Next::Slow => None,
+            Next::Tokens { .. } | Next::Slow | Next::Lost => None,
         };
         let refused = || ResponseTemplate::new(400).set_body_json(json!({"error": "invalid_grant"}));
         let account = if form["grant_type"] == "authorization_code" {
@@ -209,12 +234,22 @@ impl Memory {
             return self.issue_alone(scope);
         } else {
             // Rotating: each refresh token is good for one use.
-            let Some(account) = self.refresh_tokens.remove(&form["refresh_token"]) else {
+            let presented = &form["refresh_token"];
+            let known = if self.forgives {
+                self.refresh_tokens.get(presented).cloned()
+            } else {
+                self.refresh_tokens.remove(presented)
+            };
+            let Some(account) = known else {
                 return refused();
             };
             account
         };
-        self.issue(&account, scope)
+        let issued = self.issue(&account, scope);
+        if self.next == Next::Lost {
+            return ResponseTemplate::new(502);
+        }
+        issued
     }
 
     fn issue_alone(&mut self, scope: Option<&str>) -> ResponseTemplate {

@@ -1,0 +1,347 @@
+//! One attempt to refresh a grant: claimed, made, and its outcome written down and audited.
+
+use std::time::Duration;
+
+use countersign_audit::{Entry, Outcome as AuditOutcome};
+use countersign_crypto::{ExposeSecret as _, SecretString, Timestamp, constant_time_eq};
+use countersign_oauth::{Outcome, TokenError, TokenSet};
+
+use super::recovery::Recovery;
+use super::timing::pause;
+use crate::data::user_subjects;
+use crate::state::State;
+use crate::stops::Subject;
+use crate::store::grant::GrantRow;
+use crate::store::refresh_ledger::{self, Failure, Refreshed};
+use crate::vault::provider::ExchangeError;
+use crate::vault::{Provider, VaultError, expiry, open_token, revoke, seal_token};
+
+/// The audit action of everything here.
+const ACTION: &str = "RefreshGrant";
+
+/// Claims the lease and refreshes. `Ok` also when somebody else was quicker, or the grant turned out to be dead: the
+/// row says which.
+pub(super) async fn run(
+    state: &State,
+    grant: &GrantRow,
+    provider: &Provider,
+    recovery: Recovery,
+) -> Result<(), VaultError> {
+    refuse_stopped(state, grant).await?;
+    let config = &state.config.refresh;
+    let now = state.clock.now();
+    let circuits = &state.refreshes.circuits;
+    circuits
+        .admit(&grant.provider_id, now, config.timeout())
+        .map_err(VaultError::ProviderAway)?;
+    let lease_until = now.plus(config.lease());
+    let claimed = refresh_ledger::claim(&state.pool, &grant.id, grant.fence, lease_until, now).await?;
+    let Some(fence) = claimed else { return Ok(()) };
+    let attempt = Attempt {
+        state,
+        grant,
+        provider,
+        fence,
+        began: now,
+    };
+    tokio::select! {
+        outcome = attempt.make(recovery) => outcome,
+        never = attempt.keep_lease() => never,
+    }
+}
+
+/// Nobody's token is renewed while they are stopped (design D23).
+async fn refuse_stopped(state: &State, grant: &GrantRow) -> Result<(), VaultError> {
+    let mut subjects = vec![
+        Subject::Account,
+        Subject::Workload(grant.workload_name.clone()),
+        Subject::Provider(grant.provider_name.clone()),
+    ];
+    subjects.extend(user_subjects(grant.user_key, grant.person.as_deref()));
+    match state.stops.first_stopped(&grant.account, &subjects).await? {
+        Some(subject) => Err(VaultError::Stopped(subject.reason())),
+        None => Ok(()),
+    }
+}
+
+/// Writes down that a holder is gone, and that nobody knows what became of its request.
+pub(super) async fn interrupt(state: &State, grant: &GrantRow) -> Result<(), VaultError> {
+    let now = state.clock.now();
+    // The request of a holder that died may still be on its way: it gets the time that an answer gets.
+    let retry_at = now.plus(state.config.refresh.timeout());
+    if refresh_ledger::interrupt(&state.pool, &grant.id, grant.fence, retry_at, now).await? {
+        record(state, grant, AuditOutcome::Failed, Some("interrupted"), None).await;
+    }
+    Ok(())
+}
+
+/// Ends a grant of which no request may be made.
+pub(super) async fn give_up(state: &State, grant: &GrantRow, reason: &'static str) -> Result<(), VaultError> {
+    let now = state.clock.now();
+    if refresh_ledger::refuse(&state.pool, &grant.id, grant.fence, reason, now).await? {
+        record(state, grant, AuditOutcome::Refused, Some(reason), None).await;
+    }
+    Ok(())
+}
+
+/// Under a lease.
+struct Attempt<'a> {
+    state: &'a State,
+    grant: &'a GrantRow,
+    provider: &'a Provider,
+    fence: i64,
+    began: Timestamp,
+}
+
+/// What the authorization server said, or why it said nothing.
+enum Answer {
+    Tokens(TokenSet),
+    /// It does not hold the refresh token for active: the answer that would have replaced it is lost.
+    Spent,
+    /// It could not be asked, and the refresh token stays as doubtful as it was.
+    Unasked(ExchangeError),
+    Failed(ExchangeError),
+}
+
+impl Attempt<'_> {
+    #[tracing::instrument(name = "identity.refresh_grant", skip_all, fields(grant.id = self.grant.id, recovery = ?recovery))]
+    async fn make(&self, recovery: Recovery) -> Result<(), VaultError> {
+        let keys = self.state.keys(&self.grant.account)?;
+        let sealed = self.grant.refresh_token.as_deref().unwrap_or_default();
+        let presented = match open_token(&keys.vault, self.grant, "refresh_token", sealed) {
+            Ok(token) => token,
+            Err(error) => {
+                self.abandon(self.doubtful(), "vault_unreadable").await?;
+                return Err(error.into());
+            }
+        };
+        match self.ask(recovery, &presented).await {
+            Answer::Tokens(tokens) => {
+                self.state.refreshes.circuits.succeeded(&self.grant.provider_id);
+                self.store(&presented, tokens).await
+            }
+            Answer::Spent => self.refuse("refresh_answer_lost", None).await,
+            Answer::Failed(ExchangeError::Token(error)) if error.is_invalid_grant() => {
+                self.state.refreshes.circuits.succeeded(&self.grant.provider_id);
+                // Presented once more within a grace, and refused: what was lost is the answer to the first.
+                let reason = if self.doubtful() {
+                    "refresh_answer_lost"
+                } else {
+                    "invalid_grant"
+                };
+                self.refuse(reason, Some(error.code())).await
+            }
+            Answer::Unasked(error) => self.fail(error, self.doubtful()).await,
+            Answer::Failed(error) => {
+                let outcome = match &error {
+                    ExchangeError::Token(error) => error.outcome(),
+                    _ => Outcome::NotSent,
+                };
+                let doubtful = match outcome {
+                    Outcome::Unknown => true,
+                    // It answered, so it knows the refresh token as unspent.
+                    Outcome::Refused => false,
+                    // As before; a server that was just asked knows better.
+                    Outcome::NotSent => self.doubtful() && recovery == Recovery::Present,
+                };
+                self.fail(error, doubtful).await
+            }
+        }
+    }
+
+    /// Whether the refresh token had been presented before, with an outcome that nobody knows.
+    fn doubtful(&self) -> bool {
+        self.grant.refresh.presented_at.is_some()
+    }
+
+    async fn ask(&self, recovery: Recovery, presented: &SecretString) -> Answer {
+        if recovery == Recovery::Introspect {
+            match self.in_time(self.provider.is_active(self.state, presented)).await {
+                Ok(true) => {}
+                Ok(false) => return Answer::Spent,
+                Err(error) => return Answer::Unasked(error),
+            }
+        }
+        let refresh = self
+            .provider
+            .refresh(self.state, presented, &self.grant.resources);
+        match self.in_time(refresh).await {
+            Ok(tokens) => Answer::Tokens(tokens),
+            Err(error) => Answer::Failed(error),
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, ExchangeError>>,
+    ) -> Result<T, ExchangeError> {
+        tokio::time::timeout(self.state.config.refresh.timeout(), call)
+            .await
+            .unwrap_or(Err(ExchangeError::Token(TokenError::Timeout)))
+    }
+
+    /// Stores the new pair. Where the store is away it is tried until it is back, or the lease would be lost on
+    /// everybody: a pair that is not stored is a grant that is lost.
+    async fn store(&self, presented: &SecretString, tokens: TokenSet) -> Result<(), VaultError> {
+        const TRIES: u32 = 40;
+        let (state, grant) = (self.state, self.grant);
+        let keys = state.keys(&grant.account)?;
+        let seal = |column, token| {
+            seal_token(
+                &keys.vault,
+                &*state.random,
+                &grant.account,
+                &grant.id,
+                column,
+                token,
+            )
+        };
+        let now = state.clock.now();
+        let rotated = tokens.refresh_token.as_ref().is_some_and(|token| {
+            !constant_time_eq(
+                token.expose_secret().as_bytes(),
+                presented.expose_secret().as_bytes(),
+            )
+        });
+        let refreshed = Refreshed {
+            access_token: seal("access_token", &tokens.access_token),
+            refresh_token: tokens
+                .refresh_token
+                .as_ref()
+                .map(|token| seal("refresh_token", token)),
+            access_expires_at: expiry(tokens.expires_in, now),
+            rotates: rotated,
+        };
+        let mut tries = 0;
+        let stored = loop {
+            let generation = grant.refresh.generation;
+            match refresh_ledger::finish(&state.pool, &grant.id, generation, &refreshed, now).await {
+                Err(error) if error.is_transient() && tries < TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                }
+                stored => break stored?,
+            }
+        };
+        if stored {
+            record(state, grant, AuditOutcome::Done, None, Some(rotated)).await;
+        } else {
+            // Ended meanwhile, or refreshed by somebody who took over: this pair is nobody's, and must not live on.
+            record(
+                state,
+                grant,
+                AuditOutcome::Failed,
+                Some("grant_changed"),
+                Some(rotated),
+            )
+            .await;
+            revoke::discard(state, self.provider, &tokens).await;
+        }
+        Ok(())
+    }
+
+    async fn refuse(&self, reason: &'static str, code: Option<&str>) -> Result<(), VaultError> {
+        // The fence is the reread: if anybody stored a newer pair meanwhile, this changes nothing.
+        let (state, grant) = (self.state, self.grant);
+        let now = state.clock.now();
+        if refresh_ledger::refuse(&state.pool, &grant.id, self.fence, reason, now).await? {
+            tracing::info!(grant.id = grant.id, reason, code, "the grant needs consent again");
+            record(state, grant, AuditOutcome::Refused, Some(reason), None).await;
+        }
+        Ok(())
+    }
+
+    async fn fail(&self, error: ExchangeError, outcome_unknown: bool) -> Result<(), VaultError> {
+        let state = self.state;
+        let reason = reason(&error);
+        let answered = matches!(&error, ExchangeError::Token(TokenError::Denied { .. }));
+        let circuits = &state.refreshes.circuits;
+        let patience = state.config.refresh.timeout();
+        if answered {
+            circuits.succeeded(&self.grant.provider_id);
+        } else if matches!(&error, ExchangeError::Token(_)) {
+            circuits.failed(&self.grant.provider_id, state.clock.now(), patience, self.began);
+        }
+        self.abandon(outcome_unknown, reason).await?;
+        tracing::warn!(grant.id = self.grant.id, %error, outcome_unknown, "a refresh failed");
+        Err(VaultError::Refresh(error))
+    }
+
+    async fn abandon(&self, outcome_unknown: bool, reason: &'static str) -> Result<(), VaultError> {
+        let (state, grant) = (self.state, self.grant);
+        let now = state.clock.now();
+        let mut pause = pause(grant.refresh.failures, &*state.random);
+        if outcome_unknown {
+            // The request may still be on its way.
+            pause = pause.max(state.config.refresh.timeout());
+        }
+        let failure = Failure {
+            outcome_unknown,
+            reason,
+            retry_at: now.plus(pause),
+        };
+        if refresh_ledger::abandon(&state.pool, &grant.id, self.fence, failure, now).await? {
+            record(state, grant, AuditOutcome::Failed, Some(reason), None).await;
+        }
+        Ok(())
+    }
+
+    /// Never ends; dropped with the attempt.
+    async fn keep_lease(&self) -> Result<(), VaultError> {
+        let lease = self.state.config.refresh.lease();
+        loop {
+            tokio::time::sleep(lease / 3).await;
+            let until = self.state.clock.now().plus(lease);
+            // Without it the call goes on: it cannot be taken back, and its pair is stored by its generation.
+            match refresh_ledger::renew(&self.state.pool, &self.grant.id, self.fence, until).await {
+                Ok(true) => {}
+                Ok(false) => tracing::warn!(grant.id = self.grant.id, "the lease of a refresh was lost"),
+                Err(error) => {
+                    tracing::warn!(grant.id = self.grant.id, %error, "a lease could not be renewed");
+                }
+            }
+        }
+    }
+}
+
+/// The reason that is stored, shown and audited; a closed list.
+fn reason(error: &ExchangeError) -> &'static str {
+    match error {
+        ExchangeError::Provider(_) => "provider_unusable",
+        ExchangeError::IdToken(_) => "malformed_response",
+        ExchangeError::Token(error) => match error {
+            TokenError::Denied { .. } => "provider_refused",
+            TokenError::Status(500..=599) => "server_error",
+            TokenError::Status(_) => "unexpected_status",
+            TokenError::Malformed(_) => "malformed_response",
+            TokenError::Unreachable(_) => "unreachable",
+            TokenError::Timeout => "timeout",
+            TokenError::Broken(_) => "broken_response",
+        },
+    }
+}
+
+/// One audit record. The change is made already, so a failure of the trail is logged: no token leaves by it.
+async fn record(
+    state: &State,
+    grant: &GrantRow,
+    outcome: AuditOutcome,
+    reason: Option<&'static str>,
+    rotated: Option<bool>,
+) {
+    let mut entry = Entry::new(ACTION, outcome)
+        .with_account(&*grant.account, &*state.config.region)
+        .with_workload(&*grant.workload_name)
+        .with_provider(&*grant.provider_name)
+        .with_grant(&*grant.id)
+        .with_person(grant.user_key)
+        .with_detail("generation", grant.refresh.generation);
+    entry.reason = reason;
+    entry.sid.clone_from(&grant.sid);
+    if let Some(rotated) = rotated {
+        entry = entry.with_detail("rotated", rotated);
+    }
+    if let Err(error) = state.recorder.record(entry).await {
+        tracing::error!(grant.id = grant.id, %error, "a refresh could not be recorded");
+    }
+}
