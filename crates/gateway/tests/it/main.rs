@@ -13,5 +13,6 @@ mod login;
 mod logout;
 mod malformed;
 mod protocols;
+mod relying_party;
 mod sessions;
 mod support;

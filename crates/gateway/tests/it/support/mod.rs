@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 pub(crate) use browser::{Answer, Browser};
-pub(crate) use provider::{Lie, OpenIdProvider};
+pub(crate) use provider::{Fault, Forgery, Key, Lie, OpenIdProvider};
 
 /// A point in time at which tests begin.
 pub(crate) const START: i64 = 1_800_000_000;

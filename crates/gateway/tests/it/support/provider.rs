@@ -1,12 +1,15 @@
 //! An OpenID provider without pages: whoever comes is the user of the moment. It can lie.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use axum::extract::{Form, Query, State};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
+use axum::extract::{Form, Query, Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use countersign_crypto::testing::ManualClock;
 use countersign_crypto::{Clock, ExposeSecret, SigningKey, SystemRandom, b64url, sha256, token};
@@ -39,6 +42,33 @@ pub(crate) enum Lie {
     OtherSubject,
 }
 
+/// What is changed in an ID token: members of header and claims are replaced, `null` removes one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Forgery {
+    pub(crate) header: Value,
+    pub(crate) claims: Value,
+    pub(crate) key: Key,
+    /// Turns a bit of the signature.
+    pub(crate) broken: bool,
+}
+
+/// Keys that ID tokens are signed with, and published.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Key {
+    #[default]
+    First,
+    Second,
+    Rsa,
+}
+
+/// How an endpoint misbehaves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    Huge,
+    Slow,
+    Redirects,
+}
+
 struct Code {
     challenge: String,
     nonce: String,
@@ -61,6 +91,13 @@ struct Shared {
     refresh_tokens: Mutex<Option<HashMap<String, String>>>,
     /// Refreshes asked for.
     refreshes: Mutex<usize>,
+    second_key: SigningKey,
+    forgery: Mutex<Option<Forgery>>,
+    published: Mutex<Vec<Key>>,
+    /// A path, and how it misbehaves.
+    fault: Mutex<Option<(&'static str, Fault)>>,
+    /// Whether anybody went where a redirect of a fault leads.
+    led_astray: Mutex<bool>,
 }
 
 #[derive(Clone)]
@@ -88,6 +125,11 @@ impl OpenIdProvider {
             exchanges: Mutex::default(),
             refresh_tokens: Mutex::default(),
             refreshes: Mutex::default(),
+            second_key: key("k2"),
+            forgery: Mutex::default(),
+            published: Mutex::new(vec![Key::First]),
+            fault: Mutex::default(),
+            led_astray: Mutex::default(),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(configuration))
@@ -96,6 +138,8 @@ impl OpenIdProvider {
             .route("/userinfo", get(userinfo))
             .route("/jwks", get(jwks))
             .route("/end", get(|| async { "bye" }))
+            .route("/astray", any(astray))
+            .layer(middleware::from_fn_with_state(shared.clone(), faulty))
             .with_state(shared.clone());
         super::spawn(sockets, router, Drain::new().1);
         Self { issuer, shared }
@@ -107,6 +151,25 @@ impl OpenIdProvider {
 
     pub(crate) fn lie(&self, lie: Lie) {
         *self.shared.lie.lock().expect("no panic") = lie;
+    }
+
+    /// Changes the ID tokens to come.
+    pub(crate) fn forge(&self, forgery: Forgery) {
+        *self.shared.forgery.lock().expect("no panic") = Some(forgery);
+    }
+
+    /// Publishes these keys and no others.
+    pub(crate) fn publish(&self, keys: &[Key]) {
+        *self.shared.published.lock().expect("no panic") = keys.to_vec();
+    }
+
+    /// Has an endpoint misbehave.
+    pub(crate) fn misbehave(&self, path: &'static str, fault: Fault) {
+        *self.shared.fault.lock().expect("no panic") = Some((path, fault));
+    }
+
+    pub(crate) fn led_astray(&self) -> bool {
+        *self.shared.led_astray.lock().expect("no panic")
     }
 
     /// From now on gives refresh tokens, each good once.
@@ -157,7 +220,7 @@ async fn configuration(State(shared): State<Arc<Shared>>) -> Json<Value> {
         "end_session_endpoint": format!("{issuer}/end"),
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": ["ES256", "RS256"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],
         "authorization_response_iss_parameter_supported": true,
@@ -271,7 +334,8 @@ async fn refresh(shared: &Shared, refresh_token: &str) -> Response {
         redirect_uri: String::new(),
         user: user.clone(),
     };
-    if matches!(shared.lie(), Lie::OtherIssuer | Lie::OtherSubject) {
+    let forges = shared.forgery.lock().expect("no panic").is_some();
+    if forges || matches!(shared.lie(), Lie::OtherIssuer | Lie::OtherSubject) {
         answer["id_token"] = id_token(shared, &held).into();
     }
     give_refresh_token(shared, &user, &mut answer);
@@ -291,6 +355,9 @@ fn id_token(shared: &Shared, held: &Code) -> String {
         "sid": format!("idp-{}", held.user),
         "nonce": if lie == Lie::OtherNonce { "another" } else { held.nonce.as_str() },
     });
+    if let Some(forgery) = &*shared.forgery.lock().expect("no panic") {
+        return forged(shared, forgery, claims);
+    }
     let key = if lie == Lie::OtherKey {
         &shared.other_key
     } else {
@@ -354,5 +421,101 @@ async fn userinfo(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Resp
 }
 
 async fn jwks(State(shared): State<Arc<Shared>>) -> Json<Value> {
-    Json(json!({ "keys": [shared.key.public_jwk()] }))
+    let published = shared.published.lock().expect("no panic").clone();
+    let keys: Vec<Value> = published.into_iter().map(|key| shared.public_jwk(key)).collect();
+    Json(json!({ "keys": keys }))
+}
+
+/// One key for all tests: it takes a while to make.
+fn rsa() -> &'static KeyPair {
+    static RSA: OnceLock<KeyPair> = OnceLock::new();
+    RSA.get_or_init(|| KeyPair::generate(KeySize::Rsa2048).expect("a key"))
+}
+
+impl Shared {
+    fn public_jwk(&self, key: Key) -> Value {
+        let jwk = match key {
+            Key::First => self.key.public_jwk(),
+            Key::Second => self.second_key.public_jwk(),
+            Key::Rsa => {
+                // RFC 8017 appendix A.1.1: a sequence of modulus (with a leading zero) and exponent.
+                let der = rsa().public_key().as_ref();
+                let (modulus, exponent) = (&der[9..265], &der[267..]);
+                return json!({
+                    "kty": "RSA", "kid": "r1", "use": "sig", "alg": "RS256",
+                    "n": b64url(modulus),
+                    "e": b64url(exponent),
+                });
+            }
+        };
+        serde_json::to_value(jwk).expect("a JWK")
+    }
+}
+
+fn change(mut value: Value, with: &Value) -> Value {
+    for (name, member) in with.as_object().into_iter().flatten() {
+        value[name] = member.clone();
+    }
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|_, member| !member.is_null());
+    }
+    value
+}
+
+fn forged(shared: &Shared, forgery: &Forgery, claims: Value) -> String {
+    let (alg, kid) = match forgery.key {
+        Key::First => ("ES256", "k1"),
+        Key::Second => ("ES256", "k2"),
+        Key::Rsa => ("RS256", "r1"),
+    };
+    let header = change(json!({ "alg": alg, "kid": kid, "typ": "JWT" }), &forgery.header);
+    let claims = change(claims, &forgery.claims);
+    let signed = format!(
+        "{}.{}",
+        b64url(header.to_string().as_bytes()),
+        b64url(claims.to_string().as_bytes())
+    );
+    let mut signature = match forgery.key {
+        Key::First => shared.key.sign_raw(signed.as_bytes()).to_vec(),
+        Key::Second => shared.second_key.sign_raw(signed.as_bytes()).to_vec(),
+        Key::Rsa => {
+            let mut signature = vec![0; rsa().public_modulus_len()];
+            let random = aws_lc_rs::rand::SystemRandom::new();
+            rsa()
+                .sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature)
+                .expect("signed");
+            signature
+        }
+    };
+    if forgery.broken {
+        signature[20] ^= 1;
+    }
+    if header["alg"] == "none" {
+        signature.clear();
+    }
+    format!("{signed}.{}", b64url(&signature))
+}
+
+async fn astray(State(shared): State<Arc<Shared>>) -> StatusCode {
+    *shared.led_astray.lock().expect("no panic") = true;
+    StatusCode::NOT_FOUND
+}
+
+/// Lets an endpoint misbehave.
+async fn faulty(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let fault = *shared.fault.lock().expect("no panic");
+    match fault.filter(|(path, _)| request.uri().path() == *path) {
+        None => next.run(request).await,
+        Some((_, Fault::Huge)) => {
+            let body = format!("{{\"x\":\"{}\"}}", "x".repeat(16 << 20));
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Some((_, Fault::Slow)) => {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            next.run(request).await
+        }
+        Some((_, Fault::Redirects)) => {
+            Redirect::temporary(&format!("{}/astray", shared.issuer)).into_response()
+        }
+    }
 }
