@@ -88,12 +88,15 @@ pub(crate) enum Command {
     /// Stop or start the whole account.
     #[command(subcommand)]
     Account(StopCommand),
+    /// Browser sessions at the gateway.
+    #[command(subcommand)]
+    Session(crate::gateway_operator::SessionCommand),
     /// Grants: what people have consented to.
     #[command(subcommand)]
     Grant(GrantCommand),
     /// The audit chain: read it, explain it, verify it.
     #[command(subcommand)]
-    Audit(AuditCommand),
+    Audit(crate::audit::AuditCommand),
 }
 
 #[derive(Debug, Args)]
@@ -511,45 +514,4 @@ pub(crate) enum GrantCommand {
     Show { id: String },
     /// Revoke it here and at the provider.
     Revoke { id: String },
-}
-
-/// Where audit records are read from.
-#[derive(Debug, Args)]
-pub(crate) struct AuditSource {
-    /// Read the databases in this directory of `countersign dev`, running or stopped.
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
-    pub(crate) data: Option<PathBuf>,
-    /// Read the databases of this configuration.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditCommand {
-    /// Print the newest records.
-    Tail {
-        #[command(flatten)]
-        source: AuditSource,
-        /// How many.
-        #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-        lines: u32,
-        /// Go on printing as records are written.
-        #[arg(short, long)]
-        follow: bool,
-    },
-    /// Print the chain login → consent → grant → token use that a record, request or grant belongs to.
-    Explain {
-        #[command(flatten)]
-        source: AuditSource,
-        /// A record id, request id or grant id.
-        id: String,
-    },
-    /// Recompute every hash and signature. Exits 1 and names the place if anything was changed.
-    Verify {
-        #[command(flatten)]
-        source: AuditSource,
-        /// Compare with checkpoints kept elsewhere: finds truncation, fork and roll-back.
-        #[arg(long, value_name = "CHECKPOINTS")]
-        against: Option<PathBuf>,
-    },
 }

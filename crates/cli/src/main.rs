@@ -6,6 +6,7 @@ mod admin;
 mod args;
 mod audit;
 mod config;
+mod descriptors;
 mod dev;
 mod doctor;
 mod gateway_operator;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // One crypto backend for TLS too (design D1). An error means a provider is already installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    descriptors::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&anyhow::Error::from(error)),

@@ -1,5 +1,6 @@
 //! One record shown to somebody who holds only a checkpoint and the key.
 
+use countersign_audit::tail::{self, Filter};
 use countersign_audit::{Proof, ProofError, RecordId};
 use countersign_crypto::JwkSet;
 use serde_json::Value;
@@ -7,7 +8,7 @@ use serde_json::Value;
 use crate::fixture::{Fixture, fixtures, record_some};
 
 async fn ids(fixture: &Fixture) -> Vec<RecordId> {
-    let page = countersign_audit::tail::list(fixture.pool(), &Default::default(), None, 1000)
+    let page = tail::list(fixture.pool(), &Filter::default(), None, 1000)
         .await
         .expect("reads");
     page.records.into_iter().map(|record| record.id).collect()

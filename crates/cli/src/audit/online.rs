@@ -73,7 +73,7 @@ pub(super) async fn verify(against: Option<&str>, output: Output) -> anyhow::Res
     if output == Output::Json {
         output::json(&answer)?;
     } else {
-        let verdict = if answer.ok { "OK" } else { "CHANGED" };
+        let verdict = if answer.ok { "OK" } else { "NOT OK" };
         output::line(format!("identity: {verdict}, {} records", answer.records));
         match &answer.anchored_to {
             Some(anchor) => output::line(format!("  anchored to {anchor}")),

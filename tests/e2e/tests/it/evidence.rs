@@ -1,5 +1,7 @@
 //! `countersign audit …` on the data of a flow that happened.
 
+mod export;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
