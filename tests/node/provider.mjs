@@ -1,5 +1,7 @@
 // npm `oidc-provider` with its own development login and consent pages: any login name and password are accepted.
-// Usage: node provider.mjs NODE_MODULES PORT CLIENTS_JSON
+// Usage: node provider.mjs NODE_MODULES PORT CLIENTS_JSON [ACCESS_TOKEN_SECONDS]
+//
+// With ACCESS_TOKEN_SECONDS access tokens live so long, refresh tokens are good once, and a logout is told to clients.
 //
 // It has no grant for people's own tokens; the two here check the token with `jose` against the provider's own keys,
 // and leave clients and their proofs to it.
@@ -7,7 +9,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [modules, port, clients] = process.argv.slice(2);
+const [modules, port, clients, seconds] = process.argv.slice(2);
 const require = createRequire(path.join(modules, 'x.js'));
 const { default: Provider, errors } = await import(pathToFileURL(require.resolve('oidc-provider')).href);
 const { createRemoteJWKSet, jwtVerify } = await import(pathToFileURL(require.resolve('jose')).href);
@@ -22,7 +24,15 @@ const provider = new Provider(issuer, {
     devInteractions: { enabled: true },
     pushedAuthorizationRequests: { enabled: true },
     revocation: { enabled: true },
+    backchannelLogout: { enabled: Boolean(seconds) },
   },
+  // Its own refuses addresses of this machine, where every client of a test is.
+  fetch: (url, { dispatcher, ...options }) => fetch(url, options),
+  ...(seconds && {
+    ttl: { AccessToken: Number(seconds), IdToken: 600, RefreshToken: 3600, Session: 3600, Interaction: 600, Grant: 3600 },
+    rotateRefreshToken: true,
+    issueRefreshToken: async (ctx, client) => client.grantTypeAllowed('refresh_token'),
+  }),
   pkce: { required: () => true },
   scopes: ['openid', 'offline_access', 'profile', 'email', 'api:read'],
   findAccount: (ctx, sub) => ({

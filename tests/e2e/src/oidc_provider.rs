@@ -58,15 +58,51 @@ impl OidcProvider {
     /// Starts it with clients as OpenID Connect Dynamic Client Registration writes them.
     #[must_use]
     pub fn start_registered(port: u16, clients: Vec<Value>) -> Self {
+        let issuer = format!("http://127.0.0.1:{port}");
+        let arguments = [port.to_string(), Value::Array(clients).to_string()];
+        Self::run("provider.mjs", &arguments, issuer)
+    }
+
+    /// The same with access tokens that live so many seconds, refresh tokens that are good once, and back-channel logout.
+    #[must_use]
+    pub fn start_impatient(port: u16, clients: Vec<Value>, access_token_seconds: u32) -> Self {
+        let issuer = format!("http://127.0.0.1:{port}");
+        let arguments = [
+            port.to_string(),
+            Value::Array(clients).to_string(),
+            access_token_seconds.to_string(),
+        ];
+        Self::run("provider.mjs", &arguments, issuer)
+    }
+
+    /// Starts one on `port` whose refresh tokens are single use, which logs everybody in at once, and says at `/log` what
+    /// became of them. It is known as `issuer`, where a proxy may stand before it.
+    #[must_use]
+    pub fn start_rotating(port: u16, issuer: &str, access_token_seconds: u32) -> Self {
+        let clients = json!([{
+            "client_id": "countersign",
+            "client_secret": "secret",
+            "redirect_uris": ["http://localhost:9/any-of-ours"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+        }]);
+        let arguments = [
+            port.to_string(),
+            issuer.to_owned(),
+            clients.to_string(),
+            access_token_seconds.to_string(),
+        ];
+        Self::run("rotating_provider.mjs", &arguments, issuer.to_owned())
+    }
+
+    fn run(script: &str, arguments: &[String], issuer: String) -> Self {
         let modules = std::env::var("COUNTERSIGN_TEST_NODE_MODULES")
             .expect("COUNTERSIGN_TEST_NODE_MODULES: run `./test browser`, which installs the npm packages");
-        let issuer = format!("http://127.0.0.1:{port}");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/provider.mjs");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node").join(script);
         let mut child = Command::new("node")
             .arg(script)
             .arg(modules)
-            .arg(port.to_string())
-            .arg(Value::Array(clients).to_string())
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
