@@ -14,6 +14,7 @@ use countersign_web::{ServeOptions, Workers};
 use tokio::net::TcpListener;
 
 use crate::{
+    descriptors,
     listener::Listener,
     roles::{self, Serving, WorkerSockets},
 };
@@ -80,6 +81,7 @@ impl Process {
         };
         let workers = sockets.workers;
         let options = config.client.serve_options(workers.count());
+        descriptors::warn_if_too_few(config.client.max_connections.into());
         // Its future is large.
         let gateway = Box::pin(Gateway::start(config, parts))
             .await

@@ -6,7 +6,11 @@ use anyhow::{Context as _, anyhow};
 use axum::Router;
 use countersign_outbound::{Client, HostPort, Policy};
 use countersign_web::{Drain, DrainSignal, ServeOptions, Transport, Workers, bind_localhost};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+};
 use url::Url;
 
 /// How long answers under way may take after an interrupt.
@@ -68,6 +72,24 @@ pub(crate) fn operator_client(places: &[Url]) -> anyhow::Result<Client> {
         ..Policy::default()
     };
     Client::new(policy).context("cannot make an HTTP client")
+}
+
+/// The signals of a process that reloads. From the moment this is made none of them ends it by itself, and none is
+/// lost while another is being followed.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(crate) fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// Listeners that are being served.
@@ -152,19 +174,24 @@ impl Serving {
     }
 
     /// Waits for SIGINT or SIGTERM, or for a listener that fails. At each SIGHUP `reload` is awaited.
-    pub(crate) async fn until_interrupted_reloading(&mut self, reload: impl AsyncFn()) -> anyhow::Result<()> {
-        let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+    pub(crate) async fn until_interrupted_reloading(
+        &mut self,
+        mut signals: Signals,
+        reload: impl AsyncFn(),
+    ) -> anyhow::Result<()> {
         loop {
             tokio::select! {
-                interrupted = self.until_interrupted() => return interrupted,
-                _ = hangup.recv() => reload().await,
+                _ = signals.interrupt.recv() => return Ok(()),
+                _ = signals.terminate.recv() => return Ok(()),
+                Some(ended) = self.tasks.join_next() => return ended?,
+                _ = signals.hangup.recv() => reload().await,
             }
         }
     }
 
     /// Waits for SIGINT or SIGTERM, or for a listener that fails.
     pub(crate) async fn until_interrupted(&mut self) -> anyhow::Result<()> {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for an interrupt"),
             _ = terminate.recv() => Ok(()),

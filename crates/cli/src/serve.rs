@@ -14,7 +14,8 @@ use crate::{
     listener::Listener,
     operations, output,
     process::{GatewaySockets, IdentitySockets, Process},
-    roles, telemetry,
+    roles::{self, Signals},
+    telemetry,
 };
 
 /// How long the identity service may take to say who is stopped before the gateway goes on without.
@@ -22,6 +23,7 @@ const STOPS_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs until it is interrupted.
 pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> {
+    let signals = Signals::catch()?;
     let metrics = telemetry::install(global.log_format)?;
     let mut config = config::load(&args.file.config)?;
     let wants = |role: Role| args.role == role || args.role == Role::All;
@@ -74,7 +76,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     readiness.send_replace(true);
     output::line("ready");
     let reload = async || reload(&args, gateway.as_ref()).await;
-    let interrupted = process.serving.until_interrupted_reloading(reload).await;
+    let interrupted = process.serving.until_interrupted_reloading(signals, reload).await;
     readiness.send_replace(false);
     process.end(identity, gateway).await?;
     interrupted

@@ -12,6 +12,7 @@
     reason = "tests read their environment and keep their own HTTP client and clock"
 )]
 
+pub mod chaos;
 pub mod chromium;
 pub mod cli;
 pub mod hostile_page;
@@ -19,6 +20,8 @@ pub mod http_browser;
 pub mod oidc_provider;
 pub mod person;
 pub mod python;
+pub mod replicas;
+pub mod served;
 pub mod sse;
 pub mod system;
 

@@ -23,6 +23,8 @@ use storage::Storage;
 
 /// How often it is looked whether a certificate needs renewal.
 const LOOK_EVERY: Duration = Duration::from_hours(12);
+/// And how soon again at the earliest.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_secs(5);
 /// Wait after a failure, doubled up to [`LOOK_EVERY`]: an authority counts failed validations.
 const RETRY_AFTER: Duration = Duration::from_mins(5);
 
@@ -107,7 +109,7 @@ impl Acme {
         {
             let mut failed = false;
             for names in &self.orders {
-                if !self.is_due(names) {
+                if self.clock.now().as_secs() < self.due(names) {
                     continue;
                 }
                 match self.issue(names).await {
@@ -123,30 +125,29 @@ impl Acme {
         }
     }
 
-    /// Whether a certificate is missing or near its end.
-    fn is_due(&self, names: &[String]) -> bool {
-        let Some(stored) = self.storage.certificate(names) else {
-            return true;
-        };
-        let Some((not_before, not_after)) = stored.validity() else {
-            return true;
+    /// When a certificate is to be renewed, in epoch seconds; in the past where there is none.
+    fn due(&self, names: &[String]) -> i64 {
+        let stored = self.storage.certificate(names);
+        let Some((not_before, not_after)) = stored.and_then(|stored| stored.validity()) else {
+            return i64::MIN;
         };
         let before = i64::from(self.config.renew_before_days) * 86_400;
         // A certificate of a few days is renewed in its last third.
-        let before = before.min((not_after - not_before) / 3);
-        self.clock.now().as_secs() >= not_after - before
+        not_after - before.min((not_after - not_before) / 3)
     }
 
-    /// With jitter, so that many replicas and installations do not come at once.
+    /// With jitter, so that many replicas and installations do not come at once; but never so late that a
+    /// certificate of hours would end meanwhile.
     fn wait(&self, failures: u32) -> Duration {
-        let base = match failures {
-            0 => LOOK_EVERY,
-            failures => RETRY_AFTER
-                .saturating_mul(1 << (failures - 1).min(8))
-                .min(LOOK_EVERY),
-        };
         let mut byte = [0];
         self.random.fill(&mut byte);
-        base.mul_f64(0.75 + f64::from(byte[0]) / 512.0)
+        let jittered = |base: Duration| base.mul_f64(0.75 + f64::from(byte[0]) / 512.0);
+        if let Some(doublings) = failures.checked_sub(1) {
+            return jittered(RETRY_AFTER.saturating_mul(1 << doublings.min(8)).min(LOOK_EVERY));
+        }
+        let first_due = self.orders.iter().map(|names| self.due(names)).min();
+        let until_due = first_due.map_or(i64::MAX, |due| due.saturating_sub(self.clock.now().as_secs()));
+        let until_due = Duration::from_secs(u64::try_from(until_due).unwrap_or(0));
+        jittered(LOOK_EVERY).min(until_due.max(LOOK_AT_MOST_EVERY))
     }
 }

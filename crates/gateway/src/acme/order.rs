@@ -8,7 +8,7 @@ use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, ExternalAccountKey, Identifier, NewAccount, NewOrder,
     OrderStatus, RetryPolicy,
 };
-use rcgen::{CertificateParams, CustomExtension, KeyPair};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 
 use super::http::Guarded;
 use super::{Acme, AcmeError};
@@ -104,7 +104,10 @@ impl Acme {
             return Err(AcmeError::Order(status));
         }
         let key = KeyPair::generate()?;
-        let request = CertificateParams::new(names.to_vec())?.serialize_request(&key)?;
+        let mut params = CertificateParams::new(names.to_vec())?;
+        // Without the name that the library gives in our absence: servers compare all names with the order's.
+        params.distinguished_name = DistinguishedName::new();
+        let request = params.serialize_request(&key)?;
         order.finalize_csr(request.der()).await?;
         let chain = order.poll_certificate(&retries).await?;
         Ok((chain, key.serialize_pem()))

@@ -53,7 +53,10 @@ impl IssuedCertificates {
 
     /// Answers TLS-ALPN-01 challenges for `name` with this certificate.
     pub fn answer_challenge(&self, name: &str, certificate_pem: &str, key_pem: &str) -> Result<(), TlsError> {
-        let (_, key) = certified_key(certificate_pem.as_bytes(), key_pem.as_bytes())
+        // It is not compared with its key: its critical extension (RFC 8737 section 3) is one that the parser
+        // behind that comparison refuses.
+        let key = key_with_chain(certificate_pem.as_bytes(), key_pem.as_bytes())
+            .map(Arc::new)
             .map_err(|fault| TlsError::new("the challenge certificate", fault))?;
         self.challenges.rcu(|known| {
             let mut known = ByName::clone(known);
@@ -152,21 +155,25 @@ impl ResolvesServerCert for Certificates {
 
 /// A key with its chain, and the names in the certificate. The error says what is wrong, without the file.
 fn certified_key(chain: &[u8], key: &[u8]) -> Result<(Vec<String>, Arc<CertifiedKey>), String> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("not a PEM certificate: {error}"))?;
-    let Some(leaf) = chain.first() else {
-        return Err("has no certificate".to_owned());
-    };
-    let names = names_of(leaf)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the private key is not PEM".to_owned())?;
-    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)
-        .map_err(|_| "the private key has an unknown type".to_owned())?;
-    let certified = CertifiedKey::new(chain, key);
+    let certified = key_with_chain(chain, key)?;
+    let names = names_of(certified.end_entity_cert().map_err(|error| error.to_string())?)?;
     certified
         .keys_match()
         .map_err(|_| "the private key belongs to another certificate".to_owned())?;
     Ok((names, Arc::new(certified)))
+}
+
+fn key_with_chain(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, String> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("not a PEM certificate: {error}"))?;
+    if chain.is_empty() {
+        return Err("has no certificate".to_owned());
+    }
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the private key is not PEM".to_owned())?;
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)
+        .map_err(|_| "the private key has an unknown type".to_owned())?;
+    Ok(CertifiedKey::new(chain, key))
 }
 
 fn names_of(leaf: &CertificateDer<'_>) -> Result<Vec<String>, String> {

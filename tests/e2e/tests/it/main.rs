@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests read their environment")]
 
+mod alb;
 mod bad_input;
 mod browser;
 mod canary;
@@ -12,4 +13,7 @@ mod flow;
 mod gateway_edge;
 mod oauth_clients;
 mod refresh;
+mod refresh_ledger;
+mod serve;
+mod sessions;
 mod simulate;

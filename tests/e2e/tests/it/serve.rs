@@ -1,0 +1,5 @@
+//! `countersign serve` as a deployment runs it: signals, many clients, TLS on every listener.
+
+mod clients;
+mod signals;
+mod tls;
