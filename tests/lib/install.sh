@@ -10,7 +10,7 @@ install_for() {
   command -v cargo >/dev/null || { echo "./test: cargo is missing; install Rust $(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)" >&2; return 1; }
   command -v cc >/dev/null || { echo "./test: a C compiler is missing (Debian: gcc)" >&2; return 1; }
   local packages=()
-  if needs 'store|evidence|api|gateway|attacks' "$@" && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+  if needs 'store|evidence|api|gateway|attacks|refresh|failover' "$@" && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
     packages+=(postgresql)
   fi
   if needs 'browser' "$@"; then
@@ -20,7 +20,7 @@ install_for() {
   if needs 'keys' "$@"; then
     [ -e /usr/lib/softhsm/libsofthsm2.so ] || packages+=(softhsm2)
   fi
-  if needs 'clients|browser' "$@"; then
+  if needs 'clients|browser|refresh' "$@"; then
     command -v node >/dev/null || packages+=(nodejs)
     command -v npm >/dev/null || packages+=(npm)
   fi
@@ -44,8 +44,8 @@ install_for() {
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || return 1
   fi
   if needs 'clients|browser|api|gateway|flow|attacks' "$@"; then python_environment || return 1; fi
-  if needs 'clients|browser' "$@"; then node_packages || return 1; fi
-  if needs 'store|evidence|api|gateway|attacks' "$@"; then
+  if needs 'clients|browser|refresh' "$@"; then node_packages || return 1; fi
+  if needs 'store|evidence|api|gateway|attacks|refresh' "$@"; then
     COUNTERSIGN_TEST_POSTGRES_URL=$(postgres_start) || { echo "./test: PostgreSQL did not start" >&2; return 1; }
     export COUNTERSIGN_TEST_POSTGRES_URL
     echo "PostgreSQL for the tests: started"
