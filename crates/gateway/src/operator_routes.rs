@@ -49,7 +49,7 @@ struct Routes {
 struct Selection {
     /// A user key in hexadecimal.
     user: Option<String>,
-    limit: Option<u32>,
+    limit: Option<String>,
 }
 
 /// Why nothing was done.
@@ -143,7 +143,9 @@ fn selection(request: &Request) -> Result<(Option<UserKey>, u32), Refusal> {
         form::parse(query).map_err(|_| Refusal::Invalid("the query has user and limit"))?;
     let user = selection.user.as_deref().map(UserKey::from_hex).transpose();
     let user = user.map_err(|_| Refusal::Invalid("user is a user key of 64 hexadecimal digits"))?;
-    Ok((user, selection.limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)))
+    let limit = selection.limit.as_deref().map(str::parse).transpose();
+    let limit = limit.map_err(|_| Refusal::Invalid("limit is a number"))?;
+    Ok((user, limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)))
 }
 
 async fn list_sessions(State(routes): State<Arc<Routes>>, request: Request) -> Result<Json<Value>, Refusal> {

@@ -232,3 +232,40 @@ impl Follows {
 pub(crate) fn own_tokens(headers: Arc<ClaimsHeaders>) -> impl Fn(&str) -> Option<String> {
     move |audience| headers.own_token(audience).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    fn login(subject: &str) -> Login {
+        Login {
+            application: String::new(),
+            issuer: "https://idp.example".to_owned(),
+            subject: subject.to_owned(),
+            idp_sid: None,
+            auth_time: Timestamp::from_secs(0),
+            claims: Map::new(),
+            access_token: "a".into(),
+            access_expires_at: None,
+            refresh_token: None,
+            id_token: "i".into(),
+        }
+    }
+
+    #[test]
+    fn a_person_is_stopped_under_either_name_or_with_everybody() {
+        let key = UserKey::jwt("https://idp.example", "alice").to_hex();
+        let published = published_user_id("https://idp.example", "bob");
+        let read = |document: serde_json::Value| {
+            let document = serde_json::from_value(document).expect("a stop list");
+            Read::of(document, Timestamp::from_secs(0))
+        };
+        let some = read(json!({ "account": false, "users": [key, published] }));
+        assert!(some.stops(&login("alice")) && some.stops(&login("bob")));
+        assert!(!some.stops(&login("carol")));
+        assert!(read(json!({ "account": true, "users": [] })).stops(&login("carol")));
+        assert!(!read(json!({ "account": false, "users": [] })).stops(&login("alice")));
+    }
+}

@@ -2,6 +2,7 @@
 //! a target that says what it received.
 
 mod access_log;
+mod authenticate_oidc;
 mod forward;
 mod handover;
 mod identity_headers;
