@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use sqlx::error::DatabaseError as _;
+
 /// A failure of the database or of what it holds.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -109,12 +111,15 @@ impl From<sqlx::Error> for DbError {
                 | ErrorKind::ForeignKeyViolation
                 | ErrorKind::NotNullViolation
                 | ErrorKind::CheckViolation => Self::Constraint(constraint(db.as_ref())),
+                _ if is_of_disk(db.as_ref()) => Self::Unavailable(error),
                 _ => match db.code().as_deref() {
                     // PostgreSQL: serialization_failure, deadlock_detected, lock_not_available.
                     // SQLite: SQLITE_BUSY, SQLITE_LOCKED, SQLITE_BUSY_SNAPSHOT.
                     Some("40001" | "40P01" | "55P03" | "5" | "6" | "517") => {
                         Self::Conflict(db.message().to_owned())
                     }
+                    // read_only_sql_transaction: the server has become a standby.
+                    Some("25006") => Self::Unavailable(error),
                     // Connection exceptions, insufficient resources, operator intervention (shutdown).
                     Some(code)
                         if ["08", "53", "57"].contains(&code.get(..2).unwrap_or_default())
@@ -128,6 +133,15 @@ impl From<sqlx::Error> for DbError {
             _ => Self::Sql(error),
         }
     }
+}
+
+/// Whether a `SQLite` file cannot be written or read just now: the disk is full, read-only or broken. The low byte of an
+/// extended result code is the plain one: `SQLITE_READONLY`, `_IOERR`, `_FULL`, `_CANTOPEN`.
+fn is_of_disk(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error
+        .try_downcast_ref::<sqlx::sqlite::SqliteError>()
+        .and_then(|error| error.code()?.parse::<u32>().ok())
+        .is_some_and(|code| matches!(code & 0xff, 8 | 10 | 13 | 14))
 }
 
 /// Which constraint. PostgreSQL's message may quote values, so its name is preferred; SQLite's names columns.

@@ -162,10 +162,10 @@ async fn apply(
         .map(|migration| migration.version)
         .max()
         .unwrap_or(0);
-    let mut newest = 0;
+    let mut present = Vec::new();
     for row in &applied {
         let version = row.int("version")?;
-        newest = newest.max(version);
+        present.push(version);
         match migrations.iter().find(|migration| migration.version == version) {
             None => {
                 return Err(DbError::Newer {
@@ -180,7 +180,10 @@ async fn apply(
             Some(_) => {}
         }
     }
-    for migration in migrations.iter().filter(|migration| migration.version > newest) {
+    let missing = migrations
+        .iter()
+        .filter(|migration| !present.contains(&migration.version));
+    for migration in missing {
         apply_one(pool, owner, migration, fence, now()).await?;
         tracing::info!(
             db.owner = owner,

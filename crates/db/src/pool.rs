@@ -5,11 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use tokio::sync::Notify;
 
-use crate::postgres::Postgres;
+use crate::postgres::{ANSWER_TIMEOUT, Postgres};
 use crate::sqlite::Sqlite;
 use crate::transaction::Transaction;
 use crate::value::{bind_postgres, bind_sqlite};
-use crate::{Database, Result, Row, Value, row};
+use crate::{Database, DbError, Result, Row, Value, row};
 
 /// Which database engine.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Pool {
             }
             Connections::Postgres(postgres) => {
                 let query = postgres_query(sql.into_sql_str(), params);
-                Ok(query.execute(&postgres.pool).await?.rows_affected())
+                Ok(in_time(query.execute(&postgres.pool)).await?.rows_affected())
             }
         }
     }
@@ -122,7 +122,7 @@ impl Pool {
             }
             Connections::Postgres(postgres) => {
                 let query = postgres_query(sql.into_sql_str(), params);
-                let row = query.fetch_optional(&postgres.pool).await?;
+                let row = in_time(query.fetch_optional(&postgres.pool)).await?;
                 Ok(row.map(|row| Row(row::Engine::Postgres(row))))
             }
         }
@@ -141,7 +141,7 @@ impl Pool {
             }
             Connections::Postgres(postgres) => {
                 let query = postgres_query(sql.into_sql_str(), params);
-                let rows = query.fetch_all(&postgres.pool).await?;
+                let rows = in_time(query.fetch_all(&postgres.pool)).await?;
                 Ok(rows
                     .into_iter()
                     .map(|row| Row(row::Engine::Postgres(row)))
@@ -159,7 +159,7 @@ impl Pool {
                 Ok(Transaction::sqlite(self.clone(), inner))
             }
             Connections::Postgres(postgres) => {
-                let inner = postgres.pool.begin().await?;
+                let inner = in_time(postgres.pool.begin()).await?;
                 Ok(Transaction::postgres(self.clone(), inner))
             }
         }
@@ -174,7 +174,7 @@ impl Pool {
             }
             Connections::Postgres(postgres) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                let inner = postgres.pool.begin_with(begin).await?;
+                let inner = in_time(postgres.pool.begin_with(begin)).await?;
                 Ok(Transaction::postgres(self.clone(), inner))
             }
         }
@@ -186,6 +186,19 @@ impl Pool {
             Connections::Sqlite(sqlite) => sqlite.close().await,
             Connections::Postgres(postgres) => postgres.pool.close().await,
         }
+    }
+}
+
+/// What PostgreSQL answers, if it does: a server that is gone without a word must not hold its callers for as long as
+/// TCP is patient.
+pub(crate) async fn in_time<T>(
+    answer: impl Future<Output = std::result::Result<T, sqlx::Error>>,
+) -> Result<T> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(DbError::Unavailable(sqlx::Error::Io(
+            std::io::ErrorKind::TimedOut.into(),
+        ))),
     }
 }
 

@@ -1,11 +1,16 @@
 //! Connecting to a schema of a PostgreSQL database.
+//!
+//! A connection is encrypted, and the server's certificate checked against its name, unless the server is on this
+//! machine or the URL says otherwise in so many words. It is never one to a server that only reads: after a fail-over
+//! the old address may lead to a standby for a while.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{Executor as _, Row as _};
 
 use crate::{DbError, Result};
 
@@ -16,6 +21,9 @@ const STATEMENTS: usize = 256;
 /// missing sequence number is longer than both.
 const STATEMENT_TIMEOUT: &str = "15000";
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "15000";
+/// After this nobody waits for an answer any more: longer than the server lets a statement run, since it is there for
+/// servers that have gone without a word.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Postgres {
@@ -28,7 +36,10 @@ impl Postgres {
         check_schema_name(schema)?;
         // The driver's error would quote the URL, and the URL may hold a password.
         let options = PgConnectOptions::from_str(url.expose_secret())
-            .map_err(|_| DbError::Config("the postgres:// url cannot be parsed".to_owned()))?
+            .map_err(|_| DbError::Config("the postgres:// url cannot be parsed".to_owned()))?;
+        let ssl_mode = ssl_mode(url.expose_secret(), &options)?;
+        let options = options
+            .ssl_mode(ssl_mode)
             .application_name("countersign")
             .statement_cache_capacity(STATEMENTS)
             .options([
@@ -42,12 +53,44 @@ impl Postgres {
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(IDLE_TIMEOUT)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    let row = connection.fetch_one("SHOW transaction_read_only").await?;
+                    if row.try_get::<String, _>(0)? == "on" {
+                        let standby = "the server only reads: a standby, or a primary that was demoted";
+                        return Err(sqlx::Error::Io(std::io::Error::other(standby)));
+                    }
+                    Ok(())
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self {
             pool,
             schema: schema.to_owned(),
         })
+    }
+}
+
+/// What the URL says, or else the whole check. Encryption that an attacker on the way can talk the client out of is
+/// refused.
+fn ssl_mode(url: &str, options: &PgConnectOptions) -> Result<PgSslMode> {
+    let said = url.split_once('?').is_some_and(|(_, query)| {
+        query
+            .split('&')
+            .any(|pair| pair.starts_with("sslmode=") || pair.starts_with("ssl-mode="))
+    });
+    let local = options.get_socket().is_some()
+        || matches!(options.get_host(), "localhost" | "127.0.0.1" | "::1" | "[::1]")
+        || options.get_host().starts_with('/');
+    match options.get_ssl_mode() {
+        PgSslMode::Allow | PgSslMode::Prefer if said => Err(DbError::Config(
+            "sslmode=allow and sslmode=prefer protect from nobody: use verify-full (the default), verify-ca, require or disable"
+                .to_owned(),
+        )),
+        _ if !said && local => Ok(PgSslMode::Disable),
+        _ if !said => Ok(PgSslMode::VerifyFull),
+        mode => Ok(mode),
     }
 }
 
@@ -72,6 +115,25 @@ fn check_schema_name(schema: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_way_to_another_machine_is_encrypted_and_the_server_known() {
+        let mode = |url: &str| {
+            let options = PgConnectOptions::from_str(url).expect(url);
+            ssl_mode(url, &options).map(|mode| format!("{mode:?}"))
+        };
+        let same = |url: &str, expected: &str| assert_eq!(mode(url).expect(url), expected, "{url}");
+        same("postgres://u@db.example/d", "VerifyFull");
+        same("postgres://u@10.0.0.5/d", "VerifyFull");
+        same("postgres://u@localhost.evil.example/d", "VerifyFull");
+        same("postgres://u@127.0.0.1/d", "Disable");
+        same("postgres://u@localhost/d?sslmode=verify-full", "VerifyFull");
+        same("postgres://u@db.example/d?sslmode=disable", "Disable");
+        same("postgres://u@db.example/d?sslmode=require", "Require");
+        for weak in ["allow", "prefer"] {
+            mode(&format!("postgres://u@db.example/d?sslmode={weak}")).expect_err(weak);
+        }
+    }
 
     #[test]
     fn schema_names_are_plain_identifiers() {

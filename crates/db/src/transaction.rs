@@ -2,7 +2,7 @@
 
 use sqlx::SqlSafeStr;
 
-use crate::pool::{Pool, assembled, postgres_query, sqlite_query};
+use crate::pool::{Pool, assembled, in_time, postgres_query, sqlite_query};
 use crate::{Engine, Result, Row, Value, row};
 
 /// A transaction. [`Transaction::commit`] keeps its work, dropping it rolls back.
@@ -51,8 +51,7 @@ impl Transaction {
                 .execute(&mut **tx)
                 .await?
                 .rows_affected()),
-            Inner::Postgres(tx) => Ok(postgres_query(sql, params)
-                .execute(&mut **tx)
+            Inner::Postgres(tx) => Ok(in_time(postgres_query(sql, params).execute(&mut **tx))
                 .await?
                 .rows_affected()),
         }
@@ -69,7 +68,7 @@ impl Transaction {
             }
             Inner::Postgres(tx) => {
                 let query = postgres_query(sql, params).persistent(false);
-                Ok(query.execute(&mut **tx).await?.rows_affected())
+                Ok(in_time(query.execute(&mut **tx)).await?.rows_affected())
             }
         }
     }
@@ -101,9 +100,8 @@ impl Transaction {
                     .collect())
             }
             Inner::Postgres(tx) => {
-                let rows = postgres_query(sql.into_sql_str(), params)
-                    .fetch_all(&mut **tx)
-                    .await?;
+                let query = postgres_query(sql.into_sql_str(), params);
+                let rows = in_time(query.fetch_all(&mut **tx)).await?;
                 Ok(rows
                     .into_iter()
                     .map(|row| Row(row::Engine::Postgres(row)))
@@ -117,7 +115,7 @@ impl Transaction {
     pub async fn commit(self) -> Result<()> {
         match self.inner {
             Inner::Sqlite(tx) => tx.commit().await?,
-            Inner::Postgres(tx) => tx.commit().await?,
+            Inner::Postgres(tx) => in_time(tx.commit()).await?,
         }
         if !self.changes.is_empty() {
             self.pool.committed(&self.changes);
