@@ -238,7 +238,8 @@ fn withhold(cookies: &str, names: &[&str]) -> String {
 }
 
 fn names(listener: &config::Listener, application: &str) -> bool {
-    listener.rules.iter().flat_map(|rule| &rule.actions).any(|action| {
+    let in_rules = listener.rules.iter().flat_map(|rule| &rule.actions);
+    in_rules.chain(&listener.default_actions).any(|action| {
         matches!(action, config::Action::AuthenticateOidc { application: Some(name), .. } if name == application)
     })
 }
