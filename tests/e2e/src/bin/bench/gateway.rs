@@ -20,7 +20,7 @@ pub(crate) const STREAMS: u32 = 5_000;
 const LONG_NAME: &str = "a-person-with-a-very-long-name-so-that-the-claims-are-a-kilobyte-in-all-as-those-of-a-large-\
 company-with-many-departments-tend-to-be-when-its-directory-was-filled-from-several-older-ones-over-the-years";
 
-const SERVER_CONFIG: &str = r#"
+pub(super) const SERVER_CONFIG: &str = r#"
 [keys]
 gateway = "{dir}/gateway.key"
 [operations]
@@ -69,7 +69,7 @@ idle_timeout_seconds = 600
 "#;
 
 /// A process that ends with the benchmark.
-struct Server(Child);
+pub(super) struct Server(pub(super) Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -175,7 +175,7 @@ pub(crate) async fn run(rounds: usize) -> anyhow::Result<Vec<(&'static str, Vec<
     Ok(all)
 }
 
-fn nginx(directory: &Path, servers: &str) -> anyhow::Result<Server> {
+pub(super) fn nginx(directory: &Path, servers: &str) -> anyhow::Result<Server> {
     fs::create_dir(directory)?;
     let path = directory.display();
     let config = format!(

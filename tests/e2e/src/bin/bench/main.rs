@@ -7,6 +7,7 @@
 
 mod gateway;
 mod process;
+mod soak;
 mod token;
 mod wrk;
 
@@ -51,13 +52,17 @@ struct Row {
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let name = arguments.next().context("name a benchmark: token, gateway")?;
-    let (mut json, mut rounds) = (false, 3);
+    let (mut json, mut rounds, mut minutes) = (false, 3, 20);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => json = true,
+            "--minutes" => minutes = arguments.next().context("--minutes takes a number")?.parse()?,
             "--rounds" => rounds = arguments.next().context("--rounds takes a number")?.parse()?,
             other => bail!("unknown option {other}"),
         }
+    }
+    if name == "soak" {
+        return soak::run(minutes, json).await;
     }
     anyhow::ensure!(
         rounds >= 3,
