@@ -327,6 +327,18 @@ pub(crate) async fn by_grant(pool: &Pool, grant: &str) -> Result<Vec<Record>, Au
     records(&pool.fetch_all(sql, params![grant]).await?)
 }
 
+/// The newest records of an action on a grant, newest first.
+pub(crate) async fn newest_by_grant(
+    pool: &Pool,
+    grant: &str,
+    action: &str,
+    limit: i64,
+) -> Result<Vec<Record>, AuditError> {
+    let sql = "SELECT * FROM audit_record WHERE grant_id = $1 AND action = $2 AND outcome = 'done' \
+               ORDER BY recorded_at DESC, writer DESC, seq DESC LIMIT $3";
+    records(&pool.fetch_all(sql, params![grant, action, limit]).await?)
+}
+
 pub(crate) async fn by_session(pool: &Pool, session: &str) -> Result<Vec<Record>, AuditError> {
     let sql = "SELECT * FROM audit_record WHERE session_id = $1 ORDER BY recorded_at, writer, seq LIMIT 200";
     records(&pool.fetch_all(sql, params![session]).await?)

@@ -62,3 +62,13 @@ pub async fn list(pool: &Pool, filter: &Filter, after: Option<&str>, limit: u32)
     let cursor = records.last().map(|record| record.id.to_string());
     Ok(Page { records, cursor })
 }
+
+/// At most `limit` (1 to 1000) records of `action` that was done with a grant, newest first.
+pub async fn list_by_grant(
+    pool: &Pool,
+    grant: &str,
+    action: &str,
+    limit: u32,
+) -> Result<Vec<Record>, AuditError> {
+    store::newest_by_grant(pool, grant, action, i64::from(limit.clamp(1, 1000))).await
+}

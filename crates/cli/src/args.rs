@@ -82,9 +82,9 @@ pub(crate) enum Command {
     /// Policies of principals.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Stop or start a person.
+    /// Stop, start or forget a person.
     #[command(subcommand)]
-    User(StopCommand),
+    User(crate::admin::UserCommand),
     /// Stop or start the whole account.
     #[command(subcommand)]
     Account(StopCommand),
@@ -293,6 +293,9 @@ pub(crate) enum WorkloadCommand {
         name: String,
         #[arg(long)]
         reason: Option<String>,
+        /// Also withdraw the tokens that are out there, at the services. `start` does not bring those grants back.
+        #[arg(long)]
+        revoke_tokens: bool,
     },
     /// Let it go on.
     Start { name: String },
@@ -320,6 +323,9 @@ pub(crate) enum ProviderCommand {
         name: String,
         #[arg(long)]
         reason: Option<String>,
+        /// Also withdraw the tokens that are out there, at the services. `start` does not bring those grants back.
+        #[arg(long)]
+        revoke_tokens: bool,
     },
     /// Let it go on.
     Start { name: String },
@@ -488,10 +494,13 @@ pub(crate) enum PolicyCommand {
 pub(crate) enum StopCommand {
     /// Stop: nothing is minted, released, started, completed or refreshed, on any replica, within a second.
     Stop {
-        /// For a person: the user key shown in audit records, or `id:USER` for a user id. For the account: its id.
+        /// For a person: user key, published id (`idp:…`) or your own id for them. For the account: its id.
         subject: String,
         #[arg(long)]
         reason: Option<String>,
+        /// Also withdraw the tokens that are out there, at the services. `start` does not bring those grants back.
+        #[arg(long)]
+        revoke_tokens: bool,
     },
     /// Let it go on.
     Start { subject: String },
@@ -506,6 +515,9 @@ pub(crate) enum GrantCommand {
         /// Only this workload's.
         #[arg(long)]
         workload: Option<String>,
+        /// Only this person's: user key, published id (`idp:…`) or your own id for them.
+        #[arg(long)]
+        user: Option<String>,
         /// Only this provider's.
         #[arg(long)]
         provider: Option<String>,

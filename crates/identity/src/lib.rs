@@ -28,6 +28,7 @@ mod stops;
 mod store;
 mod tags;
 mod user_artifact;
+mod uses;
 mod vault;
 mod wat;
 

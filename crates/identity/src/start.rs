@@ -162,6 +162,7 @@ impl Identity {
         let mut tasks = JoinSet::new();
         tasks.spawn(follow(state.clone(), changes));
         tasks.spawn(crate::session::housekeeping(state.clone()));
+        tasks.spawn(crate::vault::revoke::work(state.clone()));
         Ok(Self { state, tasks })
     }
 

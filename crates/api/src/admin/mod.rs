@@ -8,6 +8,7 @@ pub mod delete_principal;
 pub mod delete_principal_policy;
 pub mod describe_authorization_session;
 pub mod explain_audit_record;
+pub mod forget_user;
 pub mod get_grant;
 pub mod get_principal;
 pub mod get_principal_policy;
@@ -34,6 +35,7 @@ pub use delete_principal::DeletePrincipal;
 pub use delete_principal_policy::DeletePrincipalPolicy;
 pub use describe_authorization_session::DescribeAuthorizationSession;
 pub use explain_audit_record::ExplainAuditRecord;
+pub use forget_user::ForgetUser;
 pub use get_grant::GetGrant;
 pub use get_principal::GetPrincipal;
 pub use get_principal_policy::GetPrincipalPolicy;
@@ -46,7 +48,7 @@ pub use put_principal_policy::PutPrincipalPolicy;
 pub use put_return_handle::{PutReturnHandle, ReturnHandle};
 pub use revoke_grant::RevokeGrant;
 pub use shapes::{
-    AccessKey, AccessKeyStatus, Grant, GrantState, LiveToken, Principal, SessionState, Stopped, SubjectKind,
+    AccessKey, AccessKeyStatus, Grant, GrantState, LiveToken, Principal, Revocation, RevocationState, SessionState, Stopped, SubjectKind,
     TrustPolicy, TrustedToken,
 };
 pub use simulate_policy::SimulatePolicy;

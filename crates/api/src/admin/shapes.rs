@@ -96,6 +96,40 @@ pub struct Grant {
     /// When the stored access token expires, as far as the service said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token_expires_at: Option<EpochSeconds>,
+    /// How its withdrawal at the service stands, once it has ended with tokens to withdraw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
+}
+
+/// The withdrawal of an ended grant's tokens at the service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revocation {
+    /// How far it is.
+    pub state: RevocationState,
+    /// What the last attempt came to: `revoked`, `not_answered`, `not_offered`, `provider_deleted`, `provider_changed`,
+    /// `no_token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<EpochSeconds>,
+    /// When it last changed.
+    pub last_updated_time: EpochSeconds,
+}
+
+/// How far a revocation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RevocationState {
+    /// It is to be tried, for the first time or again.
+    Pending,
+    /// The service withdrew the token.
+    Done,
+    /// It will not be tried again.
+    Failed,
 }
 
 /// A caller of the API.
@@ -212,6 +246,15 @@ pub struct Stopped {
 pub struct LiveToken {
     /// The grant it belongs to.
     pub grant_id: String,
+    /// The agent that has it.
+    #[serde(default)]
+    pub workload_name: String,
+    /// The service that takes it.
+    #[serde(default)]
+    pub credential_provider_name: String,
+    /// When it last left the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_released_time: Option<EpochSeconds>,
     /// When it expires; absent where the service did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<EpochSeconds>,

@@ -22,6 +22,10 @@ pub struct Input {
     /// Why, for the record; at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether to end the grants that tokens were released from, and withdraw those tokens at the services. Not undone
+    /// by `Start`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoke_tokens: Option<bool>,
 }
 
 /// The response body.
@@ -30,8 +34,11 @@ pub struct Input {
 pub struct Output {
     /// The stop.
     pub stop: Stopped,
-    /// Tokens already released that are still alive.
+    /// Tokens already released that are still alive, up to 1000; with `revokeTokens` those that are being withdrawn.
     pub live_tokens: Vec<LiveToken>,
+    /// How many grants were ended because of `revokeTokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants_revoked: Option<i64>,
 }
 
 impl Validate for Input {

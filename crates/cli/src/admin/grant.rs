@@ -21,10 +21,11 @@ pub(super) async fn run(admin: &Admin, command: GrantCommand) -> anyhow::Result<
         GrantCommand::List {
             page,
             workload,
+            user,
             provider,
         } => {
             let input = api::list_grants::Input {
-                user: None,
+                user,
                 workload_name: workload,
                 credential_provider_name: provider,
                 next_token: page.next_token,

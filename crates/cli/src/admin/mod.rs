@@ -9,6 +9,7 @@ mod principal;
 mod provider;
 mod secret;
 mod stop;
+mod user;
 mod workload;
 
 use countersign_api::{Client, Operation};
@@ -16,6 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use connection::{connect, is_configured};
+pub(crate) use user::UserCommand;
 
 use crate::{
     args::{Command, Output},
@@ -41,7 +43,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
         Command::Principal(command) => principal::run(&admin, command).await,
         Command::AccessKey(command) => access_key::run(&admin, command).await,
         Command::Policy(command) => policy::run(&admin, command).await,
-        Command::User(command) => stop::run(&admin, countersign_api::admin::SubjectKind::User, command).await,
+        Command::User(command) => user::run(&admin, command).await,
         Command::Account(command) => {
             stop::run(&admin, countersign_api::admin::SubjectKind::Account, command).await
         }

@@ -45,6 +45,7 @@ pub(super) async fn run(admin: &Admin, command: PrincipalCommand) -> anyhow::Res
                 StopCommand::Stop {
                     subject: name,
                     reason,
+                    revoke_tokens: false,
                 },
             )
             .await

@@ -57,13 +57,18 @@ pub(super) async fn run(admin: &Admin, command: ProviderCommand) -> anyhow::Resu
             admin.done("deleted");
             Ok(())
         }
-        ProviderCommand::Stop { name, reason } => {
+        ProviderCommand::Stop {
+            name,
+            reason,
+            revoke_tokens,
+        } => {
             stop::run(
                 admin,
                 SubjectKind::Provider,
                 StopCommand::Stop {
                     subject: name,
                     reason,
+                    revoke_tokens,
                 },
             )
             .await

@@ -45,13 +45,18 @@ pub(super) async fn run(admin: &Admin, command: WorkloadCommand) -> anyhow::Resu
             admin.done("deleted");
             Ok(())
         }
-        WorkloadCommand::Stop { name, reason } => {
+        WorkloadCommand::Stop {
+            name,
+            reason,
+            revoke_tokens,
+        } => {
             stop::run(
                 admin,
                 SubjectKind::Workload,
                 StopCommand::Stop {
                     subject: name,
                     reason,
+                    revoke_tokens,
                 },
             )
             .await

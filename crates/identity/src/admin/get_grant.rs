@@ -17,7 +17,7 @@ impl Handle for GetGrant {
         let found = grant::find(&call.state.pool, call.account(), &input.grant_id).await?;
         let row = found.ok_or_else(|| OperationError::not_found("Grant", &input.grant_id))?;
         Ok(Output {
-            grant: shown::grant(call, &row)?,
+            grant: shown::grant(call, &row).await?,
         })
     }
 }

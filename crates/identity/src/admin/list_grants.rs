@@ -32,10 +32,10 @@ impl Handle for ListGrants {
         let after = next_token::open(call, Self::NAME, input.next_token.as_deref())?;
         let rows = grant::list(&call.state.pool, call.account(), &filter, &after, fetch).await?;
         let (rows, next_token) = next_token::page(call, Self::NAME, rows, limit, |row| row.id.clone());
-        let grants = rows
-            .iter()
-            .map(|row| shown::grant(call, row))
-            .collect::<Result<_, _>>()?;
+        let mut grants = Vec::with_capacity(rows.len());
+        for row in &rows {
+            grants.push(shown::grant(call, row).await?);
+        }
         Ok(Output { grants, next_token })
     }
 }

@@ -8,6 +8,7 @@ mod delete_principal;
 mod delete_principal_policy;
 mod describe_authorization_session;
 mod explain_audit_record;
+mod forget_user;
 mod get_grant;
 mod get_principal;
 mod get_principal_policy;
@@ -61,6 +62,7 @@ pub(crate) fn routes(router: Router<State>) -> Router<State> {
     let router = route::<admin::ListGrants>(router);
     let router = route::<admin::GetGrant>(router);
     let router = route::<admin::RevokeGrant>(router);
+    let router = route::<admin::ForgetUser>(router);
     let router = route::<admin::DescribeAuthorizationSession>(router);
     let router = route::<admin::ListAuditRecords>(router);
     let router = route::<admin::ExplainAuditRecord>(router);

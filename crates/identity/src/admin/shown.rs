@@ -1,6 +1,8 @@
 //! Stored things as the extension shows them.
 
-use countersign_api::admin::{AccessKey, AccessKeyStatus, Grant, GrantState, Principal, Stopped};
+use countersign_api::admin::{
+    AccessKey, AccessKeyStatus, Grant, GrantState, Principal, Revocation, RevocationState, Stopped,
+};
 use countersign_api::data::Oauth2Flow;
 use countersign_api::{Arn, EpochSeconds};
 use countersign_crypto::Timestamp;
@@ -10,7 +12,9 @@ use crate::stops::stored_kind;
 use crate::store::access_key::AccessKeyRow;
 use crate::store::grant::{self, GrantRow};
 use crate::store::principal::PrincipalRow;
+use crate::store::revocation::{self, RevocationRow, RevocationState as StoredState};
 use crate::store::stop::StopRow;
+use crate::uses;
 use crate::vault::open_identity;
 
 /// A time on the wire.
@@ -53,7 +57,36 @@ pub(super) fn stop(row: StopRow) -> Option<Stopped> {
     })
 }
 
-pub(super) fn grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError> {
+/// A grant with what is known about its uses and its revocation.
+pub(super) async fn grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError> {
+    let used = uses::last(&call.state, &row.id).await?;
+    let revocation = if row.ended_at.is_some() {
+        revocation::find(&call.state.pool, &row.id).await?
+    } else {
+        None
+    };
+    let mut shown = stored_grant(call, row)?;
+    shown.last_used_time = used.map(time);
+    shown.revocation = revocation.as_ref().map(revocation_of);
+    Ok(shown)
+}
+
+fn revocation_of(row: &RevocationRow) -> Revocation {
+    let pending = row.state == StoredState::Pending;
+    Revocation {
+        state: match row.state {
+            StoredState::Pending => RevocationState::Pending,
+            StoredState::Done => RevocationState::Done,
+            StoredState::Failed => RevocationState::Failed,
+        },
+        reason: row.reason.clone(),
+        attempts: row.attempts,
+        next_attempt_time: pending.then(|| time(row.next_at)),
+        last_updated_time: time(row.updated_at),
+    }
+}
+
+fn stored_grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError> {
     let keyring = call.state.vault_keyring(&row.account)?;
     let identity = open_identity(keyring, row)
         .map_err(|error| OperationError::internal("sealed_value_does_not_open", error))?;
@@ -82,5 +115,6 @@ pub(super) fn grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError
         last_updated_time: time(row.updated_at),
         last_used_time: None,
         access_token_expires_at: row.access_expires_at.map(time),
+        revocation: None,
     })
 }

@@ -1,5 +1,5 @@
-//! `Stop`: in force on this replica when it is answered, within a second on the others. Grants stay; they serve
-//! again after `Start`.
+//! `Stop`: in force on this replica when it is answered, within a second on the others. It lists the tokens that are out
+//! there (design D23). Grants stay and serve again after `Start`, unless the caller wants those tokens withdrawn.
 
 use countersign_api::admin::stop::{Input, Output};
 use countersign_api::admin::{LiveToken, Stop};
@@ -9,9 +9,12 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::stops::Subject;
 use crate::store::grant::{self, GrantFilter};
 use crate::store::stop::{self, StopRow};
+use crate::uses;
+use crate::vault::revoke;
 
 /// Most tokens that an answer lists.
-const MAX_TOKENS: i64 = 1000;
+const MAX_TOKENS: usize = 1000;
+const PAGE: i64 = 500;
 
 impl Handle for Stop {
     #[tracing::instrument(name = "identity.stop", skip_all)]
@@ -40,16 +43,30 @@ impl Handle for Stop {
         let mut tx = call.state.pool.begin().await?;
         let in_force = stop::insert(&mut tx, &new).await?;
         call.state.commit(tx, &[(stop::CHANGE, &new.subject)]).await?;
-        let live_tokens = live_tokens(call, &subject).await?;
         let stop =
             shown::stop(in_force).ok_or_else(|| OperationError::internal("store_failed", "kind of stop"))?;
-        Ok(Output { stop, live_tokens })
+        // After the stop is in force, so that nothing is released behind the back of the list.
+        let (live_tokens, grants_revoked) = match filter(&subject) {
+            None => (Vec::new(), 0),
+            Some(filter) => live_tokens(call, &filter, input.revoke_tokens == Some(true)).await?,
+        };
+        let grants_revoked = (input.revoke_tokens == Some(true)).then_some(grants_revoked);
+        if let Some(revoked) = grants_revoked {
+            call.entry
+                .detail
+                .insert("grantsRevoked".to_owned(), revoked.into());
+        }
+        Ok(Output {
+            stop,
+            live_tokens,
+            grants_revoked,
+        })
     }
 }
 
-/// Access tokens that may still be in somebody's hands.
-async fn live_tokens(call: &Call, subject: &Subject) -> Result<Vec<LiveToken>, OperationError> {
-    let filter = match subject {
+/// The grants of a subject; `None` for one that has none.
+fn filter(subject: &Subject) -> Option<GrantFilter> {
+    Some(match subject {
         Subject::User(key) => GrantFilter {
             user_key: Some(*key),
             ..GrantFilter::default()
@@ -68,15 +85,46 @@ async fn live_tokens(call: &Call, subject: &Subject) -> Result<Vec<LiveToken>, O
             ..GrantFilter::default()
         },
         Subject::Account => GrantFilter::default(),
-        Subject::Principal(_) => return Ok(Vec::new()),
-    };
-    let grants = grant::list(&call.state.pool, call.account(), &filter, "", MAX_TOKENS).await?;
-    let alive = |grant: &grant::GrantRow| {
-        grant.access_token.is_some() && grant.access_expires_at.is_none_or(|expiry| expiry > call.now)
-    };
-    let token = |grant: grant::GrantRow| LiveToken {
-        expires_at: grant.access_expires_at.map(shown::time),
-        grant_id: grant.id,
-    };
-    Ok(grants.into_iter().filter(alive).map(token).collect())
+        Subject::Principal(_) => return None,
+    })
+}
+
+/// Access tokens that were released and may still be in somebody's hands, the first of them, newest grants first. With
+/// `revoke` every grant they come from ends, and its revocation at the vendor is queued.
+async fn live_tokens(
+    call: &Call,
+    filter: &GrantFilter,
+    revoke: bool,
+) -> Result<(Vec<LiveToken>, i64), OperationError> {
+    let (mut tokens, mut revoked, mut after) = (Vec::new(), 0, String::new());
+    loop {
+        let page = grant::list(&call.state.pool, call.account(), filter, &after, PAGE).await?;
+        for row in &page {
+            let alive =
+                row.access_token.is_some() && row.access_expires_at.is_none_or(|expiry| expiry > call.now);
+            if !alive {
+                continue;
+            }
+            let Some(released) = uses::last(&call.state, &row.id).await? else {
+                continue;
+            };
+            if revoke && revoke::end(&call.state, &row.id, "stopped").await? {
+                revoked += 1;
+            }
+            if tokens.len() < MAX_TOKENS {
+                tokens.push(LiveToken {
+                    grant_id: row.id.clone(),
+                    workload_name: row.workload_name.clone(),
+                    credential_provider_name: row.provider_name.clone(),
+                    last_released_time: Some(shown::time(released)),
+                    expires_at: row.access_expires_at.map(shown::time),
+                });
+            }
+        }
+        let full = !revoke && tokens.len() >= MAX_TOKENS;
+        match page.last() {
+            Some(last) if !full => last.id.clone_into(&mut after),
+            _ => return Ok((tokens, revoked)),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use countersign_crypto::{Timestamp, UserKey};
 use countersign_db::{DbError, Pool, Row, Transaction, params, record_change};
 
 use super::refresh_ledger::{self, RefreshLedger};
-use super::{hash32, json_list, user_key};
+use super::{hash32, json_list, revocation, user_key};
 
 const TABLE: &str = "oauth2_grant";
 /// The kind of its rows in the change feed. The key is the vault key in hexadecimal, since what changes
@@ -171,7 +171,8 @@ pub(crate) async fn insert(tx: &mut Transaction, new: &GrantRow) -> Result<(), D
     record_changed(tx, &new.vault_key, new.created_at).await
 }
 
-/// Ends a live grant in `tx` and destroys its tokens. False when it had ended already.
+/// Ends a live grant in `tx`: its tokens leave it for the queue of revocations at the vendor. False when it had ended
+/// already.
 pub(crate) async fn end(
     tx: &mut Transaction,
     id: &str,
@@ -179,6 +180,7 @@ pub(crate) async fn end(
     reason: &'static str,
     now: Timestamp,
 ) -> Result<bool, DbError> {
+    revocation::enqueue(tx, id, now).await?;
     let ended = tx
         .fetch_optional(
             "UPDATE oauth2_grant SET state = $2, reason = $3, access_token = NULL, refresh_token = NULL, \
@@ -193,19 +195,22 @@ pub(crate) async fn end(
     Ok(ended.is_some())
 }
 
-/// Ends every live grant of a workload identity that goes away, and destroys the tokens; gives how many.
+/// Ends every live grant of a workload identity that goes away; the tokens leave for the queue of revocations. Gives how
+/// many.
 pub(crate) async fn end_of_workload(
     tx: &mut Transaction,
     workload_id: &str,
     now: Timestamp,
 ) -> Result<usize, DbError> {
+    revocation::enqueue_of_workload(tx, workload_id, now).await?;
     let sql = "UPDATE oauth2_grant SET state = 'revoked', reason = 'workload_deleted', access_token = NULL, \
                refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $2, ended_at = $2 \
                WHERE workload_id = $1 AND ended_at IS NULL RETURNING vault_key";
     end_all(tx, sql, workload_id, now).await
 }
 
-/// Ends every live grant at a provider that goes away, and destroys the tokens; gives how many.
+/// Ends every live grant at a provider that goes away, and destroys the tokens: without the registration nothing can be
+/// said to the vendor any more. Gives how many.
 pub(crate) async fn end_of_provider(
     tx: &mut Transaction,
     provider_id: &str,
@@ -263,6 +268,77 @@ pub(crate) async fn list_by_connection(
         .iter()
         .map(read)
         .collect()
+}
+
+/// A person's grants in every account, newest first: the live ones, and those that ended after `ended_after`.
+pub(crate) async fn list_by_person(
+    pool: &Pool,
+    user_key: &UserKey,
+    person: &str,
+    ended_after: Timestamp,
+) -> Result<Vec<GrantRow>, DbError> {
+    let sql = "SELECT * FROM oauth2_grant WHERE (user_key = $1 OR person = $2) \
+               AND (ended_at IS NULL OR ended_at > $3) ORDER BY id DESC LIMIT 1000";
+    pool.fetch_all(sql, params![user_key.as_bytes(), person, ended_after.as_micros()])
+        .await?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// Live grants of an account that were made before `before`, oldest first, after `after` (time of making and id).
+pub(crate) async fn list_older(
+    pool: &Pool,
+    account: &str,
+    before: Timestamp,
+    after: (Timestamp, &str),
+    limit: i64,
+) -> Result<Vec<GrantRow>, DbError> {
+    let sql = "SELECT * FROM oauth2_grant WHERE account = $1 AND ended_at IS NULL AND created_at < $2 \
+               AND (created_at > $3 OR (created_at = $3 AND id > $4)) ORDER BY created_at, id LIMIT $5";
+    let values = params![account, before.as_micros(), after.0.as_micros(), after.1, limit];
+    pool.fetch_all(sql, values).await?.iter().map(read).collect()
+}
+
+/// Erases what is stored of a person's grants and authorization sessions, in every account; gives how many grants there
+/// were. Those that live have to be ended first. Revocations under way go on: they name nobody.
+pub(crate) async fn forget(tx: &mut Transaction, user_key: &UserKey) -> Result<u64, DbError> {
+    tx.execute(
+        "DELETE FROM authorization_session WHERE user_key = $1",
+        params![user_key.as_bytes()],
+    )
+    .await?;
+    tx.execute(
+        "DELETE FROM oauth2_grant WHERE user_key = $1 AND ended_at IS NOT NULL",
+        params![user_key.as_bytes()],
+    )
+    .await
+}
+
+/// Every user key under which something is stored of the person with this published user id.
+pub(crate) async fn user_keys(pool: &Pool, person: &str) -> Result<Vec<UserKey>, DbError> {
+    let sql = "SELECT user_key FROM oauth2_grant WHERE person = $1 \
+               UNION SELECT user_key FROM authorization_session WHERE person = $1";
+    let rows = pool.fetch_all(sql, params![person]).await?;
+    let inconsistent = || DbError::Inconsistent {
+        table: TABLE,
+        column: "user_key",
+        id: person.to_owned(),
+    };
+    rows.iter()
+        .map(|row| user_key(row.bytes("user_key")?).ok_or_else(inconsistent))
+        .collect()
+}
+
+/// The live grants under a user key, in every account.
+pub(crate) async fn list_live_by_user(
+    pool: &Pool,
+    user: &UserKey,
+    limit: i64,
+) -> Result<Vec<String>, DbError> {
+    let sql = "SELECT id FROM oauth2_grant WHERE user_key = $1 AND ended_at IS NULL ORDER BY id LIMIT $2";
+    let rows = pool.fetch_all(sql, params![user.as_bytes(), limit]).await?;
+    rows.iter().map(|row| row.text("id")).collect()
 }
 
 /// A page of an account's grants after id `after` (empty: from the start), newest first.

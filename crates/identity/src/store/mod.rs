@@ -22,6 +22,7 @@ pub(crate) mod principal;
 pub(crate) mod refresh_ledger;
 #[cfg(test)]
 mod refresh_ledger_tests;
+pub(crate) mod revocation;
 pub(crate) mod stop;
 pub(crate) mod tag;
 #[cfg(test)]
@@ -61,6 +62,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     migration!(3, "principal_trust_and_access_key_status"),
     migration!(4, "client_token_and_inbound_jwt"),
     migration!(5, "api_key_provider_and_resource_tag"),
+    migration!(6, "revocations"),
     migration!(7, "refresh_ledger"),
 ];
 

@@ -93,7 +93,18 @@ pub(crate) fn open_token(
     column: &'static str,
     sealed: &[u8],
 ) -> Result<SecretString, OpenError> {
-    let plaintext = keyring.open(&Aad::new(&grant.account, TABLE, &grant.id, column), sealed)?;
+    open_column(keyring, &grant.account, &grant.id, column, sealed)
+}
+
+/// Opens what is sealed to a column of the grant `id`, wherever it lies.
+pub(crate) fn open_column(
+    keyring: &Keyring,
+    account: &str,
+    id: &str,
+    column: &'static str,
+    sealed: &[u8],
+) -> Result<SecretString, OpenError> {
+    let plaintext = keyring.open(&Aad::new(account, TABLE, id, column), sealed)?;
     let text = std::str::from_utf8(plaintext.expose_secret()).map_err(|_| OpenError::Malformed)?;
     Ok(text.to_owned().into())
 }

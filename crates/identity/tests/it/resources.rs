@@ -51,6 +51,7 @@ async fn an_api_key_is_released_replaced_stopped_and_gone() {
             subject_kind: admin::SubjectKind::Provider,
             subject: "weather".to_owned(),
             reason: None,
+            revoke_tokens: None,
         };
         call::<admin::Stop>(&admin, stop).await.expect("stopped");
         assert_eq!(released(&world, "weather").await, Err(ErrorCode::AccessDenied));

@@ -11,6 +11,7 @@ async fn stop(admin: &Client, subject_kind: SubjectKind, subject: &str) -> admin
         subject_kind,
         subject: subject.to_owned(),
         reason: Some("test".to_owned()),
+        revoke_tokens: None,
     };
     call::<admin::Stop>(admin, input).await.expect("stopped")
 }
@@ -100,6 +101,7 @@ async fn stops_are_listed_and_lifted_once() {
             subject_kind: SubjectKind::Account,
             subject: OTHER_ACCOUNT.to_owned(),
             reason: None,
+            revoke_tokens: None,
         };
         assert_eq!(
             code(call::<admin::Stop>(&admin, input).await),
