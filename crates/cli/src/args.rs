@@ -91,6 +91,9 @@ pub(crate) enum Command {
     /// Browser sessions at the gateway.
     #[command(subcommand)]
     Session(crate::gateway_operator::SessionCommand),
+    /// Keys that rotate while their owner runs.
+    #[command(subcommand)]
+    Key(crate::key::KeyCommand),
     /// Grants: what people have consented to.
     #[command(subcommand)]
     Grant(GrantCommand),

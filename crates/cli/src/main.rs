@@ -11,6 +11,7 @@ mod dev;
 mod doctor;
 mod gateway_operator;
 mod health;
+mod key;
 mod listener;
 mod log_buffer;
 mod migrate;
@@ -61,6 +62,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => simulate::run(args, global).await?,
         Command::Audit(command) => return audit::run(command, global.output).await,
         Command::Session(command) => gateway_operator::session(command, global.output).await?,
+        Command::Key(command) => key::run(command, global.output).await?,
         command => admin::run(command, global.output).await?,
     }
     Ok(ExitCode::SUCCESS)

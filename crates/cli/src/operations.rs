@@ -10,7 +10,7 @@ use axum::{
     extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse as _, Response},
-    routing::{any, get},
+    routing::get,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
@@ -38,7 +38,8 @@ pub(crate) fn router(ready: Ready, metrics: PrometheusHandle, gateway: GatewayRo
             "/metrics",
             get(async |State(operations): State<Operations>| operations.metrics.render()),
         )
-        .route("/gateway/{*path}", any(operate))
+        // No route: its parameter would be one of the gateway's own routes too.
+        .fallback(operate)
         .with_state(Operations {
             ready,
             metrics,

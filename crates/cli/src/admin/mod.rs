@@ -56,6 +56,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
         | Command::Migrate(_)
         | Command::Simulate(_)
         | Command::Session(_)
+        | Command::Key(_)
         | Command::Audit(_) => anyhow::bail!("not a command of the API"),
     }
 }

@@ -142,18 +142,65 @@ async fn operators_list_and_end_sessions_and_nobody_without_the_token() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_the_gateway_rotate_and_retire_by_command() {
+    let system = System::start();
+    let alice = Person::new(&system, "alice");
+    alice.logs_in().await;
+    let of = |purpose: &str, state: &str| -> Vec<String> {
+        let listed = run(&system, &["key", "list", "--gateway"]);
+        let keys = listed["keys"].as_array().expect("keys").clone();
+        let wanted = keys
+            .iter()
+            .filter(|key| key["purpose"] == purpose && key["state"] == state);
+        wanted.map(|key| text(key, "id").to_owned()).collect()
+    };
+    let old = of("user-token-signing", "primary");
+    let new = run(&system, &["key", "rotate", "user-token-signing", "--gateway"]);
+    assert_eq!(of("user-token-signing", "primary"), [text(&new, "id")]);
+    assert_eq!(of("user-token-signing", "enabled"), old);
+    // Both are published; the agent and its answers go on.
+    let served = async |kid: &str| {
+        let url = system.url(2, &format!("/default/{kid}"));
+        reqwest::get(url).await.expect("an answer").status()
+    };
+    assert_eq!(served(&old[0]).await, StatusCode::OK);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(served(text(&new, "id")).await, StatusCode::OK);
+    assert!(is_logged_in(&alice, &system).await);
+
+    let primary = countersign(
+        &["key", "retire", text(&new, "id"), "--gateway"],
+        system.environment(),
+    );
+    assert_eq!(primary.code, 1, "a primary key is rotated first");
+    run(&system, &["key", "retire", &old[0], "--gateway"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(served(&old[0]).await, StatusCode::NOT_FOUND);
+    assert!(is_logged_in(&alice, &system).await);
+    let unknown = countersign(
+        &["key", "rotate", "audit-signing", "--gateway"],
+        system.environment(),
+    );
+    assert_eq!(unknown.code, 1);
+    assert_eq!(
+        countersign(&["key", "list"], system.environment()).code,
+        2,
+        "whose keys?"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f10_straight_at_a_role_nobody_is_anybody() {
     let system = System::start();
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .expect("a client");
-    // The agent, session binding and the front channel, as somebody in their network reaches them.
+    // The agent and session binding, as somebody in their network reaches them.
     for (port, path) in [
         (5, "/"),
         (5, "/invocations"),
         (6, "/oauth2/session-binding?session_id=x"),
-        (8, "/connections"),
     ] {
         for identity in [
             None,
