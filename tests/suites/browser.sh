@@ -1,2 +1,2 @@
-# Headless Chromium.
-cargo_tests -p e2e --test it browser::
+# Headless Chromium, and applications written for a load balancer.
+cargo_tests -p e2e --test it -- browser:: alb::

@@ -8,7 +8,8 @@ use crate::reason::{AuthMetric, Reason};
 /// A login that succeeded, and how long the provider's endpoints took altogether.
 pub(crate) fn logged_in(latency: Duration) {
     metrics::counter!("ELBAuthSuccess").increment(1);
-    metrics::histogram!("ELBAuthLatency").record(latency.as_secs_f64());
+    // Milliseconds, as the ALB counts it.
+    metrics::histogram!("ELBAuthLatency").record(latency.as_secs_f64() * 1_000.0);
 }
 
 /// Claims that were refreshed.

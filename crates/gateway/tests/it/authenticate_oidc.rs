@@ -2,14 +2,22 @@
 //! cannot know who is stopped.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use axum::routing::get;
+use axum::{Json, Router};
+use countersign_crypto::UserKey;
 
 use countersign_gateway::config::{
     Action, AuthenticateOidc, Config, OnUnauthenticatedRequest, SessionLimits, StopList,
 };
+use countersign_web::{Drain, bind_localhost};
+use http::{Method, StatusCode};
 use url::Url;
 
-use crate::support::{Browser, System};
+use crate::support::{Browser, Fault, System};
 
 /// A rule for `/wiki/*` of the app origin with a login of its own.
 fn wiki(config: &mut Config, otherwise: OnUnauthenticatedRequest, oidc: AuthenticateOidc) {
@@ -175,6 +183,125 @@ async fn two_applications_with_one_cookie_are_refused() {
         .await
         .expect_err("both have the ALB's cookie");
     assert!(error.to_string().contains("session_cookie_name"), "{error}");
+}
+
+#[tokio::test]
+async fn endpoints_by_hand_need_no_discovery() {
+    let system = System::start_with(|config| {
+        let oidc = &mut config.authenticate_oidc;
+        let at = |path: &str| format!("{}{path}", oidc.issuer).parse().ok();
+        (oidc.authorization_endpoint, oidc.token_endpoint) = (at("/authorize"), at("/token"));
+        (oidc.user_info_endpoint, oidc.jwks_uri) = (at("/userinfo"), at("/jwks"));
+    })
+    .await;
+    system
+        .provider
+        .misbehave("/.well-known/openid-configuration", Fault::Redirects);
+    system.logged_in("alice").await;
+}
+
+/// An identity service's list, which also takes stops while `open`.
+#[derive(Clone, Default)]
+struct Stops {
+    users: Arc<Mutex<Vec<String>>>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Stops {
+    async fn start(&self) -> String {
+        let sockets = bind_localhost(0).await.expect("a free port");
+        let url = format!(
+            "http://localhost:{}/identities/stops",
+            crate::support::port(&sockets)
+        );
+        let (listed, stops) = (self.clone(), self.clone());
+        let list = async move || {
+            let users = listed.users.lock().expect("not poisoned").clone();
+            Json(serde_json::json!({ "account": false, "users": users }))
+        };
+        let stop = async move |Json(body): Json<serde_json::Value>| {
+            if stops.closed.load(Ordering::SeqCst) {
+                return StatusCode::SERVICE_UNAVAILABLE;
+            }
+            let key = body["userKey"].as_str().expect("a user key").to_owned();
+            stops.users.lock().expect("not poisoned").push(key);
+            StatusCode::NO_CONTENT
+        };
+        let router = Router::new().route("/identities/stops", get(list).post(stop));
+        crate::support::spawn(sockets, router, Drain::new().1);
+        url
+    }
+}
+
+async fn following(url: &str) -> System {
+    let system = System::start_with(|config| {
+        let stops: Url = url.parse().expect("a URL");
+        let port = stops.port().expect("a port");
+        config
+            .outbound_allow
+            .push(format!("localhost:{port}").parse().expect("host and port"));
+        config.authenticate_oidc.backchannel_logout_stops_user = true;
+        config.stop_list = Some(StopList {
+            url: stops,
+            audience: "stops".to_owned(),
+            max_age_seconds: 30,
+        });
+    })
+    .await;
+    system.stops_are_known().await;
+    system
+}
+
+#[tokio::test]
+async fn a_stop_ends_sessions_on_every_replica_within_a_second() {
+    let stops = Stops::default();
+    let url = stops.start().await;
+    let (one, two) = (following(&url).await, following(&url).await);
+    let mut browsers = [
+        (one.logged_in("alice").await, &one),
+        (two.logged_in("alice").await, &two),
+    ];
+    for (_, system) in &browsers {
+        let key = UserKey::jwt(&system.provider.issuer, "alice-1001").to_hex();
+        stops.users.lock().expect("not poisoned").push(key);
+    }
+    let began = tokio::time::Instant::now();
+    for (browser, system) in &mut browsers {
+        while browser.get(&format!("{}/", system.app)).await.status == 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_back_channel_logout_is_a_stop_where_configured() {
+    let stops = Stops::default();
+    let system = following(&stops.start().await).await;
+    let mut alice = system.logged_in("alice").await;
+    let token = system
+        .provider
+        .logout_token(&serde_json::json!({ "sid": "idp-alice" }));
+    let url = format!("{}/oauth2/backchannel-logout", system.account);
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let body = format!("logout_token={token}");
+    // The identity service is told first. While it cannot be, nothing has happened and the provider tries again.
+    stops.closed.store(true, Ordering::SeqCst);
+    let refused = Browser::new().send(Method::POST, &url, &form, &body).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(alice.get(&format!("{}/", system.app)).await.status, 200);
+    stops.closed.store(false, Ordering::SeqCst);
+    assert_eq!(
+        Browser::new().send(Method::POST, &url, &form, &body).await.status,
+        200
+    );
+    assert_eq!(
+        alice.get(&format!("{}/", system.app)).await.status,
+        302,
+        "logged out"
+    );
+    let key = UserKey::jwt(&system.provider.issuer, "alice-1001").to_hex();
+    assert_eq!(*stops.users.lock().expect("not poisoned"), [key]);
 }
 
 #[tokio::test]

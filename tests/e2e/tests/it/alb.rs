@@ -268,6 +268,15 @@ async fn an_application_written_for_an_alb_runs_unchanged() {
         "{}",
         after.url()
     );
+    let metrics = direct
+        .get(deployment.url(9, "/metrics"))
+        .send()
+        .await
+        .expect("metrics");
+    let metrics = metrics.text().await.expect("text");
+    for name in ["ELBAuthSuccess 1", "ELBAuthLatency"] {
+        assert!(metrics.contains(name), "no {name} in {metrics}");
+    }
     let log = std::fs::read_to_string(deployment.gateway.directory.path().join("access.log"));
     assert!(!log.unwrap_or_default().contains(token), "tokens are not logged");
     drop(deployment.application);

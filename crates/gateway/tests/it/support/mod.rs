@@ -133,6 +133,12 @@ impl System {
         self.gateway.as_ref().expect("a running gateway").operator()
     }
 
+    /// Waits until it knows who is stopped.
+    pub(crate) async fn stops_are_known(&self) {
+        let gateway = self.gateway.as_ref().expect("a running gateway");
+        gateway.stops_are_known().await;
+    }
+
     /// What the gateway was started with.
     pub(crate) fn config(&self) -> Config {
         self.config.clone()
