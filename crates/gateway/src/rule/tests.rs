@@ -40,6 +40,7 @@ fn holds(conditions: &str, request: &str, headers: &[(&'static str, &'static str
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn conditions() {
     for (conditions, request, expected) in [
         // host-header: case-insensitive, wildcards.
@@ -217,6 +218,7 @@ fn header_conditions() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn rules_that_cannot_be_are_refused_with_a_place() {
     let ok = r#"actions = [{ type = "fixed-response", status_code = 200 }]"#;
     let rule = |conditions: &str| format!("[[rules]]\npriority = 7\nconditions = {conditions}\n{ok}");
@@ -337,7 +339,8 @@ fn rules_that_cannot_be_are_refused_with_a_place() {
     }
     let many: String = (1..=101)
         .map(|n| format!("[[rules]]\npriority = {n}\n{ok}\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     assert!(compile(&many).expect_err("too many").fault.contains("100"));
 }
 

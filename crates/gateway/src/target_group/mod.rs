@@ -81,12 +81,6 @@ impl TargetGroup {
         })
     }
 
-    #[cfg(test)]
-    pub(crate) fn for_tests(name: &str) -> Self {
-        let url: url::Url = "http://127.0.0.1:1".parse().expect("a URL");
-        Self::new(name, &config::TargetGroup::of(url), &ForwardLimits::default()).expect("a group")
-    }
-
     /// The target for the next request, other than those already `tried`. Where none is healthy all are
     /// used: a check that fails everywhere more likely says something about the check (an ALB does so too).
     pub(crate) fn choose(&self, tried: &[Arc<Target>]) -> Option<Arc<Target>> {

@@ -72,7 +72,7 @@ async fn programs_come_in_with_a_token_and_with_nothing_less() {
     program.tell("rotate").await;
     let rotated = program.line().await;
     // The key set is not asked for again at once, however many unknown keys come.
-    system.clock.advance(Duration::from_secs(120));
+    system.clock.advance(Duration::from_mins(2));
     let answer = ask(&bearer(&rotated)).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let answer = ask(&bearer(good)).await;

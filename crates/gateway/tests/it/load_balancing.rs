@@ -64,8 +64,9 @@ async fn targets_take_turns_and_one_that_is_not_there_costs_nobody_a_request() {
     assert!(counts["a"] >= 4 && counts["b"] >= 4, "{counts:?}");
     // Nothing of it was sent, so whatever it is it may go to another target, body and all.
     for _ in 0..6 {
-        let post = "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody";
-        assert!(exchange(port, post).await.contains("i am "));
+        let upload =
+            "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody";
+        assert!(exchange(port, upload).await.contains("i am "));
     }
     let (_system, port) = in_front_of(
         vec![("all", group(&[free_port(), free_port()]))],
@@ -97,9 +98,9 @@ async fn hangs_up() -> (u16, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
 async fn what_a_target_may_have_seen_is_not_sent_again() {
     let (target, count) = hangs_up().await;
     let (_system, port) = in_front_of(vec![("rude", group(&[target, target]))], &forward_to("rude")).await;
-    let post =
+    let order =
         "POST /order HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody";
-    let answer = exchange(port, post).await;
+    let answer = exchange(port, order).await;
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
     assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 1, "one order");
 }

@@ -52,6 +52,9 @@ async fn watched() -> (Seen, System, u16) {
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
+/// Names and values.
+type Fields = &'static [(&'static str, &'static [u8])];
+
 /// Requests whose end, or whose host, two readers could see in two places.
 fn ambiguous() -> Vec<String> {
     let post = |headers: &str, body: &str| {
@@ -162,7 +165,7 @@ async fn g12_what_two_readers_could_understand_differently_reaches_no_target() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g12_http2_cannot_say_what_http1_would_read_differently() {
     let (seen, _system, port) = watched().await;
-    let cases: [(&str, &str, &[(&str, &[u8])]); 14] = [
+    let cases: [(&str, &str, Fields); 14] = [
         ("POST", "/a", &[("transfer-encoding", b"chunked")]),
         ("POST", "/a", &[("connection", b"keep-alive")]),
         ("POST", "/a", &[("content-length", b"100")]),
@@ -358,7 +361,8 @@ async fn heads_that_are_bombs_are_refused() {
     let (seen, _system, port) = watched().await;
     let many = (0..1_000)
         .map(|number| format!("x{number}: y\r\n"))
-        .collect::<String>();
+        .collect::<Vec<_>>()
+        .concat();
     let repeated = format!("cookie: {}\r\n", "a".repeat(8_000)).repeat(20);
     let long = format!("x: {}\r\n", "a".repeat(60_000));
     for headers in [many, repeated, long] {

@@ -1,6 +1,8 @@
 //! Programs that other people wrote, around the gateway: nginx as target, Python packages as targets and
 //! clients, command-line clients.
 
+#![expect(clippy::disallowed_methods, reason = "tests read their environment")]
+
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -112,7 +114,7 @@ impl Python {
 
     /// Waits for its end, which must be a good one; what was wrong is on standard error.
     pub(crate) async fn ends_well(mut self) {
-        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        let ended = tokio::time::timeout(Duration::from_mins(1), self.child.wait()).await;
         let status = ended.expect("it ends in time").expect("it can be waited for");
         assert!(status.success(), "{status}");
     }
@@ -121,7 +123,7 @@ impl Python {
 /// Runs a command-line client to its end; both outputs together.
 pub(crate) async fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).kill_on_drop(true).output();
-    let output = tokio::time::timeout(Duration::from_secs(60), output)
+    let output = tokio::time::timeout(Duration::from_mins(1), output)
         .await
         .expect("it ends in time");
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));

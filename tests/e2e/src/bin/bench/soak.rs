@@ -242,7 +242,8 @@ impl Soaked {
                 .nth(1)?
                 .strip_suffix(" req/s")
         });
-        Ok(rps.context("h2load says req/s")?.parse::<f64>()?.max(100.0) as u64)
+        let whole = rps.and_then(|rps| rps.split('.').next());
+        Ok(whole.context("h2load says req/s")?.parse::<u64>()?.max(100))
     }
 
     /// h2load, a minute at a time, at half of `rps`: there are two of them.

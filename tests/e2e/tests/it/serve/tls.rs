@@ -60,6 +60,14 @@ url = "sqlite:@DIRECTORY@/identity.sqlite"
     )
 }
 
+fn without_api_tls(config: &str) -> String {
+    let lines: Vec<&str> = config
+        .lines()
+        .filter(|line| !line.starts_with("api_tls"))
+        .collect();
+    lines.join("\n")
+}
+
 /// Status and errors of a request.
 fn curl(arguments: &[&str]) -> String {
     let output = Command::new("curl")
@@ -160,11 +168,7 @@ fn every_role_speaks_tls_and_plain_http_is_for_those_who_are_named() {
 #[test]
 fn the_identity_api_does_not_start_where_it_would_be_plain_for_others() {
     let config = identity_config(free_port(), free_port(), free_port());
-    let without: String = config
-        .lines()
-        .filter(|line| !line.starts_with("api_tls"))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let without = without_api_tls(&config);
     let (code, said) = Served::refused("identity", &without);
     assert_eq!(code, Some(1));
     assert!(
@@ -216,13 +220,7 @@ fn doctor_and_config_check_say_who_could_listen_in() {
     }
     assert!(!said.contains("identity.listen_api"), "{said}");
 
-    write(
-        &identity
-            .lines()
-            .filter(|line| !line.starts_with("api_tls"))
-            .map(|line| format!("{line}\n"))
-            .collect::<String>(),
-    );
+    write(&without_api_tls(&identity));
     let checked = check();
     assert!(
         checked.code == 1 && checked.stderr.contains("identity.api_tls"),
