@@ -138,7 +138,7 @@ impl<'a> Value<'a> {
 
     fn write(&self, line: &mut String) {
         match self {
-            Self::None => line.push('-'),
+            Self::None | Self::Actions(0) => line.push('-'),
             Self::Text(text) => line.push_str(if text.is_empty() { "-" } else { text }),
             Self::Number(number) => push_number(line, *number),
             Self::Signed(number) => {
@@ -154,7 +154,6 @@ impl<'a> Value<'a> {
                 line.push('.');
                 push_digits(line, time.subsec_millis().into(), 3);
             }
-            Self::Actions(0) => line.push('-'),
             Self::Actions(executed) => {
                 let mut first = true;
                 for (action, name) in ACTIONS {

@@ -61,7 +61,8 @@ pub(super) fn request_line(
     line.push_str(origin.scheme());
     line.push_str("://");
     push_quoted(&mut line, host.as_bytes());
-    if !host.rsplit_once(':').is_some_and(|(_, port)| !port.contains(']')) {
+    // The colons of an IPv6 address are within brackets.
+    if host.rsplit_once(':').is_none_or(|(_, port)| port.contains(']')) {
         let _ = write!(line, ":{}", origin.port());
     }
     push_quoted(&mut line, path.as_bytes());

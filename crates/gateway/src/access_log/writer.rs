@@ -136,7 +136,7 @@ impl Output {
         match append(path) {
             Ok(file) => self.file = Some(file),
             Err(error) => {
-                tracing::error!(%error, "the access log cannot be opened anew; the old file is kept")
+                tracing::error!(%error, "the access log cannot be opened anew; the old file is kept");
             }
         }
     }
@@ -152,7 +152,7 @@ impl Output {
         match written {
             Ok(()) => self.failing = false,
             Err(error) => {
-                let lost = lines.iter().filter(|byte| **byte == b'\n').count();
+                let lost = lines.split(|byte| *byte == b'\n').count() - 1;
                 metrics::counter!(LOST).increment(u64::try_from(lost).unwrap_or(u64::MAX));
                 if !self.failing {
                     tracing::error!(%error, "the access log cannot be written");

@@ -150,9 +150,12 @@ async fn an_alb_line_has_the_albs_fields_and_no_secret() {
     assert_eq!(page[27], "authenticate,forward");
     assert_eq!(page[29], "-");
     assert_eq!(page[30], format!("{}:{}", page[6], page[7]), "target:port_list");
-    let post = of("POST", "/chat", "200");
-    assert_eq!(post[18], r"a \x22quoted\x22 agent");
-    let (received, sent): (u64, u64) = (post[13].parse().expect("bytes"), post[14].parse().expect("bytes"));
+    let sent_form = of("POST", "/chat", "200");
+    assert_eq!(sent_form[18], r"a \x22quoted\x22 agent");
+    let (received, sent): (u64, u64) = (
+        sent_form[13].parse().expect("bytes"),
+        sent_form[14].parse().expect("bytes"),
+    );
     assert!(received > 5 && sent > 100, "{received} {sent}");
     let login = of("GET", "/chat", "302");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Applications written for an Application Load Balancer, behind `serve gateway` and unchanged: FastAPI with the code of
+//! Applications written for an Application Load Balancer, behind `serve gateway` and unchanged: `FastAPI` with the code of
 //! AWS's documentation, AWS's own verifier, npm `oidc-provider` as the identity provider, Chromium as the browser.
 
 use std::{

@@ -14,8 +14,8 @@ use countersign_crypto::testing::ManualClock;
 use countersign_crypto::{FileKeyProvider, SharedRandom, SystemRandom, Timestamp};
 use countersign_db::{Database, Pool};
 use countersign_gateway::config::{
-    AccessLog, AccessLogFormat, AuthenticateOidc, ClaimsHeader, ClientLimits, Config, ForwardLimits, KeyListener, Listener, Listeners,
-    Rule, SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
+    AccessLog, AccessLogFormat, AuthenticateOidc, ClaimsHeader, ClientLimits, Config, ForwardLimits,
+    KeyListener, Listener, Listeners, Rule, SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
 };
 use countersign_gateway::{Gateway, Operator, Parts, ReloadError};
 use countersign_web::{Drain, DrainSignal, ServeOptions, bind_localhost, serve};
@@ -36,7 +36,7 @@ pub(crate) struct System {
     pub(crate) app: String,
     pub(crate) account: String,
     pub(crate) keys: String,
-    config: Config,
+    config: Box<Config>,
     directory: TempDir,
     gateway: Option<Gateway>,
     drain: DrainSignal,
@@ -51,6 +51,11 @@ impl System {
 
     /// Starts with a configuration that `change` has changed.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        // Its future is large.
+        Box::pin(Self::started(change)).await
+    }
+
+    async fn started(change: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(START)));
         let provider = OpenIdProvider::start(clock.clone()).await;
         let target = target::start().await;
@@ -72,7 +77,7 @@ impl System {
             app: urls[0].clone(),
             account: urls[1].clone(),
             keys: urls[2].clone(),
-            config,
+            config: Box::new(config),
             directory,
             gateway: None,
             drain,
@@ -92,7 +97,7 @@ impl System {
             random,
             key_provider: Arc::new(key_provider),
         };
-        let gateway = Box::pin(Gateway::start(self.config.clone(), parts))
+        let gateway = Box::pin(Gateway::start(Config::clone(&self.config), parts))
             .await
             .expect("the gateway starts");
         let (signal, drain) = Drain::new();
@@ -141,7 +146,7 @@ impl System {
 
     /// What the gateway was started with.
     pub(crate) fn config(&self) -> Config {
-        self.config.clone()
+        Config::clone(&self.config)
     }
 
     pub(crate) async fn reload(&self, config: Config) -> Result<(), ReloadError> {
