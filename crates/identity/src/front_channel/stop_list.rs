@@ -44,6 +44,7 @@ struct LoggedOut {
 }
 
 /// Why a gateway gets no answer.
+#[derive(Clone, Copy)]
 enum Refusal {
     /// Not a gateway that may ask.
     Unauthorized(&'static str),
