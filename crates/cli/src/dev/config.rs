@@ -159,7 +159,7 @@ pub(super) fn gateway(
             "url": format!("{}/identities/stops", ours(ports.front_channel())),
             "audience": STOP_LIST_AUDIENCE,
         },
-        "operator": { "token": secrets.operator_token.expose_secret() },
+        "operator": { "token": secrets.operator_token() },
         "access_log": { "format": "json", "path": data.access_log() },
         "authenticate_oidc": {
             "issuer": login.issuer,

@@ -35,10 +35,7 @@ pub(super) fn variables(ports: Ports, made: &Bootstrapped, secrets: &Secrets) ->
         ("COUNTERSIGN_APP_URL", ours(ports.app())),
         ("COUNTERSIGN_ACCOUNT_URL", ours(ports.account())),
         (gateway_operator::URL, ours(ports.operations())),
-        (
-            gateway_operator::TOKEN,
-            secrets.operator_token.expose_secret().to_owned(),
-        ),
+        (gateway_operator::TOKEN, secrets.operator_token().to_owned()),
         ("COUNTERSIGN_WORKLOAD", WORKLOAD.to_owned()),
         ("COUNTERSIGN_PROVIDER", PROVIDER.to_owned()),
         (

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use countersign_crypto::{Random, SecretString, random_bytes};
+use countersign_crypto::{ExposeSecret, Random, SecretString, random_bytes};
 use countersign_identity::AccessKey;
 use serde::Deserialize;
 
@@ -21,8 +21,9 @@ pub(super) struct Secrets {
     pub(super) login_client_secret: SecretString,
     /// Of the identity service's client at Ledgerline.
     pub(super) ledgerline_client_secret: SecretString,
-    /// Of an operator of the gateway.
-    pub(super) operator_token: SecretString,
+    /// Of an operator of the gateway. A file of before there was one gets a new one at each start.
+    #[serde(default)]
+    operator_token: Option<SecretString>,
     admin_access_key_id: String,
     admin_secret_access_key: SecretString,
     agent_access_key_id: String,
@@ -47,12 +48,22 @@ impl Secrets {
             Err(error) => return Err(error).with_context(|| format!("cannot make {}", path.display())),
         }
         // Not the parser's error: it quotes the line.
-        toml::from_str(&fs::read_to_string(path)?).map_err(|_| {
+        let mut secrets: Self = toml::from_str(&fs::read_to_string(path)?).map_err(|_| {
             anyhow::anyhow!(
                 "{} is damaged; remove it, and new secrets are made",
                 path.display()
             )
-        })
+        })?;
+        secrets
+            .operator_token
+            .get_or_insert_with(|| countersign_crypto::token(random).into());
+        Ok(secrets)
+    }
+
+    pub(super) fn operator_token(&self) -> &str {
+        self.operator_token
+            .as_ref()
+            .map_or("", ExposeSecret::expose_secret)
     }
 
     pub(super) fn admin(&self) -> AccessKey {
