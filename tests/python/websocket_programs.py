@@ -2,6 +2,7 @@
 talks to a gateway in HTTP/1.1; `http2 PORT` does so in HTTP/2 (RFC 8441) with the h2 and wsproto packages.
 """
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -27,6 +28,8 @@ async def handler(connection):
 
 
 async def server():
+    # That a gateway cuts a silent connection is no news here.
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)
     async with serve(handler, "127.0.0.1", 0, subprotocols=["chat"], max_size=4 << 20, ping_interval=None) as listening:
         print(listening.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().create_future()

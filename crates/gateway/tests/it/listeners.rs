@@ -532,3 +532,22 @@ async fn get_once(port: u16) -> String {
     stream.read_to_string(&mut answer).await.expect("an answer");
     answer
 }
+
+#[tokio::test]
+async fn the_default_action_of_a_listener_can_log_people_in() {
+    let mut system = Box::pin(System::start_with(|config| {
+        let wiki = config.authenticate_oidc.clone();
+        config.applications.insert("wiki".to_owned(), wiki);
+        let text = "listen = 'localhost:0'\norigin = 'http://localhost'\nrules = []\ndefault_actions = [\
+                    { type = 'authenticate-oidc', application = 'wiki' }, { type = 'forward', target_group = 'agent' }]";
+        config.listeners.additional.insert("wiki".to_owned(), listener(text));
+    }))
+    .await;
+    let port = system.serve_listener("wiki").await;
+    let answer = get_once(port).await;
+    assert!(answer.starts_with("HTTP/1.1 302"), "{answer}");
+    assert!(
+        answer.contains(&format!("location: {}/", system.provider.issuer)),
+        "{answer}"
+    );
+}
