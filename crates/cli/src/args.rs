@@ -75,13 +75,13 @@ pub(crate) enum Command {
     ApiKey(ApiKeyCommand),
     /// Principals: who may call the API.
     #[command(subcommand)]
-    Principal(PrincipalCommand),
+    Principal(crate::admin::PrincipalCommand),
     /// Access keys of principals.
     #[command(subcommand)]
-    AccessKey(AccessKeyCommand),
+    AccessKey(crate::admin::AccessKeyCommand),
     /// Policies of principals.
     #[command(subcommand)]
-    Policy(PolicyCommand),
+    Policy(crate::admin::PolicyCommand),
     /// Stop, start or forget a person.
     #[command(subcommand)]
     User(crate::admin::UserCommand),
@@ -443,54 +443,6 @@ pub(crate) struct ApiKey {
     /// The key stays in your Secrets Manager: the secret's id and the key within its JSON, `SECRET-ID#KEY`.
     #[arg(long, value_name = "SECRET-ID#KEY")]
     pub(crate) key_external: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PrincipalCommand {
-    /// Create a principal. It may do nothing until it has a policy.
-    Create { name: String },
-    /// Show one.
-    Get { name: String },
-    /// List them.
-    List(Page),
-    /// Delete it with its access keys and policy.
-    Delete { name: String },
-    /// Stop it: all its calls are refused, on any replica, within a second.
-    Stop {
-        name: String,
-        #[arg(long)]
-        reason: Option<String>,
-    },
-    /// Let it go on.
-    Start { name: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AccessKeyCommand {
-    /// Create an access key. The secret is shown once.
-    Create { principal: String },
-    /// List the keys of a principal, without secrets.
-    List { principal: String },
-    /// Delete one.
-    Delete { access_key_id: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PolicyCommand {
-    /// Attach an AWS IAM policy document to a principal, replacing the one it has.
-    Update {
-        principal: String,
-        /// The policy document (JSON).
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
-        /// Accept a policy that joins asking for tokens with completing consent. Audited, and shown by doctor.
-        #[arg(long)]
-        break_glass: bool,
-    },
-    /// Show the policy of a principal.
-    Get { principal: String },
-    /// Remove it.
-    Delete { principal: String },
 }
 
 #[derive(Debug, Subcommand)]

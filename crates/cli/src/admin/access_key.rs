@@ -1,9 +1,41 @@
 //! `countersign access-key …`.
 
+use clap::{Subcommand, ValueEnum};
 use countersign_api::admin as api;
 
 use super::Admin;
-use crate::args::AccessKeyCommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessKeyCommand {
+    /// Create an access key. The secret is shown once. A principal has two at most, so that one can replace the other.
+    Create { principal: String },
+    /// List the keys of a principal, without secrets.
+    List { principal: String },
+    /// Make a key sign, or not; effective within a second.
+    Update {
+        access_key_id: String,
+        #[arg(long)]
+        status: Status,
+    },
+    /// Delete one.
+    Delete { access_key_id: String },
+}
+
+/// Whether a key signs.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Status {
+    Active,
+    Inactive,
+}
+
+impl From<Status> for api::AccessKeyStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Active => Self::Active,
+            Status::Inactive => Self::Inactive,
+        }
+    }
+}
 
 pub(super) async fn run(admin: &Admin, command: AccessKeyCommand) -> anyhow::Result<()> {
     match command {
@@ -21,8 +53,20 @@ pub(super) async fn run(admin: &Admin, command: AccessKeyCommand) -> anyhow::Res
             admin.show_list(
                 &list,
                 "accessKeys",
-                &["accessKeyId", "principalName", "createdTime"],
+                &["accessKeyId", "status", "principalName", "createdTime"],
             )
+        }
+        AccessKeyCommand::Update {
+            access_key_id,
+            status,
+        } => {
+            let input = api::update_access_key::Input {
+                access_key_id,
+                status: status.into(),
+            };
+            admin.call::<api::UpdateAccessKey>(&input).await?;
+            admin.done("updated");
+            Ok(())
         }
         AccessKeyCommand::Delete { access_key_id } => {
             admin

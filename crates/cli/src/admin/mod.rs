@@ -16,7 +16,10 @@ use countersign_api::{Client, Operation};
 use serde::Serialize;
 use serde_json::Value;
 
+pub(crate) use access_key::AccessKeyCommand;
 pub(crate) use connection::{connect, is_configured};
+pub(crate) use policy::PolicyCommand;
+pub(crate) use principal::PrincipalCommand;
 pub(crate) use user::UserCommand;
 
 use crate::{

@@ -1,17 +1,85 @@
 //! `countersign principal …`.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
 use countersign_api::admin as api;
+use countersign_crypto::parse_strict_json;
 
 use super::{Admin, stop};
-use crate::args::{PrincipalCommand, StopCommand};
+use crate::args::{Page, StopCommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrincipalCommand {
+    /// Create a principal. It may do nothing until it has a policy.
+    Create {
+        name: String,
+        #[command(flatten)]
+        attributes: Attributes,
+    },
+    /// Show one.
+    Get { name: String },
+    /// List them.
+    List(Page),
+    /// Replace its tags, its trust policy, or both.
+    Update {
+        name: String,
+        #[command(flatten)]
+        attributes: Attributes,
+    },
+    /// Delete it with its access keys and policy.
+    Delete { name: String },
+    /// Stop it: all its calls are refused, on any replica, within a second.
+    Stop {
+        name: String,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let it go on.
+    Start { name: String },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Attributes {
+    /// A tag, which policies compare as aws:PrincipalTag/KEY; give it once for each. Replaces all that there are.
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag)]
+    tags: Vec<(String, String)>,
+    /// A trust policy (JSON): which workload tokens may assume the principal as a role.
+    #[arg(long, value_name = "FILE")]
+    trust_policy: Option<PathBuf>,
+}
+
+impl Attributes {
+    fn tags(&self) -> Option<BTreeMap<String, String>> {
+        (!self.tags.is_empty()).then(|| self.tags.iter().cloned().collect())
+    }
+
+    fn trust_policy(&self) -> anyhow::Result<Option<api::TrustPolicy>> {
+        let Some(path) = &self.trust_policy else {
+            return Ok(None);
+        };
+        let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let parsed = parse_strict_json(&text).map_err(anyhow::Error::from);
+        parsed
+            .and_then(|document| Ok(serde_json::from_value(document)?))
+            .with_context(|| format!("{} is not a trust policy", path.display()))
+            .map(Some)
+    }
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
 
 pub(super) async fn run(admin: &Admin, command: PrincipalCommand) -> anyhow::Result<()> {
     match command {
-        PrincipalCommand::Create { name } => {
+        PrincipalCommand::Create { name, attributes } => {
             let input = api::create_principal::Input {
                 principal_name: name,
-                tags: None,
-                trust_policy: None,
+                tags: attributes.tags(),
+                trust_policy: attributes.trust_policy()?,
             };
             admin.show(&admin.call::<api::CreatePrincipal>(&input).await?)
         }
@@ -30,6 +98,14 @@ pub(super) async fn run(admin: &Admin, command: PrincipalCommand) -> anyhow::Res
                 "principals",
                 &["principalName", "principalArn", "createdTime"],
             )
+        }
+        PrincipalCommand::Update { name, attributes } => {
+            let input = api::update_principal::Input {
+                principal_name: name,
+                tags: attributes.tags(),
+                trust_policy: attributes.trust_policy()?,
+            };
+            admin.show(&admin.call::<api::UpdatePrincipal>(&input).await?)
         }
         PrincipalCommand::Delete { name } => {
             admin
