@@ -96,7 +96,7 @@ pub(super) async fn run(admin: &Admin, command: PrincipalCommand) -> anyhow::Res
             admin.show_list(
                 &list,
                 "principals",
-                &["principalName", "principalArn", "createdTime"],
+                &["principalName", "principalArn", "breakGlass", "createdTime"],
             )
         }
         PrincipalCommand::Update { name, attributes } => {

@@ -33,7 +33,7 @@ pub(crate) struct Document {
     /// The policy document (JSON).
     #[arg(long, value_name = "FILE")]
     file: PathBuf,
-    /// Accept a policy that joins asking for tokens with completing consent. Audited, and shown by doctor.
+    /// Accept a policy that joins asking for tokens with completing consent. Audited, and shown by `principal list`.
     #[arg(long)]
     break_glass: bool,
 }

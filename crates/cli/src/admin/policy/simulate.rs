@@ -96,20 +96,27 @@ fn print_statements(result: &ResourceResult) {
     }
 }
 
-/// `holds  Action: GetWorkload*; the request has GetWorkloadAccessToken`
+/// What holds needs no more words; what fails is set against the request. `--output json` has both of each.
 fn print_element(element: &ElementResult) {
-    let verdict = if element.holds { "holds" } else { "fails" };
     let key = element.key.as_ref().map(|key| format!(" {key}"));
-    let actual = element.actual.as_ref().map_or_else(
-        || "the request has none".to_owned(),
-        |values| format!("the request has {}", values.join(", ")),
-    );
-    output::line(format!(
-        "    {verdict}  {}{}: {}; {actual}",
-        element.element,
-        key.unwrap_or_default(),
-        element.expected.join(", "),
-    ));
+    let name = format!("{}{}", element.element, key.unwrap_or_default());
+    if element.holds {
+        output::line(format!("    {name} holds"));
+        return;
+    }
+    output::line(format!("    {name} fails"));
+    print_values("the policy says", &element.expected);
+    match &element.actual {
+        Some(values) => print_values("the request has", values),
+        None => output::line("      the request has no such key"),
+    }
+}
+
+fn print_values(what: &str, values: &[String]) {
+    for (index, value) in values.iter().enumerate() {
+        let what = if index == 0 { what } else { "" };
+        output::line(format!("      {what:<15}  {value}"));
+    }
 }
 
 const fn words(decision: PolicyDecision) -> &'static str {
