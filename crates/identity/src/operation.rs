@@ -299,6 +299,7 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
         ..Entry::new(O::NAME, Outcome::Done).with_account(&*caller.account, &*state.config.region)
     };
     let subjects = standing_subjects::<O>(&caller);
+    let secure_transport = state.config.api_tls.is_some();
     let mut call = Call {
         state,
         caller,
@@ -306,6 +307,8 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
         entry,
         context: Context {
             source_ip: address,
+            // What stands in front of a listener without TLS can only be believed to have had it.
+            secure_transport,
             ..Context::default()
         },
         action: O::ACTION,

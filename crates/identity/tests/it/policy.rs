@@ -3,7 +3,7 @@
 use countersign_api::{ErrorCode, admin, control};
 use serde_json::{Value, json};
 
-use crate::world::{World, allow, call, code, worlds};
+use crate::world::{World, allow, call, code, worlds, worlds_with};
 
 async fn get(world: &World, key: &countersign_identity::AccessKey, name: &str) -> Result<(), ErrorCode> {
     let input = control::get_workload_identity::Input {
@@ -388,5 +388,26 @@ async fn without_a_policy_nothing_is_permitted_and_everything_is_recorded() {
             "nothing was stopped or deleted"
         );
         world.close().await;
+    }
+}
+
+#[tokio::test]
+async fn secure_transport_is_what_the_listener_has_itself() {
+    let document = json!({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "bedrock-agentcore:GetWorkloadIdentity", "Resource": "*",
+         "Condition": {"Bool": {"aws:SecureTransport": "true"}}},
+    ]});
+    for (tls, expected) in [
+        (Value::Null, Err(ErrorCode::AccessDenied)),
+        (json!("self-signed"), Ok(())),
+    ] {
+        let adjust = |config: &mut countersign_identity::Config| {
+            config.api_tls = serde_json::from_value(tls.clone()).expect("a setting");
+        };
+        for world in worlds_with(adjust).await {
+            let key = world.principal("careful", document.clone()).await;
+            assert_eq!(get(&world, &key, "dev-agent").await, expected, "{tls}");
+            world.close().await;
+        }
     }
 }
