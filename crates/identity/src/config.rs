@@ -1,7 +1,9 @@
 //! The `[identity]` table of a configuration file. Unknown keys are refused.
 
+mod grant_limits;
 mod issuers;
 mod quotas;
+mod rate_limits;
 mod refresh;
 mod secrets_manager;
 
@@ -16,8 +18,10 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::{Host, Url};
 
+pub use grant_limits::GrantLimits;
 pub use issuers::{ClientKeyConfig, GatewayConfig, UserIssuerConfig, WorkloadIssuerConfig};
 pub use quotas::Quotas;
+pub use rate_limits::RateLimits;
 pub use refresh::{RefreshConfig, ReuseGrace};
 pub(crate) use secrets_manager::OWN_SECRETS;
 pub use secrets_manager::{ExternalSecretsAllowed, SecretsManagerConfig};
@@ -66,6 +70,9 @@ pub struct Config {
     /// How much the account may have.
     #[serde(default)]
     pub quotas: Quotas,
+    /// When the account's grants end by themselves.
+    #[serde(default)]
+    pub grant_limits: GrantLimits,
     /// The first caller of an account that has none.
     #[serde(default)]
     pub initial_admin: Option<InitialAdmin>,
@@ -101,6 +108,9 @@ pub struct Config {
     /// Where providers' secrets are that stay in the customer's own Secrets Manager.
     #[serde(default)]
     pub secrets_manager: Option<SecretsManagerConfig>,
+    /// How often callers may ask.
+    #[serde(default)]
+    pub rate_limits: RateLimits,
     /// How tokens are refreshed.
     #[serde(default)]
     pub refresh: RefreshConfig,
@@ -127,6 +137,9 @@ pub struct AccountConfig {
     /// As [`Config::quotas`].
     #[serde(default)]
     pub quotas: Quotas,
+    /// As [`Config::grant_limits`].
+    #[serde(default)]
+    pub grant_limits: GrantLimits,
     /// As [`Config::initial_admin`].
     #[serde(default)]
     pub initial_admin: Option<InitialAdmin>,
@@ -198,6 +211,7 @@ impl Config {
             sid: self.sid,
             account_change: self.account_change,
             quotas: self.quotas,
+            grant_limits: self.grant_limits,
             initial_admin: self.initial_admin.clone(),
         };
         std::iter::once(own)
@@ -285,6 +299,12 @@ impl Config {
             "api_hosts",
             "at least the host that callers use",
         )?;
+        if let Some(rule) = accounts.iter().find_map(|account| account.grant_limits.broken_rule()) {
+            return Err(ConfigError {
+                key: "grant_limits",
+                rule,
+            });
+        }
         if let Some(rule) = self.refresh.broken_rule() {
             return Err(ConfigError { key: "refresh", rule });
         }

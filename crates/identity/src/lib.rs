@@ -11,6 +11,7 @@ mod bootstrap;
 mod cache;
 mod client_keys;
 mod config;
+mod connections;
 mod control;
 mod data;
 mod external_secret;
@@ -20,6 +21,7 @@ mod keys;
 mod next_token;
 mod operation;
 mod policy;
+mod rate_limit;
 mod server;
 mod session;
 mod start;
@@ -35,7 +37,7 @@ mod wat;
 pub use bootstrap::{AccessKey, Bootstrap, BootstrapError, BootstrapProvider, Bootstrapped};
 pub use config::{
     AccountChange, AccountConfig, ClientKeyConfig, Config, ConfigError, ExternalSecretsAllowed,
-    GatewayConfig, InitialAdmin, Quotas, RefreshConfig, ReuseGrace, SecretsManagerConfig, SidRule,
+    GatewayConfig, GrantLimits, InitialAdmin, Quotas, RateLimits, RefreshConfig, ReuseGrace, SecretsManagerConfig, SidRule,
     StartLogin, UserIssuerConfig, WorkloadIssuerConfig,
 };
 pub use keys::{AuditKeys, KeysError, audit_keys};

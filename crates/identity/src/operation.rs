@@ -19,6 +19,7 @@ use countersign_audit::{Entry, Outcome};
 use countersign_crypto::Timestamp;
 use countersign_db::DbError;
 use countersign_web::{Peer, RequestId};
+use http::StatusCode;
 use tracing::Instrument as _;
 
 use crate::authn::{self, Unauthenticated};
@@ -353,6 +354,9 @@ async fn run<O: Handle>(
     uri: &http::Uri,
     body: &[u8],
 ) -> Result<http::Response<Bytes>, OperationError> {
+    if O::SERVICE == "bedrock-agentcore" {
+        call.state.rates.account(call.account(), call.now)?;
+    }
     call.stopped().await?;
     let input =
         parse_request::<O>(uri, body).map_err(|error| OperationError::refused("invalid_input", error))?;
@@ -393,6 +397,12 @@ async fn finish<O: Handle>(
         }
     };
     measure::<O>(&call);
+    if call.entry.outcome == Outcome::Refused && answer.status() == StatusCode::TOO_MANY_REQUESTS {
+        // Who asks too often must not fill the disk: the first ten of a minute, then their number.
+        let source = call.caller.source.as_deref().unwrap_or("unknown");
+        call.state.recorder.record_unauthenticated_refusal(source, call.entry);
+        return respond(answer);
+    }
     match call.state.recorder.record(call.entry).await {
         Ok(_) => respond(answer),
         Err(error) => {

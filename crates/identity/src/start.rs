@@ -21,6 +21,7 @@ use crate::external_secret::ExternalSecrets;
 use crate::keys::{KeyLoader, KeysError};
 use crate::server;
 use crate::state::{Shared, State};
+use crate::rate_limit::RateLimiter;
 use crate::stops::Stops;
 use crate::store::{self, account};
 use crate::vault::client_token::Turns;
@@ -137,6 +138,7 @@ impl Identity {
         let state = State::from(Shared {
             cache,
             stops,
+            rates: RateLimiter::new(config.rate_limits),
             discovery: Discovery::new(client.clone(), Arc::clone(&parts.clock)),
             jwks: JwksCache::new(client.clone(), Arc::clone(&parts.clock)),
             external_secrets: ExternalSecrets::new(
@@ -163,6 +165,7 @@ impl Identity {
         tasks.spawn(follow(state.clone(), changes));
         tasks.spawn(crate::session::housekeeping(state.clone()));
         tasks.spawn(crate::vault::revoke::work(state.clone()));
+        tasks.spawn(crate::vault::limits::enforce(state.clone()));
         Ok(Self { state, tasks })
     }
 

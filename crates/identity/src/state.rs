@@ -14,9 +14,10 @@ use url::Url;
 
 use crate::cache::Cache;
 use crate::client_keys::ClientKeys;
-use crate::config::{AccountChange, Config, Quotas, SidRule, StartLogin};
+use crate::config::{AccountChange, Config, GrantLimits, Quotas, SidRule, StartLogin};
 use crate::external_secret::ExternalSecrets;
 use crate::keys::{AccountKeys, InstallationKeys};
+use crate::rate_limit::RateLimiter;
 use crate::stops::Stops;
 use crate::vault::client_token::Turns;
 use crate::vault::refresh::Refreshes;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) feed: ChangeFeed,
     pub(crate) cache: Arc<Cache>,
     pub(crate) stops: Arc<Stops>,
+    pub(crate) rates: RateLimiter,
     pub(crate) installation: InstallationKeys,
     /// Secrets in customers' own Secrets Manager.
     pub(crate) external_secrets: ExternalSecrets,
@@ -59,6 +61,7 @@ pub(crate) struct AccountSettings {
     pub(crate) sid: SidRule,
     pub(crate) account_change: AccountChange,
     pub(crate) quotas: Quotas,
+    pub(crate) grant_limits: GrantLimits,
 }
 
 /// The account is not configured any more.
@@ -112,12 +115,14 @@ impl Shared {
                 sid: SidRule::Require,
                 account_change: AccountChange::Refuse,
                 quotas: Quotas::default(),
+                grant_limits: GrantLimits::default(),
             },
             |account| AccountSettings {
                 start_login: account.start_login,
                 sid: account.sid,
                 account_change: account.account_change,
                 quotas: account.quotas,
+                grant_limits: account.grant_limits,
             },
         )
     }

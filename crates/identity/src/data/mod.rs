@@ -65,7 +65,9 @@ async fn authorize_mint(call: &mut Call, name: &str) -> Result<Arc<WorkloadIdent
     ])
     .await?;
     let workload = call.state.cache.workload_identity(&account, name).await?;
-    workload.ok_or_else(|| OperationError::not_found("Workload identity", name))
+    let workload = workload.ok_or_else(|| OperationError::not_found("Workload identity", name))?;
+    call.state.rates.workload(&workload.id, call.now)?;
+    Ok(workload)
 }
 
 /// Mints a workload access token, unless a stop is in force.
@@ -132,6 +134,7 @@ async fn open_wat(
         .await?;
     let workload = workload.ok_or_else(|| refused("workload_deleted"))?;
     call.entry.workload = Some(workload.name.clone());
+    call.state.rates.workload(&workload.id, call.now)?;
     if let Some(user) = &wat.user {
         call.entry.person = Some(user.key);
         call.entry.sid.clone_from(&user.sid);

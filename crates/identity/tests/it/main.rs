@@ -7,6 +7,7 @@ mod control;
 mod external_secrets;
 mod policy;
 mod principals;
+mod rate_limits;
 mod resources;
 mod stops;
 mod world;
