@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use countersign_api::sigv4::{Expectation, SignedRequest};
-use countersign_api::{ApiError, ErrorCode};
+use countersign_api::sigv4::{Expectation, SigV4Error, SignedRequest};
+use countersign_api::{ApiError, Arn};
 use countersign_crypto::{
     Aad, ExposeSecret as _, Keyring, OpenError, Random, SecretString, Timestamp, random_bytes,
 };
@@ -15,6 +15,7 @@ use crate::cache::{Credential, SigningKeys};
 use crate::state::{State, UnknownAccount};
 use crate::store::access_key::{self, AccessKeyRow};
 use crate::store::principal::{self, PrincipalRow};
+use crate::sts::{session_token, trust};
 
 const TABLE: &str = "access_key";
 
@@ -42,49 +43,125 @@ pub(crate) enum AccessKeyError {
     Account(#[from] UnknownAccount),
 }
 
+/// Who signed a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Authenticated {
+    /// Whose policy holds.
+    pub(crate) principal: Arc<PrincipalRow>,
+    /// With temporary credentials, the name of the role's session.
+    pub(crate) session: Option<String>,
+}
+
+impl Authenticated {
+    /// The caller as it is shown and recorded.
+    pub(crate) fn arn(&self) -> Arn {
+        let principal = &self.principal;
+        match &self.session {
+            Some(session) => Arn::assumed_role(&principal.account, &principal.name, session),
+            None => principal.arn(),
+        }
+    }
+}
+
+impl From<SigV4Error> for Unauthenticated {
+    fn from(error: SigV4Error) -> Self {
+        Self::refused(error.reason(), error.into())
+    }
+}
+
 impl Unauthenticated {
     pub(crate) const fn refused(reason: &'static str, error: ApiError) -> Self {
         Self::Refused { error, reason }
     }
 }
 
-/// The principal that signed the request for `service`.
+/// Who signed the request for `service`.
 pub(crate) async fn authenticate(
     state: &State,
     parts: &Parts,
     body: &[u8],
     service: &str,
-) -> Result<Arc<PrincipalRow>, Unauthenticated> {
-    let refused =
-        |error: countersign_api::sigv4::SigV4Error| Unauthenticated::refused(error.reason(), error.into());
-    let signed = SignedRequest::parse(parts).map_err(refused)?;
-    let now_secs = state.clock.now().as_secs();
-    signed
-        .check(&Expectation {
-            region: &state.config.region,
-            service,
-            now_secs,
-        })
-        .map_err(refused)?;
-    let unknown = || {
-        let message = "The security token included in the request is invalid.";
-        Unauthenticated::refused(
-            "unknown_access_key",
-            ApiError::new(ErrorCode::UnrecognizedClient, message),
-        )
-    };
-    // Long-lived keys come without a session token; temporary credentials are not issued here yet.
-    if signed.session_token.is_some() || !is_access_key_id(&signed.access_key_id) {
-        return Err(unknown());
+) -> Result<Authenticated, Unauthenticated> {
+    let signed = SignedRequest::parse(parts)?;
+    authenticate_signed(state, &signed, parts, body, service).await
+}
+
+/// As [`authenticate`], with the parts of the signature.
+pub(crate) async fn authenticate_signed(
+    state: &State,
+    signed: &SignedRequest,
+    parts: &Parts,
+    body: &[u8],
+    service: &str,
+) -> Result<Authenticated, Unauthenticated> {
+    signed.check(&Expectation {
+        region: &state.config.region,
+        service,
+        now_secs: state.clock.now().as_secs(),
+    })?;
+    if !is_access_key_id(&signed.access_key_id) {
+        return Err(SigV4Error::UnknownAccessKey.into());
     }
-    let credential = find(state, &signed.access_key_id)
-        .await
-        .map_err(Unauthenticated::Failed)?
-        .ok_or_else(unknown)?;
+    let (credential, session) = match &signed.session_token {
+        Some(token) => {
+            let (credential, name) = of_session(state, &signed.access_key_id, token).await?;
+            (credential, Some(name))
+        }
+        None => {
+            let found = find(state, &signed.access_key_id).await;
+            let found = found.map_err(Unauthenticated::Failed)?;
+            (found.ok_or(SigV4Error::UnknownAccessKey)?, None)
+        }
+    };
     // The scope was checked above, so that nobody can fill memory with keys of made-up scopes.
-    let signing_key = credential.signing_keys.of(&signed, &credential.secret);
-    signed.verify_with(parts, body, &signing_key).map_err(refused)?;
-    Ok(Arc::clone(&credential.principal))
+    let signing_key = credential.signing_keys.of(signed, &credential.secret);
+    signed.verify_with(parts, body, &signing_key)?;
+    Ok(Authenticated {
+        principal: Arc::clone(&credential.principal),
+        session,
+    })
+}
+
+/// The temporary credentials that a session token holds, and the session's name. The role must be there and trust the
+/// token that the session was made for.
+async fn of_session(
+    state: &State,
+    access_key_id: &str,
+    token: &SecretString,
+) -> Result<(Arc<Credential>, String), Unauthenticated> {
+    let invalid = |reason| Unauthenticated::refused(reason, SigV4Error::UnknownAccessKey.into());
+    let opened = session_token::split(token.expose_secret()).and_then(|(account, sealed)| {
+        let keyring = &state.keys(account).ok()?.credential;
+        let session = session_token::open(keyring, account, access_key_id, sealed)?;
+        Some((account, session))
+    });
+    let (account, session) = opened.ok_or_else(|| invalid("security_token_invalid"))?;
+    if state.clock.now() >= session.expires {
+        return Err(SigV4Error::ExpiredToken.into());
+    }
+    let load = async {
+        let role = principal::find_by_id(&state.pool, &session.role_id).await?;
+        Ok::<_, DbError>(role.map(|role| Credential {
+            secret: session.secret.clone(),
+            signing_keys: SigningKeys::default(),
+            principal: Arc::new(role),
+        }))
+    };
+    // No access key id has a slash: without its session token nobody finds this.
+    let credential = state
+        .cache
+        .credential(&format!("{access_key_id}/session"), load)
+        .await;
+    let credential = credential
+        .map_err(|error| Unauthenticated::Failed(error.into()))?
+        .ok_or_else(|| invalid("role_unknown"))?;
+    let trust = credential.principal.trust.as_ref();
+    let trust = trust.ok_or_else(|| invalid("role_unknown"))?;
+    if state.config.workload_issuer(account, &session.issuer).is_none() {
+        return Err(invalid("issuer_not_configured"));
+    }
+    trust::find(trust, &session.issuer, &[&session.audience], &session.subject).map_err(invalid)?;
+    Ok((credential, session.name))
 }
 
 /// AWS's form, checked before any look-up: 16 to 128 upper-case letters and digits.
@@ -126,16 +203,26 @@ pub(crate) fn generate_access_key(
     principal: &PrincipalRow,
     now: Timestamp,
 ) -> (AccessKeyRow, SecretString) {
-    const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let characters = random_bytes::<16>(random).map(|byte| char::from(BASE32[usize::from(byte % 32)]));
-    let id: String = "AKIA".chars().chain(characters).collect();
-    let secret = base64::engine::general_purpose::STANDARD
-        .encode(random_bytes::<30>(random))
-        .into();
+    let id = generate_access_key_id("AKIA", random);
+    let secret = generate_secret(random);
     (
         seal_access_key(keyring, random, principal, &id, &secret, now),
         secret,
     )
+}
+
+/// `prefix` and 16 characters of base 32. AWS's prefixes are `AKIA` for keys that last and `ASIA` for temporary ones.
+pub(crate) fn generate_access_key_id(prefix: &str, random: &dyn Random) -> String {
+    const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let characters = random_bytes::<16>(random).map(|byte| char::from(BASE32[usize::from(byte % 32)]));
+    prefix.chars().chain(characters).collect()
+}
+
+/// A secret access key of 30 random bytes.
+pub(crate) fn generate_secret(random: &dyn Random) -> SecretString {
+    base64::engine::general_purpose::STANDARD
+        .encode(random_bytes::<30>(random))
+        .into()
 }
 
 /// The row of a key with this id and secret.

@@ -28,6 +28,7 @@ mod start;
 mod state;
 mod stops;
 mod store;
+mod sts;
 mod tags;
 mod user_artifact;
 mod uses;

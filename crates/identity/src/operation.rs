@@ -277,16 +277,17 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
     let authenticated = match read_body(body).await {
         Ok(body) => authn::authenticate(&state, &parts, &body, O::SERVICE)
             .await
-            .map(|principal| (principal, body)),
+            .map(|caller| (caller, body)),
         Err(error) => Err(error),
     };
-    let (principal, body) = match authenticated {
+    let (authenticated, body) = match authenticated {
         Ok(authenticated) => authenticated,
         Err(refusal) => return refuse_stranger::<O>(&state, refusal, &request_id, peer.as_deref()),
     };
-    let arn = principal.arn();
+    let arn = authenticated.arn();
+    let principal = authenticated.principal;
     let caller = Caller {
-        principal_arn: arn.clone(),
+        principal_arn: principal.arn(),
         arn,
         account: principal.account.clone(),
         principal,
@@ -329,7 +330,7 @@ fn standing_subjects<O: Operation>(caller: &Caller) -> Vec<Subject> {
     subjects
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Unauthenticated> {
+pub(crate) async fn read_body(body: Body) -> Result<Bytes, Unauthenticated> {
     match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Unauthenticated::refused(

@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::operation::{Handle, respond, serve};
 use crate::state::State;
-use crate::{admin, control, data, front_channel};
+use crate::{admin, control, data, front_channel, sts};
 
 /// Largest request body of a form, bytes.
 const MAX_FORM: usize = 16 << 10;
@@ -22,7 +22,7 @@ const MAX_FORM: usize = 16 << 10;
 /// operation's own path. No layer but `Edge` stands before the signature check, since every byte that a layer
 /// changed would break the signature.
 pub(crate) fn api_router(state: &State) -> Router {
-    let router = data::routes(control::routes(admin::routes(Router::new())))
+    let router = sts::routes(data::routes(control::routes(admin::routes(Router::new()))))
         .fallback(unknown_operation)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state.clone());

@@ -14,13 +14,13 @@
 //! token alone; a page that says no says the same to everybody but the person concerned.
 
 mod authorize;
-mod browser;
+pub(crate) mod browser;
 mod callback;
 mod fetch_metadata;
 mod login;
-mod page;
+pub(crate) mod page;
 mod stop_list;
-mod visit;
+pub(crate) mod visit;
 
 use axum::Router;
 use axum::routing::get;
@@ -41,7 +41,7 @@ const STOPS: &str = "/identities/stops";
 
 /// The front channel's routes.
 pub(crate) fn router(state: &State) -> Router {
-    Router::new()
+    crate::connections::routes(Router::new())
         .route(AUTHORIZE, get(authorize::show).post(authorize::decide))
         .route(LOGIN, get(login::login))
         .route(CALLBACK, get(callback::callback))

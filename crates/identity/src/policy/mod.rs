@@ -23,6 +23,7 @@ use countersign_api::Arn;
 use pattern::{ActionPattern, ResourcePattern};
 
 pub(crate) use context::{Context, Facts, Principal, Tags};
+pub(crate) use pattern::like;
 pub(crate) use simulation::Simulation;
 
 /// A compiled policy document.

@@ -25,6 +25,13 @@ pub(super) enum ResourcePattern {
     Of(Box<[Template; 5]>),
 }
 
+/// Whether `text` is as `pattern` says, where only `*` and `?` mean more than themselves.
+pub(crate) fn like(pattern: &str, text: &str) -> bool {
+    let mut glyphs = Vec::new();
+    push(&mut glyphs, pattern, true);
+    wildcard(&glyphs, text, |byte| byte)
+}
+
 /// One position of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Glyph {

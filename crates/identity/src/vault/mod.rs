@@ -6,6 +6,7 @@ pub(crate) mod client_token;
 pub(crate) mod consent;
 pub(crate) mod direct_grant;
 pub(crate) mod key;
+pub(crate) mod limits;
 pub(crate) mod location;
 mod proof;
 pub(crate) mod provider;

@@ -8,6 +8,7 @@ mod browser;
 mod canary;
 mod clients;
 mod command_line;
+mod connections;
 mod evidence;
 mod failover;
 mod flow;
