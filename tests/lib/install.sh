@@ -20,7 +20,7 @@ install_for() {
   if needs 'keys' "$@"; then
     [ -e /usr/lib/softhsm/libsofthsm2.so ] || packages+=(softhsm2)
   fi
-  if needs 'clients|browser|refresh' "$@"; then
+  if needs 'clients|browser|refresh|failover' "$@"; then
     command -v node >/dev/null || packages+=(nodejs)
     command -v npm >/dev/null || packages+=(npm)
   fi
@@ -44,7 +44,7 @@ install_for() {
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || return 1
   fi
   if needs 'clients|browser|api|gateway|flow|attacks' "$@"; then python_environment || return 1; fi
-  if needs 'clients|browser|refresh' "$@"; then node_packages || return 1; fi
+  if needs 'clients|browser|refresh|failover' "$@"; then node_packages || return 1; fi
   if needs 'store|evidence|api|gateway|attacks|refresh' "$@"; then
     COUNTERSIGN_TEST_POSTGRES_URL=$(postgres_start) || { echo "./test: PostgreSQL did not start" >&2; return 1; }
     export COUNTERSIGN_TEST_POSTGRES_URL

@@ -19,10 +19,12 @@ pub mod hostile_page;
 pub mod http_browser;
 pub mod oidc_provider;
 pub mod person;
+pub mod postgres;
 pub mod python;
 pub mod replicas;
 pub mod served;
 pub mod sse;
+pub mod switch;
 pub mod system;
 
 pub use http_browser::{HttpBrowser, Page};

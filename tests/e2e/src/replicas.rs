@@ -59,6 +59,8 @@ pub struct Answered {
     pub status: StatusCode,
     /// Its body; null where it is not JSON.
     pub body: Value,
+    /// Its request id.
+    pub request_id: String,
 }
 
 impl Replicas {
@@ -83,7 +85,7 @@ impl Replicas {
         for (index, [api, _, _]) in ports.iter().enumerate() {
             let config = replicas.directory.path().join(format!("replica-{index}.toml"));
             std::fs::write(&config, replicas.configuration(options, &ports, index)).expect("written");
-            let child = replicas.serve(&config);
+            let child = Self::serve(&config);
             replicas.running.push(Replica {
                 api: *api,
                 config,
@@ -134,7 +136,7 @@ secret_access_key = "{SECRET}"
         )
     }
 
-    fn serve(&self, config: &Path) -> Child {
+    fn serve(config: &Path) -> Child {
         let log = config.with_extension("log");
         let mut child = Command::new(binary())
             .args(["serve", "identity", "--config"])
@@ -202,7 +204,7 @@ secret_access_key = "{SECRET}"
 
     /// Starts one again that was killed.
     pub fn start_again(&mut self, index: usize) {
-        let child = self.serve(&self.running[index].config.clone());
+        let child = Self::serve(&self.running[index].config.clone());
         self.running[index].child = child;
     }
 
@@ -303,9 +305,15 @@ impl Caller {
             .send()
             .await?;
         let status = response.status();
+        let request_id = response.headers().get("x-amzn-requestid");
+        let request_id = request_id
+            .and_then(|id| id.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
         let bytes = response.bytes().await?;
         Ok(Answered {
             status,
+            request_id,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         })
     }

@@ -1,0 +1,2 @@
+# A streaming pair of PostgreSQL servers fails over under load.
+cargo_tests -p e2e --test it -- --nocapture failover::
