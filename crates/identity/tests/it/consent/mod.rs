@@ -9,6 +9,7 @@ mod context;
 mod direct;
 mod flow;
 mod foreign;
+mod grant_limits;
 mod people;
 mod protocol;
 mod refresh;
