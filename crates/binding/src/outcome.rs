@@ -8,6 +8,9 @@ use countersign_web::RequestId;
 use countersign_web::page::{Action, Fact, Message, Tone, error_page};
 use http::StatusCode;
 
+/// The person's connections, on the same origin; the identity service's page.
+const CONNECTIONS: &str = "/connections";
+
 /// How a visit to the page ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -132,6 +135,7 @@ impl Page<'_> {
         message
             .tone(Tone::Success)
             .action(Action::primary("Back to the app", self.app_url))
+            .action(Action::secondary("Not your account? Disconnect it", CONNECTIONS))
             .person(Some(self.person))
             .render()
     }

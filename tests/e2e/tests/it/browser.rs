@@ -173,6 +173,51 @@ async fn alice_logs_in_consents_and_sees_her_issues() {
         open
     };
     assert!(open <= 1, "the second question shows no new card");
+
+    // What is connected, from the chat's own link; cut there, and asked for again.
+    let link = browser.find("a[href$='/connections']").await;
+    link.click().await.expect("a click");
+    browser.shows("Connected accounts").await;
+    browser.picture("connections").await;
+    browser.click("a[href^='/connections/']:not([download])").await;
+    browser.find("#disconnect").await;
+    browser.picture("connection").await;
+    narrow(&browser).await;
+    browser.picture("connection-phone").await;
+    browser.click("#disconnect").await;
+    browser.shows("is disconnected").await;
+    browser.picture("disconnected").await;
+    browser
+        .driver
+        .goto(system.app("/").as_str())
+        .await
+        .expect("the app opens");
+    browser.find("#message").await;
+    says(&browser, "list my open issues").await;
+    browser.find("[data-testid=consent-link]").await;
+    browser.picture("consent-card-phone").await;
+}
+
+/// As wide as a phone; nothing may have to be scrolled sideways.
+async fn narrow(browser: &Chromium) {
+    browser
+        .driver
+        .set_window_rect(0, 0, 390, 800)
+        .await
+        .expect("a window of this size");
+    let overflow = browser
+        .driver
+        .execute(
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth",
+            vec![],
+        )
+        .await
+        .expect("a number");
+    assert_eq!(
+        overflow.json().as_i64(),
+        Some(0),
+        "the page is wider than a phone"
+    );
 }
 
 #[tokio::test]
