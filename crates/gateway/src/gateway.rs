@@ -363,7 +363,14 @@ pub(crate) fn served(
         };
         let sites = Sites::new(&name, listener, &config.cookie_suffix, applications);
         let router = Listener::new(name, listener, sites, groups.clone(), shared.clone())?;
-        all.push((name, Served::new(Arc::new(router).router(), listener.origin.clone(), &listener.attributes)));
+        all.push((
+            name,
+            Served::new(
+                Arc::new(router).router(),
+                listener.origin.clone(),
+                &listener.attributes,
+            ),
+        ));
     }
     Ok(all)
 }

@@ -294,7 +294,11 @@ impl Listener {
         };
         let notes = &provenance.notes;
         notes.forwarded(&group.name, request.headers().get("x-amzn-trace-id"));
-        let mut answer = self.gateway.forwarder.forward(request, group, added, notes).await?;
+        let mut answer = self
+            .gateway
+            .forwarder
+            .forward(request, group, added, notes)
+            .await?;
         if let Some(Person { site, session }) = person {
             let headers = answer.headers_mut();
             target_logout::apply(&self.gateway, site, session, provenance, headers).await?;

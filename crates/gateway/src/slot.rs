@@ -72,7 +72,10 @@ async fn serve(State(slot): State<Arc<Slot>>, mut request: Request) -> Response 
         return ([(header::CONTENT_TYPE, "application/octet-stream")], answer).into_response();
     }
     let served = slot.current.load_full();
-    let pending = slot.log.as_ref().map(|log| log.begin(&served.origin, &mut request));
+    let pending = slot
+        .log
+        .as_ref()
+        .map(|log| log.begin(&served.origin, &mut request));
     if served.drop_invalid_header_fields {
         drop_invalid(request.headers_mut());
     }

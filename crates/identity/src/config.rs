@@ -299,7 +299,10 @@ impl Config {
             "api_hosts",
             "at least the host that callers use",
         )?;
-        if let Some(rule) = accounts.iter().find_map(|account| account.grant_limits.broken_rule()) {
+        if let Some(rule) = accounts
+            .iter()
+            .find_map(|account| account.grant_limits.broken_rule())
+        {
             return Err(ConfigError {
                 key: "grant_limits",
                 rule,

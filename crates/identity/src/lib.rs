@@ -38,8 +38,8 @@ mod wat;
 pub use bootstrap::{AccessKey, Bootstrap, BootstrapError, BootstrapProvider, Bootstrapped};
 pub use config::{
     AccountChange, AccountConfig, ClientKeyConfig, Config, ConfigError, ExternalSecretsAllowed,
-    GatewayConfig, GrantLimits, InitialAdmin, Quotas, RateLimits, RefreshConfig, ReuseGrace, SecretsManagerConfig, SidRule,
-    StartLogin, UserIssuerConfig, WorkloadIssuerConfig,
+    GatewayConfig, GrantLimits, InitialAdmin, Quotas, RateLimits, RefreshConfig, ReuseGrace,
+    SecretsManagerConfig, SidRule, StartLogin, UserIssuerConfig, WorkloadIssuerConfig,
 };
 pub use keys::{AuditKeys, KeysError, audit_keys};
 pub use start::{Identity, Parts, StartError, migrate};

@@ -401,7 +401,9 @@ async fn finish<O: Handle>(
     if call.entry.outcome == Outcome::Refused && answer.status() == StatusCode::TOO_MANY_REQUESTS {
         // Who asks too often must not fill the disk: the first ten of a minute, then their number.
         let source = call.caller.source.as_deref().unwrap_or("unknown");
-        call.state.recorder.record_unauthenticated_refusal(source, call.entry);
+        call.state
+            .recorder
+            .record_unauthenticated_refusal(source, call.entry);
         return respond(answer);
     }
     match call.state.recorder.record(call.entry).await {

@@ -114,7 +114,7 @@ mod tests {
     });
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-    fn members(value: Value) -> Map<String, Value> {
+    fn members(value: &Value) -> Map<String, Value> {
         value.as_object().expect("an object").clone()
     }
 
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn sign(header: Value, claims: Value) -> Result<String, ClientAssertionError> {
-        let (header, claims) = (members(header), members(claims));
+        let (header, claims) = (members(&header), members(&claims));
         let assertion = ClientAssertion {
             key: &KEY.0,
             algorithm: Algorithm::Es256,

@@ -48,8 +48,8 @@ pub use put_principal_policy::PutPrincipalPolicy;
 pub use put_return_handle::{PutReturnHandle, ReturnHandle};
 pub use revoke_grant::RevokeGrant;
 pub use shapes::{
-    AccessKey, AccessKeyStatus, Grant, GrantState, LiveToken, Principal, Revocation, RevocationState, SessionState, Stopped, SubjectKind,
-    TrustPolicy, TrustedToken,
+    AccessKey, AccessKeyStatus, Grant, GrantState, LiveToken, Principal, Revocation, RevocationState,
+    SessionState, Stopped, SubjectKind, TrustPolicy, TrustedToken,
 };
 pub use simulate_policy::SimulatePolicy;
 pub use start::Start;

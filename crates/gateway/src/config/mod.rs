@@ -30,8 +30,8 @@ pub use authenticate::{AuthenticateOidc, SessionLimits, StopList};
 pub use check::ConfigError;
 pub use limits::{ClientLimits, ForwardLimits};
 pub use listener::{
-    AmznTraceId, Attributes, Door, HeaderText, KeyListener, Listener, Listeners, ResponseHeaders, Traceparent,
-    XffHeaderProcessing,
+    AmznTraceId, Attributes, Door, HeaderText, KeyListener, Listener, Listeners, ResponseHeaders,
+    Traceparent, XffHeaderProcessing,
 };
 pub use rule::{
     Action, AdditionalClaim, ClaimFormat, Conditions, FixedResponse, Forward, HttpHeaderCondition,
