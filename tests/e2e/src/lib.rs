@@ -30,3 +30,11 @@ pub mod system;
 pub use http_browser::{HttpBrowser, Page};
 pub use person::Person;
 pub use system::System;
+
+/// The root of the repository that is being tested. Asked for at run time: clones share their build directory, and what
+/// the compiler saw may have been another one.
+#[must_use]
+pub fn repository() -> std::path::PathBuf {
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").expect("run by cargo");
+    std::path::Path::new(&manifest).join("../..")
+}

@@ -3,7 +3,6 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::TcpListener,
-    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -98,7 +97,7 @@ impl OidcProvider {
     fn run(script: &str, arguments: &[String], issuer: String) -> Self {
         let modules = std::env::var("COUNTERSIGN_TEST_NODE_MODULES")
             .expect("COUNTERSIGN_TEST_NODE_MODULES: run `./test browser`, which installs the npm packages");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node").join(script);
+        let script = crate::repository().join("tests/node").join(script);
         let mut child = Command::new("node")
             .arg(script)
             .arg(modules)

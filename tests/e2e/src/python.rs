@@ -27,11 +27,7 @@ pub fn spawn(system: &System, script: &str, arguments: &[&str], directory: &Path
 pub fn command(script: &str, arguments: &[&str], directory: &Path) -> Command {
     let mut command = Command::new(interpreter());
     command
-        .arg(
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../python")
-                .join(script),
-        )
+        .arg(crate::repository().join("tests/python").join(script))
         .args(arguments)
         .current_dir(directory)
         .env_clear()

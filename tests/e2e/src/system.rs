@@ -242,7 +242,7 @@ pub fn binary() -> &'static Path {
                 "countersign-cli",
                 "--message-format=json",
             ])
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+            .current_dir(crate::repository())
             .stderr(Stdio::inherit())
             .output()
             .expect("cargo runs");

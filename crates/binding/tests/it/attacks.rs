@@ -199,7 +199,7 @@ async fn tokens_of_other_doors_and_strangers_get_no_page() {
         ("x-countersign-user-token", mine.as_str()),
     ];
     let answer = binding.send_bare(Method::GET, &at(HANDLE), &twice, "").await;
-    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "one person at a time");
     assert_eq!(binding.identity_calls().await, 0);
 }
 

@@ -66,7 +66,7 @@ pub(crate) struct RevocationRow {
 pub(crate) async fn enqueue(tx: &mut Transaction, grant_id: &str, now: Timestamp) -> Result<(), DbError> {
     // Takes the row's lock: a refresh that stored its pair between copy and end would have it end unrevoked.
     tx.execute(
-        "UPDATE oauth2_grant SET fence = fence + 1 WHERE id = $1 AND ended_at IS NULL",
+        "UPDATE oauth2_grant SET fence = fence WHERE id = $1 AND ended_at IS NULL",
         params![grant_id],
     )
     .await?;
@@ -90,7 +90,7 @@ pub(super) async fn enqueue_of_workload(
     now: Timestamp,
 ) -> Result<(), DbError> {
     tx.execute(
-        "UPDATE oauth2_grant SET fence = fence + 1 WHERE workload_id = $1 AND ended_at IS NULL",
+        "UPDATE oauth2_grant SET fence = fence WHERE workload_id = $1 AND ended_at IS NULL",
         params![workload_id],
     )
     .await?;

@@ -187,7 +187,7 @@ async fn goes_to(browser: &Chromium, url: &str) {
 /// What AWS's own verifier says of a token.
 fn aws_jwt_verify(deployment: &Deployment, token: &str) -> Value {
     let modules = std::env::var("COUNTERSIGN_TEST_NODE_MODULES").expect("run `./test browser`");
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/alb_verify.mjs");
+    let script = e2e::repository().join("tests/node/alb_verify.mjs");
     let output = Command::new("node")
         .arg(script)
         .args([

@@ -344,10 +344,13 @@ fn wrongly_signed(system: &System) -> Vec<Row> {
             "a key that nobody has",
             signed(&|signing| "AKIAAAAAAAAAAAAAAAAA".clone_into(&mut signing.credentials.access_key_id)),
         ),
-        unknown(
-            "a session token with a long-lived key",
-            signed(&|signing| signing.credentials.session_token = Some("token".to_owned().into())),
-        ),
+        Row {
+            audited: (MINT, "security_token_invalid"),
+            ..unknown(
+                "a session token with a long-lived key",
+                signed(&|signing| signing.credentials.session_token = Some("token".to_owned().into())),
+            )
+        },
         invalid(
             "another secret",
             signed(&|signing| signing.credentials.secret_access_key = "wrong".to_owned().into()),

@@ -92,7 +92,7 @@ impl Tampered {
 fn tampered(data: &Path, copies: &Path, mode: &str) -> Vec<Tampered> {
     let python = std::env::var("COUNTERSIGN_TEST_PYTHON").unwrap_or_else(|_| "/usr/bin/python3".to_owned());
     let output = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../python/tamper.py"))
+        .arg(e2e::repository().join("tests/python/tamper.py"))
         .args([data, copies, Path::new(mode)])
         .output()
         .expect("python runs");

@@ -63,7 +63,7 @@ fn every_direct_flow_and_client_authentication_works_at_oidc_provider() {
 
 /// The public halves of `rsa.pem` and `ec.pem`, which are made in `directory`.
 fn client_keys(directory: &Path) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/client_keys.mjs");
+    let script = e2e::repository().join("tests/node/client_keys.mjs");
     let output = Command::new("node")
         .arg(script)
         .arg(directory)

@@ -1,7 +1,7 @@
 //! An exported trail on a machine that has only the public key: by the product, and by the example that shares nothing
 //! with it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -62,7 +62,7 @@ impl Exported {
         let python =
             std::env::var("COUNTERSIGN_TEST_PYTHON").unwrap_or_else(|_| "/usr/bin/python3".to_owned());
         let example = Command::new(python)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/verify-audit/verify.py"))
+            .arg(e2e::repository().join("examples/verify-audit/verify.py"))
             .args([&self.trail, &self.keys, &self.kept])
             .output()
             .expect("python runs");
