@@ -102,16 +102,13 @@ pub(crate) async fn authenticate_signed(
     if !is_access_key_id(&signed.access_key_id) {
         return Err(SigV4Error::UnknownAccessKey.into());
     }
-    let (credential, session) = match &signed.session_token {
-        Some(token) => {
-            let (credential, name) = of_session(state, &signed.access_key_id, token).await?;
-            (credential, Some(name))
-        }
-        None => {
-            let found = find(state, &signed.access_key_id).await;
-            let found = found.map_err(Unauthenticated::Failed)?;
-            (found.ok_or(SigV4Error::UnknownAccessKey)?, None)
-        }
+    let (credential, session) = if let Some(token) = &signed.session_token {
+        let (credential, name) = of_session(state, &signed.access_key_id, token).await?;
+        (credential, Some(name))
+    } else {
+        let found = find(state, &signed.access_key_id).await;
+        let found = found.map_err(Unauthenticated::Failed)?;
+        (found.ok_or(SigV4Error::UnknownAccessKey)?, None)
     };
     // The scope was checked above, so that nobody can fill memory with keys of made-up scopes.
     let signing_key = credential.signing_keys.of(signed, &credential.secret);

@@ -7,7 +7,7 @@ use axum::Router;
 use countersign_audit::{AuditError, Recorder, RecorderConfig};
 use countersign_crypto::{KeyProvider, SharedClock, SharedRandom};
 use countersign_db::{Change, ChangeFeed, DatabaseConfig, DbError, Pool};
-use countersign_oauth::{Discovery, JwksCache};
+use countersign_oauth::{Discovery, JwksCache, KeyDiscovery};
 use countersign_outbound::{self as outbound, HostPort};
 use countersign_web::{Inbound, PersonVerifier};
 use tokio::sync::broadcast::Receiver;
@@ -140,6 +140,7 @@ impl Identity {
             stops,
             rates: RateLimiter::new(config.rate_limits),
             discovery: Discovery::new(client.clone(), Arc::clone(&parts.clock)),
+            key_discovery: KeyDiscovery::new(client.clone(), Arc::clone(&parts.clock)),
             jwks: JwksCache::new(client.clone(), Arc::clone(&parts.clock)),
             external_secrets: ExternalSecrets::new(
                 client.clone(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use countersign_audit::Recorder;
 use countersign_crypto::{Keyring, SharedClock, SharedRandom};
 use countersign_db::{ChangeFeed, DbError, Pool, Transaction, record_change};
-use countersign_oauth::{Discovery, JwksCache};
+use countersign_oauth::{Discovery, JwksCache, KeyDiscovery};
 use countersign_outbound as outbound;
 use countersign_web::PersonVerifier;
 use url::Url;
@@ -49,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) random: SharedRandom,
     pub(crate) outbound: outbound::Client,
     pub(crate) discovery: Discovery,
+    pub(crate) key_discovery: KeyDiscovery,
     pub(crate) jwks: JwksCache,
     /// Verifies user tokens of the configured gateways; each door names its own audience.
     pub(crate) persons: Arc<PersonVerifier>,

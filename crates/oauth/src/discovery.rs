@@ -6,16 +6,22 @@ use std::time::Duration;
 
 use countersign_crypto::{SharedClock, parse_strict_json};
 use countersign_outbound::Client;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use crate::document::{DocumentError, Documents, Freshness};
-use crate::metadata::ServerMetadata;
+use crate::metadata::{ServerMetadata, endpoint};
 
 const WELL_KNOWN: [&str; 2] = [
     "/.well-known/openid-configuration",
     "/.well-known/oauth-authorization-server",
 ];
+
+const FRESHNESS: Freshness = Freshness {
+    refresh_after: Duration::from_mins(10),
+    keep_for: Duration::from_hours(24),
+    min_interval: Duration::from_secs(2),
+};
 
 /// Metadata by discovery URL. Fetched by one caller for all, kept 10 minutes, served up to a day while the
 /// server fails.
@@ -31,12 +37,7 @@ impl Discovery {
     /// An empty cache that fetches through `client`.
     #[must_use]
     pub fn new(client: Client, clock: SharedClock) -> Self {
-        let freshness = Freshness {
-            refresh_after: Duration::from_mins(10),
-            keep_for: Duration::from_hours(24),
-            min_interval: Duration::from_secs(2),
-        };
-        Self(Documents::new(client, clock, freshness, read))
+        Self(Documents::new(client, clock, FRESHNESS, read))
     }
 
     /// The metadata under a discovery URL. Its `issuer` is the one that URL belongs to, and its endpoints
@@ -49,7 +50,46 @@ impl Discovery {
     }
 }
 
+/// Where issuers of JWTs have their keys, by discovery URL; kept as [`Discovery`] keeps metadata. An issuer that only
+/// vouches for workloads (a Kubernetes cluster, a CI system) has a `jwks_uri` and none of the endpoints of an
+/// authorization server.
+pub struct KeyDiscovery(Documents<Url>);
+
+impl fmt::Debug for KeyDiscovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyDiscovery").finish_non_exhaustive()
+    }
+}
+
+impl KeyDiscovery {
+    /// An empty cache that fetches through `client`.
+    #[must_use]
+    pub fn new(client: Client, clock: SharedClock) -> Self {
+        Self(Documents::new(client, clock, FRESHNESS, read_jwks_uri))
+    }
+
+    /// The `jwks_uri` in the metadata of `issuer`, whose own it has to be (OpenID Connect Discovery 1.0 section 4.3).
+    pub async fn jwks_uri(&self, issuer: &str) -> Result<Url, DocumentError> {
+        let url = openid_configuration_url(issuer).map_err(|_| DocumentError::Url)?;
+        Ok(Url::clone(&*self.0.current(&url).await?))
+    }
+}
+
 fn read(client: &Client, url: &Url, body: &[u8]) -> Result<ServerMetadata, DocumentError> {
+    let (issuer, document) = document_of(url, body)?;
+    ServerMetadata::read(&issuer, &document, client)
+}
+
+fn read_jwks_uri(client: &Client, url: &Url, body: &[u8]) -> Result<Url, DocumentError> {
+    let (_, document) = document_of(url, body)?;
+    let found = document.get("jwks_uri").and_then(Value::as_str);
+    found
+        .and_then(|text| endpoint(text, client))
+        .ok_or(DocumentError::Member("jwks_uri"))
+}
+
+/// The document and its issuer, which is the one that the URL belongs to.
+fn document_of(url: &Url, body: &[u8]) -> Result<(String, Map<String, Value>), DocumentError> {
     let Ok(Value::Object(document)) = parse_strict_json(body) else {
         return Err(DocumentError::Malformed);
     };
@@ -64,7 +104,7 @@ fn read(client: &Client, url: &Url, body: &[u8]) -> Result<ServerMetadata, Docum
             found: found.chars().take(200).collect(),
         });
     }
-    ServerMetadata::read(found, &document, client)
+    Ok((found.to_owned(), document))
 }
 
 /// The discovery URL of an OpenID provider: `{issuer}/.well-known/openid-configuration`.

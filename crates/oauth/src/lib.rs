@@ -27,7 +27,7 @@ mod document;
 pub use authorize::{AuthorizationRequest, Pkce};
 pub use callback::{AuthorizationResponse, CallbackError};
 pub use client_auth::ClientAuthentication;
-pub use discovery::Discovery;
+pub use discovery::{Discovery, KeyDiscovery};
 pub use document::DocumentError;
 pub use id_token::{IdTokenClaims, IdTokenError};
 pub use jwks::JwksCache;

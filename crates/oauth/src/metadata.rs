@@ -110,7 +110,7 @@ impl ServerMetadata {
 
 /// An endpoint is an absolute URL without fragment (RFC 6749 section 3.1) that the guard would let pass:
 /// https, or an operator's exception.
-fn endpoint(text: &str, client: &Client) -> Option<Url> {
+pub(crate) fn endpoint(text: &str, client: &Client) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     (url.fragment().is_none() && client.check(&url).is_ok()).then_some(url)
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::response::Response;
 use countersign_api::Arn;
 use countersign_crypto::{ExposeSecret as _, JwtError, JwtPolicy, SecretString, peek_issuer};
-use countersign_oauth::discovery::openid_configuration_url;
 use countersign_oauth::jwks::VerifyError;
 use serde_json::{Map, Value};
 
@@ -145,8 +144,8 @@ fn read(parameters: &Parameters) -> Result<Asked<'_>, StsError> {
                 .parse()
                 .ok()
                 .filter(|seconds| (900..=43_200).contains(seconds));
-            let rule = "must be between 900 and 43200";
-            Some(seconds.ok_or_else(|| StsError::validation("DurationSeconds", rule))?)
+            let out_of_range = || StsError::validation("DurationSeconds", "must be between 900 and 43200");
+            Some(seconds.ok_or_else(out_of_range)?)
         }
     };
     Ok(Asked {
@@ -200,10 +199,8 @@ async fn jwks_uri(state: &State, issuer: &WorkloadIssuerConfig) -> Result<url::U
     if let Some(configured) = &issuer.jwks_uri {
         return Ok(configured.clone());
     }
-    let url = openid_configuration_url(&issuer.issuer).map_err(StsError::issuer_away)?;
-    let metadata = state.discovery.fetch(&url).await.map_err(StsError::issuer_away)?;
-    let found = metadata.jwks_uri.clone();
-    found.ok_or_else(|| StsError::issuer_away("its metadata names no jwks_uri"))
+    let found = state.key_discovery.jwks_uri(&issuer.issuer).await;
+    found.map_err(StsError::issuer_away)
 }
 
 /// RFC 7519 section 4.1.3: a text or a list of texts.
@@ -234,8 +231,8 @@ fn duration(asked: &Asked<'_>, role: &PrincipalRow) -> Result<Duration, StsError
     let longest = role.trust.as_ref().map_or(0, |trust| trust.max_session_duration);
     let seconds = asked.duration.unwrap_or(DEFAULT_DURATION.min(longest));
     if seconds > longest {
-        let rule = "exceeds the MaxSessionDuration set for this role";
-        return Err(StsError::validation("DurationSeconds", rule));
+        let message = "exceeds the MaxSessionDuration set for this role";
+        return Err(StsError::validation("DurationSeconds", message));
     }
     Ok(Duration::from_secs(seconds.unsigned_abs()))
 }

@@ -1,6 +1,8 @@
 //! Programs other people wrote, pointed here by environment variables alone.
 
-use std::{path::Path, process::Command};
+mod web_identity;
+
+use std::process::Command;
 
 use e2e::{
     System,
@@ -38,7 +40,7 @@ fn the_aws_sdk_for_javascript_parses_every_answer() {
     let system = System::start();
     let modules = std::env::var("COUNTERSIGN_TEST_NODE_MODULES")
         .expect("COUNTERSIGN_TEST_NODE_MODULES: run `./test clients`, which installs the npm packages");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../node/aws_sdk.mjs");
+    let script = e2e::repository().join("tests/node/aws_sdk.mjs");
     let mut node = Command::new("node");
     node.arg(script).env("COUNTERSIGN_TEST_NODE_MODULES", modules);
     assert_eq!(done(&system, node), "done");
