@@ -113,6 +113,11 @@ pub(crate) async fn authenticate_signed(
     // The scope was checked above, so that nobody can fill memory with keys of made-up scopes.
     let signing_key = credential.signing_keys.of(signed, &credential.secret);
     signed.verify_with(parts, body, &signing_key)?;
+    if session.is_none() {
+        state
+            .access_key_uses
+            .note(&signed.access_key_id, state.clock.now());
+    }
     Ok(Authenticated {
         principal: Arc::clone(&credential.principal),
         session,

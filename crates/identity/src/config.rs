@@ -276,19 +276,7 @@ impl Config {
             "front_channel_url",
             "an http or https URL without path, query or user",
         )?;
-        for (name, url) in &self.vendor_endpoints {
-            let known = name != "CustomOauth2" && countersign_oauth::vendor::vendor(name).is_some();
-            require(
-                known,
-                "vendor_endpoints",
-                "a vendor as credentialProviderVendor names it; not CustomOauth2, whose registrations name endpoints",
-            )?;
-            require(
-                is_loopback_origin(url),
-                "vendor_endpoints",
-                "a simulator on this machine: http://127.0.0.1:PORT, http://[::1]:PORT or http://localhost:PORT",
-            )?;
-        }
+        self.check_vendor_endpoints()?;
         let suffix = self
             .cookie_suffix
             .bytes()
@@ -322,6 +310,23 @@ impl Config {
             });
         }
         self.check_issuers()
+    }
+
+    fn check_vendor_endpoints(&self) -> Result<(), ConfigError> {
+        let key = "vendor_endpoints";
+        for (name, url) in &self.vendor_endpoints {
+            if name == "CustomOauth2" || countersign_oauth::vendor::vendor(name).is_none() {
+                let rule = "a vendor as credentialProviderVendor names it; not CustomOauth2, whose registrations name \
+                            endpoints";
+                return Err(ConfigError { key, rule });
+            }
+            if !is_loopback_origin(url) {
+                let rule = "a simulator on this machine: http://127.0.0.1:PORT, http://[::1]:PORT or \
+                            http://localhost:PORT";
+                return Err(ConfigError { key, rule });
+            }
+        }
+        Ok(())
     }
 }
 

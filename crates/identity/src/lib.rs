@@ -5,6 +5,7 @@
 //! records who did what. It believes nothing about a person that a configured gateway has not signed, releases
 //! nothing before the record of it is on disk, and exchanges no code before the person it belongs to has been seen.
 
+mod access_key_use;
 mod admin;
 mod authn;
 mod bootstrap;

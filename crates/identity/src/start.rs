@@ -14,6 +14,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
+use crate::access_key_use::{self, AccessKeyUses};
 use crate::cache::Cache;
 use crate::client_keys::ClientKeys;
 use crate::config::{Config, ConfigError};
@@ -158,6 +159,7 @@ impl Identity {
             client_keys,
             client_tokens: Turns::default(),
             refreshes: Refreshes::default(),
+            access_key_uses: AccessKeyUses::default(),
             accounts: keys,
             recorder,
         });
@@ -167,6 +169,7 @@ impl Identity {
         tasks.spawn(crate::session::housekeeping(state.clone()));
         tasks.spawn(crate::vault::revoke::work(state.clone()));
         tasks.spawn(crate::vault::limits::enforce(state.clone()));
+        tasks.spawn(access_key_use::work(state.clone()));
         Ok(Self { state, tasks })
     }
 
@@ -196,6 +199,9 @@ impl Identity {
         // A refresh that was sent brings a pair that lives nowhere else: it is stored before the store is closed.
         self.state.refreshes.landed().await;
         self.tasks.shutdown().await;
+        if let Err(error) = access_key_use::write(&self.state).await {
+            tracing::warn!(%error, "the last uses of access keys could not be written");
+        }
         let closed = self.state.recorder.clone().close().await;
         self.state.pool.close().await;
         closed

@@ -12,6 +12,7 @@ use countersign_outbound as outbound;
 use countersign_web::PersonVerifier;
 use url::Url;
 
+use crate::access_key_use::AccessKeyUses;
 use crate::cache::Cache;
 use crate::client_keys::ClientKeys;
 use crate::config::{AccountChange, Config, GrantLimits, Quotas, SidRule, StartLogin};
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) client_tokens: Turns,
     /// Refreshes under way in this replica.
     pub(crate) refreshes: Refreshes,
+    pub(crate) access_key_uses: AccessKeyUses,
     pub(crate) accounts: HashMap<String, AccountKeys>,
     pub(crate) recorder: Recorder,
     pub(crate) clock: SharedClock,

@@ -123,8 +123,8 @@ mod tests {
         ServerMetadata::new("https://as.example/", url("/authorize"), url("/token"))
     }
 
-    fn sign(header: Value, claims: Value) -> Result<String, ClientAssertionError> {
-        let (header, claims) = (members(&header), members(&claims));
+    fn sign(header: &Value, claims: &Value) -> Result<String, ClientAssertionError> {
+        let (header, claims) = (members(header), members(claims));
         let assertion = ClientAssertion {
             key: &KEY.0,
             algorithm: Algorithm::Es256,
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn e08_private_key_jwt_is_for_the_issuer_and_nobody_else() {
-        let token = sign(json!({"kid": "k1"}), json!({"tenant": "t"})).expect("signed");
+        let token = sign(&json!({"kid": "k1"}), &json!({"tenant": "t"})).expect("signed");
         let claims = verified(&token, "https://as.example/").claims;
         assert_eq!(claims["aud"], "https://as.example/", "one text, not a list");
         assert_eq!(
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(claims["tenant"], "t");
         assert!(claims["jti"].as_str().is_some_and(|jti| jti.len() == 36));
 
-        let token = sign(json!({"kid": "k1"}), json!({"aud": "https://as.example/token"})).expect("signed");
+        let token = sign(&json!({"kid": "k1"}), &json!({"aud": "https://as.example/token"})).expect("signed");
         assert_eq!(
             verified(&token, "https://as.example/token").claims["aud"],
             "https://as.example/token"
@@ -174,7 +174,7 @@ mod tests {
             json!(["https://as.example/", "https://evil.example"]),
             json!(null),
         ] {
-            let refused = sign(json!({}), json!({"aud": elsewhere}));
+            let refused = sign(&json!({}), &json!({"aud": elsewhere}));
             assert_eq!(refused, Err(ClientAssertionError::Audience), "{elsewhere}");
         }
     }
@@ -183,13 +183,13 @@ mod tests {
     fn e08_what_an_assertion_says_itself_cannot_be_said_for_it() {
         for name in OWN_HEADER {
             assert_eq!(
-                sign(json!({name: "x"}), json!({})),
+                sign(&json!({name: "x"}), &json!({})),
                 Err(ClientAssertionError::Own(name))
             );
         }
         for name in OWN_CLAIMS {
             assert_eq!(
-                sign(json!({}), json!({name: "x"})),
+                sign(&json!({}), &json!({name: "x"})),
                 Err(ClientAssertionError::Own(name))
             );
         }

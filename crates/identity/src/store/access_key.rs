@@ -88,6 +88,16 @@ pub(crate) async fn set_active(
     Ok(updated == 1)
 }
 
+/// Moves the time of a key's last use forward. Not in the change feed: nothing is decided by it.
+pub(crate) async fn set_last_used(pool: &Pool, id: &str, at: Timestamp) -> Result<(), DbError> {
+    pool.execute(
+        "UPDATE access_key SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < $2)",
+        params![id, at.as_micros()],
+    )
+    .await
+    .map(drop)
+}
+
 const fn status(active: bool) -> &'static str {
     if active { ACTIVE } else { INACTIVE }
 }

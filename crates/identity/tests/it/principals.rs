@@ -1,7 +1,8 @@
 //! Principals and their access keys.
 
 use countersign_api::admin::AccessKeyStatus;
-use countersign_api::{ErrorCode, admin, control};
+use countersign_api::{EpochSeconds, ErrorCode, admin, control};
+use countersign_crypto::Clock as _;
 use countersign_identity::AccessKey;
 
 use crate::world::{World, allow, call, code, worlds};
@@ -197,6 +198,39 @@ async fn bootstrap_repeated_keeps_keys_that_are_given() {
             "its older key is gone"
         );
         assert_eq!(works(&world, &second.binding).await, Err(ErrorCode::AccessDenied));
+        world.close().await;
+    }
+}
+
+#[tokio::test]
+async fn an_access_key_says_when_it_was_last_used() {
+    for world in worlds().await {
+        let key = world
+            .principal("reader", allow(&["bedrock-agentcore:Get*"]))
+            .await;
+        let forged = AccessKey {
+            secret_access_key: "wrong".to_owned().into(),
+            ..key.clone()
+        };
+        world.clock.advance(std::time::Duration::from_mins(5));
+        let used_at = world.clock.now();
+        assert_eq!(works(&world, &key).await, Ok(()));
+        world.clock.advance(std::time::Duration::from_mins(5));
+        assert_eq!(works(&world, &forged).await, Err(ErrorCode::InvalidSignature));
+        let world = world.restarted().await;
+        let input = admin::list_access_keys::Input {
+            principal_name: "reader".to_owned(),
+        };
+        let listed = call::<admin::ListAccessKeys>(&world.admin(), input)
+            .await
+            .expect("keys")
+            .access_keys;
+        assert_eq!(
+            listed[0].last_used_time,
+            Some(EpochSeconds::from_micros(used_at.as_micros())),
+            "{}",
+            world.engine
+        );
         world.close().await;
     }
 }

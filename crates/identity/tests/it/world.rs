@@ -231,6 +231,13 @@ impl World {
         Self::serve_on(Arc::clone(&self.kept), Arc::clone(&self.clock), &|_| ()).await
     }
 
+    /// The same after it was ended in good order and started again.
+    pub(crate) async fn restarted(self) -> Self {
+        let (kept, clock) = (Arc::clone(&self.kept), Arc::clone(&self.clock));
+        self.close().await;
+        Self::serve_on(kept, clock, &|_| ()).await
+    }
+
     /// The newest audit records of `action`, newest first.
     pub(crate) async fn records(&self, action: &str) -> Vec<Value> {
         let input = admin::list_audit_records::Input {
