@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::{
     args::{DoctorArgs, Output},
     config::{self, Config},
+    key_provider::RootKey,
     listener::Listener,
     output, roles,
 };
@@ -35,7 +36,7 @@ struct Finding {
 pub(crate) async fn run(args: &DoctorArgs, output: Output) -> anyhow::Result<ExitCode> {
     let config = config::load(&args.file.config)?;
     let mut findings = vec![];
-    keys(&config, &mut findings);
+    keys(&config, &mut findings).await;
     transport(&config, &mut findings);
     if args.deep {
         deep(&config, &mut findings).await;
@@ -72,41 +73,53 @@ fn add(findings: &mut Vec<Finding>, severity: Severity, place: &str, what: impl 
     });
 }
 
-/// Key files: there, private, one for each owner of secrets.
-fn keys(config: &Config, findings: &mut Vec<Finding>) {
+/// Root keys: there, private, one for each owner of secrets.
+async fn keys(config: &Config, findings: &mut Vec<Finding>) {
     let files = [
         (
             "keys.identity",
             config.identity.is_some(),
-            config.keys.identity.as_deref(),
+            config.keys.identity.as_ref(),
         ),
         (
             "keys.gateway",
             config.gateway.is_some(),
-            config.keys.gateway.as_deref(),
+            config.keys.gateway.as_ref(),
         ),
     ];
-    for (place, needed, path) in files {
-        match path {
+    for (place, needed, root) in files {
+        match root {
             None if needed => add(
                 findings,
                 Severity::Error,
                 place,
                 "is not set",
-                "name a key file for this role",
+                "name a root key for this role",
             ),
-            Some(path) => key_file(place, path, findings),
+            Some(root) => root_key(place, root, findings).await,
             None => {}
         }
     }
-    if config.keys.identity.is_some() && config.keys.identity == config.keys.gateway {
+    let name = |root: &Option<RootKey>| root.as_ref().map(RootKey::name);
+    let names = (name(&config.keys.identity), name(&config.keys.gateway));
+    if names.0.is_some() && names.0 == names.1 {
         add(
             findings,
             Severity::Error,
             "keys",
-            "the gateway and the identity service share a key file, so the gateway could open the vault",
+            "the gateway and the identity service share a root key, so the gateway could open the vault",
             "give each its own",
         );
+    }
+}
+
+async fn root_key(place: &str, root: &RootKey, findings: &mut Vec<Finding>) {
+    if let RootKey::File(path) = root {
+        return key_file(place, path, findings);
+    }
+    if let Err(error) = root.open(std::sync::Arc::new(SystemRandom)).await {
+        let mend = "until it opens, servers that start answer nothing; those that run go on";
+        add(findings, Severity::Error, place, format!("{error:#}"), mend);
     }
 }
 

@@ -12,6 +12,7 @@ mod doctor;
 mod gateway_operator;
 mod health;
 mod key;
+mod key_provider;
 mod listener;
 mod log_buffer;
 mod migrate;

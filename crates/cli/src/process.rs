@@ -1,13 +1,11 @@
 //! Roles started in this process: `serve` and `dev` start them in the same way.
 
-use std::{num::NonZeroUsize, path::Path, sync::Arc};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use anyhow::Context as _;
 use countersign_agent as agent;
 use countersign_binding as binding;
-use countersign_crypto::{
-    FileKeyProvider, KeyProvider, SharedClock, SharedRandom, SystemClock, SystemRandom,
-};
+use countersign_crypto::{KeyProvider, SharedClock, SharedRandom, SystemClock, SystemRandom};
 use countersign_gateway::{self as gateway, Gateway};
 use countersign_identity::{self as identity, Identity};
 use countersign_web::{ServeOptions, Workers};
@@ -15,6 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     descriptors,
+    key_provider::RoleKeys,
     listener::Listener,
     roles::{self, Serving, WorkerSockets},
 };
@@ -67,17 +66,18 @@ impl Process {
         }
     }
 
-    /// Starts the gateway; `key` is its own key file, made at the first start.
+    /// Starts the gateway; `keys` are its own; a key file is made at the first start.
     pub(crate) async fn gateway(
         &mut self,
         config: gateway::Config,
-        key: &Path,
+        keys: &RoleKeys,
         sockets: GatewaySockets,
     ) -> anyhow::Result<Gateway> {
         let parts = gateway::Parts {
             clock: self.clock.clone(),
             random: self.random.clone(),
-            key_provider: self.key_provider(key)?,
+            key_provider: keys.root.open_or_create(self.random.clone()).await?,
+            previous_key_provider: self.previous(keys).await?,
         };
         let workers = sockets.workers;
         let options = config.client.serve_options(workers.count());
@@ -98,17 +98,18 @@ impl Process {
         Ok(gateway)
     }
 
-    /// Starts the identity service; `key` is its own key file, made at the first start.
+    /// Starts the identity service; `keys` are its own; a key file is made at the first start.
     pub(crate) async fn identity(
         &mut self,
         config: identity::Config,
-        key: &Path,
+        keys: &RoleKeys,
         sockets: IdentitySockets,
     ) -> anyhow::Result<Identity> {
         let parts = identity::Parts {
             clock: self.clock.clone(),
             random: self.random.clone(),
-            key_provider: self.key_provider(key)?,
+            key_provider: keys.root.open_or_create(self.random.clone()).await?,
+            previous_key_provider: self.previous(keys).await?,
         };
         let api = Listener::identity_api(&config).transport()?;
         let front_channel = Listener::front_channel(&config).transport()?;
@@ -177,10 +178,11 @@ impl Process {
         Ok(())
     }
 
-    fn key_provider(&self, path: &Path) -> anyhow::Result<Arc<dyn KeyProvider>> {
-        Ok(Arc::new(FileKeyProvider::open_or_create(
-            path,
-            self.random.clone(),
-        )?))
+    async fn previous(&self, keys: &RoleKeys) -> anyhow::Result<Option<Arc<dyn KeyProvider>>> {
+        let Some(previous) = &keys.previous else {
+            return Ok(None);
+        };
+        let opened = previous.open(self.random.clone()).await;
+        opened.map(Some).context("keys.previous")
     }
 }

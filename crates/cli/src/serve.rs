@@ -106,29 +106,21 @@ async fn reload(args: &ServeArgs, gateway: Option<&Gateway>) {
 
 async fn identity(config: &mut Config, process: &mut Process) -> anyhow::Result<Identity> {
     let role = config.identity.take().context("the file has no [identity]")?;
-    let key = config
-        .keys
-        .identity
-        .as_deref()
-        .context("keys.identity names the key file")?;
+    let keys = config.keys.identity()?;
     refuse_dev_database(&role.database, "identity").await?;
     let sockets = IdentitySockets {
         api: roles::bind(&role.listen_api, "the identity API").await?,
         front_channel: roles::bind(&role.listen_front_channel, "the front channel").await?,
     };
-    process.identity(role, key, sockets).await
+    process.identity(role, &keys, sockets).await
 }
 
 async fn gateway(config: &mut Config, process: &mut Process) -> anyhow::Result<Gateway> {
     let role = config.gateway.take().context("the file has no [gateway]")?;
-    let key = config
-        .keys
-        .gateway
-        .as_deref()
-        .context("keys.gateway names the key file")?;
+    let keys = config.keys.gateway()?;
     refuse_dev_database(&role.database, "gateway").await?;
     let sockets = GatewaySockets::bind(role.workers, role.listeners.addresses()).await?;
-    process.gateway(role, key, sockets).await
+    process.gateway(role, &keys, sockets).await
 }
 
 /// What `dev` made has published passwords and loose ends; it must not reach production (design D25).

@@ -199,7 +199,25 @@ impl KeyRow {
     }
 
     /// Unwraps the key. The caller checks what kind of key it is.
+    /// The same key, wrapped by another root key. Nothing that it sealed changes.
+    pub async fn rewrap(&self, from: &dyn KeyProvider, to: &dyn KeyProvider) -> Result<Self, KeyError> {
+        let key = self.unwrap(from).await?;
+        Ok(Self {
+            wrapped: to.wrap(key.expose_secret(), &self.encryption_context()).await?,
+            provider_key_id: to.key_id(),
+            ..self.clone()
+        })
+    }
+
     pub(crate) async fn unwrap(&self, provider: &dyn KeyProvider) -> Result<SecretBytes, KeyError> {
+        let configured = provider.key_id();
+        if configured != self.provider_key_id {
+            return Err(KeyError::OtherRoot {
+                key: self.id.clone(),
+                wrapped_by: self.provider_key_id.clone(),
+                configured,
+            });
+        }
         Ok(provider.unwrap(&self.wrapped, &self.encryption_context()).await?)
     }
 
@@ -220,6 +238,19 @@ pub enum KeyError {
     /// The key provider failed.
     #[error(transparent)]
     Provider(#[from] KeyProviderError),
+    /// The root key that wrapped it is another one than the provider's.
+    #[error(
+        "key {key} is wrapped by {wrapped_by}, and the configured root key is {configured}; name the one that wrapped \
+         it under `keys.previous`, and it is wrapped anew at the next start"
+    )]
+    OtherRoot {
+        /// The id of the key.
+        key: String,
+        /// The root key that opens it.
+        wrapped_by: String,
+        /// The root key that was asked to.
+        configured: String,
+    },
     /// What was unwrapped is not a key of the expected kind.
     #[error("key {0} is not of the expected kind")]
     Kind(String),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use countersign_audit::{AuditError, Entry, Recorder, RecorderConfig};
+use countersign_audit::{AuditError, Entry, Outcome, Recorder, RecorderConfig};
 use countersign_crypto::{KeyProvider, SharedClock, SharedRandom};
 use countersign_db::{Change, ChangeFeed, DatabaseConfig, DbError, Pool};
 use countersign_oauth::JwksCache;
@@ -47,6 +47,8 @@ pub struct Parts {
     pub random: SharedRandom,
     /// Wraps the gateway's keys; its own, never the identity service's.
     pub key_provider: Arc<dyn KeyProvider>,
+    /// What wrapped them before: keys that it still wraps are wrapped anew by `key_provider` at the start.
+    pub previous_key_provider: Option<Arc<dyn KeyProvider>>,
 }
 
 /// Why the gateway does not start.
@@ -149,6 +151,10 @@ impl Gateway {
         // Subscribed before reading: what changes meanwhile is read again.
         let heard = changes.subscribe();
         let place = (config.account.as_str(), config.region.as_str());
+        let rewrapped = match &parts.previous_key_provider {
+            None => 0,
+            Some(previous) => Keys::rewrap(&store, &**previous, &*parts.key_provider).await?,
+        };
         let (keys, chain) =
             Keys::load(&store, &*parts.key_provider, place, &parts.clock, &parts.random).await?;
         let recorder = Recorder::start(RecorderConfig {
@@ -164,6 +170,11 @@ impl Gateway {
             region: config.region.clone(),
         })
         .await?;
+        if rewrapped > 0 {
+            recorder
+                .record(keys_rewrapped(rewrapped, &*parts.key_provider))
+                .await?;
+        }
         let csrf_secret = keys.session.derive("logout form");
         let keys = Arc::new(LiveKeys::new(
             keys,
@@ -445,6 +456,15 @@ pub(crate) fn max_request_body(config: &Config) -> usize {
         .map(|group| group.max_request_body_bytes)
         .max();
     usize::try_from(most.unwrap_or(0)).unwrap_or(usize::MAX)
+}
+
+fn keys_rewrapped(count: usize, provider: &dyn KeyProvider) -> Entry {
+    let mut entry = Entry::new("RewrapKeys", Outcome::Done);
+    entry.detail.insert("keys".to_owned(), count.into());
+    entry
+        .detail
+        .insert("rootKey".to_owned(), provider.key_id().into());
+    entry
 }
 
 fn key_router(config: &Config, keys: Arc<LiveKeys>, parts: &Parts) -> Router {

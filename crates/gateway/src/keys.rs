@@ -140,6 +140,22 @@ pub(crate) struct PublicKeys {
 }
 
 impl Keys {
+    /// Wraps every key that `previous` wrapped under `provider`; nothing that the keys sealed changes. Gives how many.
+    pub(crate) async fn rewrap(
+        store: &Store,
+        previous: &dyn KeyProvider,
+        provider: &dyn KeyProvider,
+    ) -> Result<usize, KeysError> {
+        let mut rows = store.list_all_keys().await?;
+        rows.retain(|row| row.provider_key_id != provider.key_id());
+        for row in &rows {
+            store
+                .set_wrapped_key(&row.rewrap(previous, provider).await?, &row.wrapped)
+                .await?;
+        }
+        Ok(rows.len())
+    }
+
     /// Loads all keys, creating those that are missing.
     pub(crate) async fn load(
         store: &Store,

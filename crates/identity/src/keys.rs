@@ -54,6 +54,17 @@ pub(crate) struct KeyLoader<'a> {
 }
 
 impl KeyLoader<'_> {
+    /// Wraps every key that `previous` wrapped under the provider (design D27: nothing that the keys sealed changes).
+    /// Gives how many. Ended half-way, it goes on at the next start.
+    pub(crate) async fn rewrap(&self, previous: &dyn KeyProvider) -> Result<usize, KeysError> {
+        let rows = key::list_of_other_roots(self.pool, &self.provider.key_id()).await?;
+        for row in &rows {
+            let rewrapped = row.rewrap(previous, self.provider).await?;
+            key::set_wrapped(self.pool, &rewrapped, &row.wrapped).await?;
+        }
+        Ok(rows.len())
+    }
+
     /// The keys of the installation, and the one that signs audit checkpoints; `account` is its own account.
     pub(crate) async fn installation(
         &self,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use countersign_audit::{AuditError, Recorder, RecorderConfig};
+use countersign_audit::{AuditError, Entry, Outcome, Recorder, RecorderConfig};
 use countersign_crypto::{KeyProvider, SharedClock, SharedRandom};
 use countersign_db::{Change, ChangeFeed, DatabaseConfig, DbError, Pool};
 use countersign_oauth::{Discovery, JwksCache, KeyDiscovery};
@@ -37,6 +37,8 @@ pub struct Parts {
     pub random: SharedRandom,
     /// Wraps the keys that are in the database.
     pub key_provider: Arc<dyn KeyProvider>,
+    /// What wrapped them before: keys that it still wraps are wrapped anew by `key_provider` at the start.
+    pub previous_key_provider: Option<Arc<dyn KeyProvider>>,
 }
 
 /// The operator's exceptions, and the simulators that stand for vendors.
@@ -106,6 +108,10 @@ impl Identity {
             clock: &*parts.clock,
             region: &config.region,
         };
+        let rewrapped = match &parts.previous_key_provider {
+            None => 0,
+            Some(previous) => loader.rewrap(&**previous).await?,
+        };
         let (installation, signing_key) = loader.installation(&config.account).await?;
         let keys = loader
             .accounts(accounts.iter().map(|account| account.id.as_str()))
@@ -127,6 +133,11 @@ impl Identity {
             region: config.region.clone(),
         })
         .await?;
+        if rewrapped > 0 {
+            recorder
+                .record(keys_rewrapped(rewrapped, &*parts.key_provider))
+                .await?;
+        }
         let policy = outbound::Policy {
             allow: reachable(&config),
             ..outbound::Policy::default()
@@ -206,6 +217,15 @@ impl Identity {
         self.state.pool.close().await;
         closed
     }
+}
+
+fn keys_rewrapped(count: usize, provider: &dyn KeyProvider) -> Entry {
+    let mut entry = Entry::new("RewrapKeys", Outcome::Done);
+    entry.detail.insert("keys".to_owned(), count.into());
+    entry
+        .detail
+        .insert("rootKey".to_owned(), provider.key_id().into());
+    entry
 }
 
 /// What this replica changes is gone from its memory by the time anybody is told that it is changed.

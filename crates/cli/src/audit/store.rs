@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::Context as _;
 use countersign_audit::PersonKeys;
-use countersign_crypto::{FileKeyProvider, KeyProvider, SystemRandom};
+use countersign_crypto::{KeyProvider, SystemRandom};
 use countersign_db::{Database, Pool};
 
-use crate::{config, dev::DataDirectory};
+use crate::{config, dev::DataDirectory, key_provider::RootKey};
 
 /// One owner's chain with the keys to check and read it.
 pub(super) struct Store {
@@ -31,7 +31,7 @@ pub(super) struct AuditKeys {
 struct Place {
     role: &'static str,
     database: Database,
-    key: PathBuf,
+    key: RootKey,
     checkpoints: Option<PathBuf>,
 }
 
@@ -47,13 +47,13 @@ impl Store {
             Place {
                 role: "identity",
                 database: sqlite(data.identity_database()),
-                key: data.identity_key(),
+                key: RootKey::File(data.identity_key()),
                 checkpoints: Some(data.checkpoints()),
             },
             Place {
                 role: "gateway",
                 database: sqlite(data.gateway_database()),
-                key: data.gateway_key(),
+                key: RootKey::File(data.gateway_key()),
                 checkpoints: Some(data.checkpoints()),
             },
         ])
@@ -68,7 +68,7 @@ impl Store {
             places.push(Place {
                 role: "identity",
                 database: identity.database.database("identity")?.read_only(),
-                key: config.keys.identity.context("keys.identity names the key file")?,
+                key: config.keys.identity()?.root,
                 checkpoints: identity.checkpoint_file,
             });
         }
@@ -76,7 +76,7 @@ impl Store {
             places.push(Place {
                 role: "gateway",
                 database: gateway.database.database("gateway")?.read_only(),
-                key: config.keys.gateway.context("keys.gateway names the key file")?,
+                key: config.keys.gateway()?.root,
                 checkpoints: gateway.checkpoint_file,
             });
         }
@@ -99,9 +99,9 @@ async fn open_all(places: Vec<Place>) -> anyhow::Result<Vec<Store>> {
 }
 
 async fn open(place: Place) -> anyhow::Result<Store> {
-    let provider = FileKeyProvider::open(&place.key, std::sync::Arc::new(SystemRandom))?;
+    let provider = place.key.open(std::sync::Arc::new(SystemRandom)).await?;
     let pool = Pool::connect(&place.database).await?;
-    let (signing, persons) = keys(place.role, &pool, &provider).await?;
+    let (signing, persons) = keys(place.role, &pool, &*provider).await?;
     let checkpoints = match place.checkpoints.map(std::fs::read_to_string) {
         None => None,
         Some(Ok(text)) => Some(text),

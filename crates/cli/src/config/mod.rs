@@ -7,7 +7,7 @@ mod import_alb;
 mod overlay;
 pub(crate) mod secret_reference;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use countersign_web::tls::{Tls, TlsConfig};
@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::{args::ConfigCommand, listener::Listener, output};
+use crate::{args::ConfigCommand, key_provider::Keys, listener::Listener, output};
 
 /// The commented default: the reference of every key, loaded by a test.
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
@@ -24,7 +24,7 @@ pub(crate) const DEFAULT: &str = include_str!("default.toml");
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Where the keys that wrap all other keys are.
+    /// The keys that wrap all other keys.
     pub(crate) keys: Keys,
     /// `/healthz`, `/readyz`, `/metrics`.
     #[serde(default)]
@@ -33,16 +33,6 @@ pub(crate) struct Config {
     pub(crate) gateway: Option<countersign_gateway::Config>,
     pub(crate) binding: Option<countersign_binding::Config>,
     pub(crate) agent: Option<countersign_agent::Config>,
-}
-
-/// File key providers, one for each owner of secrets, so that the gateway cannot open the vault (design chapter 2).
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Keys {
-    /// The identity role's key file.
-    pub(crate) identity: Option<PathBuf>,
-    /// The gateway role's key file.
-    pub(crate) gateway: Option<PathBuf>,
 }
 
 /// The operations listener.

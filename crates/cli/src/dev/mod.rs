@@ -31,6 +31,7 @@ use sockets::Sockets;
 
 use crate::{
     args::{DevArgs, Global},
+    key_provider::RoleKeys,
     operations, output,
     process::Process,
     roles, telemetry,
@@ -70,7 +71,7 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     let gateway = process
         .gateway(
             config::gateway(ports, &data, &login, &secrets)?,
-            &data.gateway_key(),
+            &RoleKeys::of_file(data.gateway_key()),
             sockets.gateway,
         )
         .await?;
@@ -82,7 +83,7 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     let identity = process
         .identity(
             config::identity(&args, ports, &data)?,
-            &data.identity_key(),
+            &RoleKeys::of_file(data.identity_key()),
             sockets.identity,
         )
         .await?;

@@ -366,6 +366,22 @@ impl Store {
             .collect()
     }
 
+    /// Stores a key as another root key wrapped it, unless another replica was first.
+    pub(crate) async fn set_wrapped_key(&self, row: &KeyRow, wrapped_before: &[u8]) -> Result<(), DbError> {
+        self.pool
+            .execute(
+                "UPDATE key SET wrapped = $2, provider_key_id = $3 WHERE id = $1 AND wrapped = $4",
+                params![
+                    row.id.as_str(),
+                    row.wrapped.as_slice(),
+                    row.provider_key_id.as_str(),
+                    wrapped_before
+                ],
+            )
+            .await
+            .map(drop)
+    }
+
     /// Adds a key, unless another replica has added one of this purpose and version.
     pub(crate) async fn insert_key(&self, row: &KeyRow) -> Result<(), DbError> {
         self.pool

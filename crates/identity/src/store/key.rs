@@ -52,6 +52,28 @@ pub(crate) async fn insert(pool: &Pool, key: &KeyRow) -> Result<bool, DbError> {
     Ok(inserted == 1)
 }
 
+/// All keys of all accounts that another root key than `provider_key_id` wrapped, retired ones too.
+pub(crate) async fn list_of_other_roots(pool: &Pool, provider_key_id: &str) -> Result<Vec<KeyRow>, DbError> {
+    let sql = "SELECT * FROM key_version WHERE provider_key_id <> $1 ORDER BY account, purpose, version";
+    let rows = pool.fetch_all(sql, params![provider_key_id]).await?;
+    rows.iter().map(read).collect()
+}
+
+/// Stores a key as another root key wrapped it, unless another replica was first.
+pub(crate) async fn set_wrapped(pool: &Pool, key: &KeyRow, wrapped_before: &[u8]) -> Result<(), DbError> {
+    pool.execute(
+        "UPDATE key_version SET wrapped = $2, provider_key_id = $3 WHERE id = $1 AND wrapped = $4",
+        params![
+            key.id.as_str(),
+            key.wrapped.as_slice(),
+            key.provider_key_id.as_str(),
+            wrapped_before,
+        ],
+    )
+    .await
+    .map(drop)
+}
+
 fn read(row: &Row) -> Result<KeyRow, DbError> {
     let id = row.text("id")?;
     let inconsistent = |column| DbError::Inconsistent {

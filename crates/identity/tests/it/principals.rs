@@ -217,7 +217,7 @@ async fn an_access_key_says_when_it_was_last_used() {
         assert_eq!(works(&world, &key).await, Ok(()));
         world.clock.advance(std::time::Duration::from_mins(5));
         assert_eq!(works(&world, &forged).await, Err(ErrorCode::InvalidSignature));
-        let world = world.restarted().await;
+        let world = Box::pin(world.restarted()).await;
         let input = admin::list_access_keys::Input {
             principal_name: "reader".to_owned(),
         };

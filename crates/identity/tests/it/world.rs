@@ -102,6 +102,7 @@ impl World {
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             key_provider: Arc::new(key_provider),
+            previous_key_provider: None,
         };
         let identity = Identity::start(config, parts).await.expect("the role starts");
         if kept.dev.get().is_none() {

@@ -17,6 +17,7 @@ mod nevers;
 mod oauth_clients;
 mod refresh;
 mod refresh_ledger;
+mod root_key;
 mod serve;
 mod sessions;
 mod simulate;

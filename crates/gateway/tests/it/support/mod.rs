@@ -96,6 +96,7 @@ impl System {
             clock: self.clock.clone(),
             random,
             key_provider: Arc::new(key_provider),
+            previous_key_provider: None,
         };
         let gateway = Box::pin(Gateway::start(Config::clone(&self.config), parts))
             .await

@@ -160,6 +160,7 @@ impl System {
             clock: shared,
             random,
             key_provider: Arc::new(key_provider),
+            previous_key_provider: None,
         };
         let identity = Identity::start(config, parts)
             .await

@@ -1,0 +1,235 @@
+//! The root of the key hierarchy (design D27) in AWS KMS: moto's, through the whole binary. Run by `./test keys`, which
+//! builds the binary with every key provider.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use e2e::{
+    cli::{Ran, countersign},
+    oidc_provider::free_port,
+    served::Served,
+};
+use serde_json::Value;
+
+const KEY_ID: &str = "AKIAROOTKEY000000000";
+const SECRET: &str = "a secret of the first caller, long enough";
+
+/// moto's KMS.
+struct Kms {
+    child: Child,
+    endpoint: String,
+}
+
+impl Drop for Kms {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Kms {
+    fn start() -> Self {
+        let python = std::env::var_os("COUNTERSIGN_TEST_PYTHON")
+            .expect("COUNTERSIGN_TEST_PYTHON: run `./test keys`, which makes the environment");
+        let port = free_port().to_string();
+        let mut child = Command::new(python)
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("moto starts");
+        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut lines = log.by_ref().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains("Running on")), "moto listens");
+        std::thread::spawn(move || log.for_each(drop));
+        Self {
+            child,
+            endpoint: format!("http://127.0.0.1:{port}"),
+        }
+    }
+
+    /// The AWS SDK's variables, before a command.
+    fn through(&self) -> Vec<String> {
+        let endpoint = format!("AWS_ENDPOINT_URL_KMS={}", self.endpoint);
+        ["env", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=x", &endpoint]
+            .map(str::to_owned)
+            .into()
+    }
+
+    async fn ask(&self, operation: &str, input: Value) -> Value {
+        let answer = reqwest::Client::new()
+            .post(&self.endpoint)
+            .header("x-amz-target", format!("TrentService.{operation}"))
+            .header(
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/kms/aws4_request, SignedHeaders=host, Signature=0",
+            )
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(input.to_string())
+            .send()
+            .await
+            .expect("moto answers");
+        assert!(answer.status().is_success(), "{answer:?}");
+        answer.json().await.unwrap_or_default()
+    }
+
+    async fn create_key(&self) -> String {
+        let made = self.ask("CreateKey", serde_json::json!({})).await;
+        made["KeyMetadata"]["Arn"].as_str().expect("an ARN").to_owned()
+    }
+}
+
+/// An identity role whose databases outlive its processes.
+struct Role<'a> {
+    kms: &'a Kms,
+    directory: &'a Path,
+    api: u16,
+    front: u16,
+    operations: u16,
+}
+
+impl Role<'_> {
+    fn config(&self, keys: &str) -> String {
+        let Self {
+            api,
+            front,
+            operations,
+            ..
+        } = self;
+        let database = self.directory.join("identity.sqlite").display().to_string();
+        format!(
+            r#"
+[keys]
+{keys}
+[operations]
+listen = "localhost:{operations}"
+[identity]
+account = "000000000000"
+listen_api = "localhost:{api}"
+listen_front_channel = "localhost:{front}"
+api_hosts = ["localhost:{api}"]
+front_channel_url = "http://localhost:{front}"
+[identity.database]
+url = "sqlite:{database}"
+[identity.initial_admin]
+access_key_id = "{KEY_ID}"
+secret_access_key = "{SECRET}"
+"#
+        )
+    }
+
+    fn start(&self, keys: &str) -> Served {
+        let through = self.kms.through();
+        let through: Vec<&str> = through.iter().map(String::as_str).collect();
+        let directory = tempfile::tempdir().expect("a directory");
+        Served::start_in(directory, "identity", &self.config(keys), &through)
+    }
+
+    /// What `serve` says when it does not start.
+    fn refused(&self, keys: &str) -> String {
+        let path = self.directory.join("refused.toml");
+        std::fs::write(&path, self.config(keys)).expect("written");
+        let ran = self.command(&["serve", "identity", "--config", &path.display().to_string()]);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        ran.stderr
+    }
+
+    /// A command with the caller's variables, and those that KMS needs where there is a configuration.
+    fn command(&self, arguments: &[&str]) -> Ran {
+        let endpoint = format!("http://localhost:{}", self.api);
+        let offline = arguments.contains(&"--config");
+        let (id, secret) = if offline { ("x", "x") } else { (KEY_ID, SECRET) };
+        let environment: BTreeMap<String, String> = [
+            ("AWS_ACCESS_KEY_ID", id),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL_BEDROCK_AGENTCORE", &endpoint),
+            ("AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL", &endpoint),
+            ("AWS_ENDPOINT_URL_KMS", &self.kms.endpoint),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        countersign(arguments, &environment)
+    }
+
+    fn works(&self, arguments: &[&str]) -> String {
+        let ran = self.command(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+        ran.stdout
+    }
+}
+
+fn end(mut served: Served) {
+    served.signal("-TERM");
+    assert!(served.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_move_from_a_file_to_kms_and_open_what_they_sealed() {
+    let kms = Kms::start();
+    let (first, second) = (kms.create_key().await, kms.create_key().await);
+    let directory = tempfile::tempdir().expect("a directory");
+    let role = Role {
+        kms: &kms,
+        directory: directory.path(),
+        api: free_port(),
+        front: free_port(),
+        operations: free_port(),
+    };
+    let file = directory.path().join("identity.key");
+    let in_file = format!("identity = \"{}\"", file.display());
+    let in_kms = format!("identity = {{ kms = {{ key_arn = \"{first}\" }} }}");
+
+    // The secret of the access key that signs every call is sealed under a key of the database.
+    let served = role.start(&in_file);
+    role.works(&["workload", "create", "before"]);
+    end(served);
+
+    let said = role.refused(&in_kms);
+    assert!(said.contains(&first) && said.contains("keys.previous"), "{said}");
+    let moving = format!("{in_kms}\n[keys.previous]\n{in_file}");
+    let served = role.start(&moving);
+    assert!(role.works(&["workload", "list"]).contains("before"));
+    let records = role.works(&["audit", "tail", "--output", "json"]);
+    assert!(
+        records.contains("RewrapKeys") && records.contains(&first),
+        "{records}"
+    );
+    end(served);
+
+    std::fs::remove_file(&file).expect("the file is not needed any more");
+    let served = role.start(&in_kms);
+    role.works(&["workload", "create", "after"]);
+    end(served);
+    let offline = directory.path().join("offline.toml");
+    std::fs::write(&offline, role.config(&in_kms)).expect("written");
+    role.works(&["audit", "verify", "--config", &offline.display().to_string()]);
+
+    let other = in_kms.replace(&first, &second);
+    assert!(
+        role.refused(&other).contains(&first),
+        "the key that wrapped them is named"
+    );
+    for (wrong, rule) in [
+        ("alias/countersign", "aliases are refused"),
+        ("arn:aws:kms:us-east-1:000000000000:key/none", "refused"),
+    ] {
+        let said = role.refused(&in_kms.replace(&first, wrong));
+        assert!(said.contains(rule), "{wrong}: {said}");
+    }
+    let (_, id) = first.split_once('/').expect("an id");
+    kms.ask("DisableKey", serde_json::json!({"KeyId": id})).await;
+    assert!(role.refused(&in_kms).contains("not enabled"));
+    kms.ask("EnableKey", serde_json::json!({"KeyId": id})).await;
+    drop(role.start(&in_kms));
+    let gone = Role {
+        kms: &Kms {
+            child: Command::new("true").spawn().expect("starts"),
+            endpoint: format!("http://127.0.0.1:{}", free_port()),
+        },
+        ..role
+    };
+    assert!(gone.refused(&in_kms).contains("not available"));
+}
