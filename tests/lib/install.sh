@@ -32,7 +32,7 @@ install_for() {
     command -v ip >/dev/null || packages+=(iproute2)
   fi
   if needs 'evidence' "$@" && ! command -v python3 >/dev/null; then packages+=(python3); fi
-  if needs 'clients|browser|api|gateway|flow|attacks|keys' "$@"; then
+  if needs 'clients|browser|api|gateway|flow|attacks|keys|deploy' "$@"; then
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
   fi
   if [ ${#packages[@]} -gt 0 ]; then
@@ -43,7 +43,7 @@ install_for() {
     fi
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || return 1
   fi
-  if needs 'clients|browser|api|gateway|flow|attacks|keys' "$@"; then python_environment || return 1; fi
+  if needs 'clients|browser|api|gateway|flow|attacks|keys|deploy' "$@"; then python_environment || return 1; fi
   if needs 'clients|browser|refresh|failover' "$@"; then node_packages || return 1; fi
   if needs 'store|evidence|api|gateway|attacks|refresh' "$@"; then
     COUNTERSIGN_TEST_POSTGRES_URL=$(postgres_start) || { echo "./test: PostgreSQL did not start" >&2; return 1; }

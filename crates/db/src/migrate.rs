@@ -109,13 +109,14 @@ async fn bootstrap(pool: &Pool) -> Result<()> {
 }
 
 /// Whether another process made the tables at the same moment: PostgreSQL's IF NOT EXISTS is not atomic, and says so
-/// by a broken constraint of its catalogue or by `duplicate_table`.
+/// by a broken constraint of its catalogue, by `duplicate_table`, or by `duplicate_object` about the table's row type.
 fn is_of_a_race(error: &DbError) -> bool {
     match error {
         DbError::Constraint(_) | DbError::Conflict(_) => true,
         DbError::Sql(error) => error
             .as_database_error()
-            .is_some_and(|error| error.code().as_deref() == Some("42P07")),
+            .and_then(|error| error.code())
+            .is_some_and(|code| code == "42P07" || code == "42710"),
         _ => false,
     }
 }
