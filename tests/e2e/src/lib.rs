@@ -35,6 +35,9 @@ pub use system::System;
 /// the compiler saw may have been another one.
 #[must_use]
 pub fn repository() -> std::path::PathBuf {
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").expect("run by cargo");
-    std::path::Path::new(&manifest).join("../..")
+    match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(manifest) => std::path::Path::new(&manifest).join("../.."),
+        // Not run by cargo: `./bench` starts its program in the root.
+        None => std::env::current_dir().expect("a current directory"),
+    }
 }
