@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use countersign_outbound::HostPort;
-use countersign_playground::SimulatedVendor;
 use url::Url;
 
 /// Lets an AI agent act for a person at other services: only with that person's proven consent, and leaving
@@ -51,7 +48,8 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything on this machine, with a login provider and a third-party service to play with.
-    Dev(Box<DevArgs>),
+    #[cfg(feature = "playground")]
+    Dev(Box<crate::dev::DevArgs>),
     /// Run one role, or all of them, from a configuration file.
     Serve(ServeArgs),
     /// Ask a running server whether it is ready.
@@ -63,7 +61,11 @@ pub(crate) enum Command {
     /// Bring the databases of a configuration to this version.
     Migrate(ConfigFile),
     /// Simulate a vendor's authorization server on this machine, with its peculiarities, to try an agent offline.
-    Simulate(SimulateArgs),
+    #[cfg(feature = "playground")]
+    Simulate(crate::simulate::SimulateArgs),
+    /// Write the manual pages and the completions of shells, as packages install them.
+    #[command(hide = true)]
+    Manual(crate::manual::ManualArgs),
     /// Workload identities: the agents.
     #[command(subcommand)]
     Workload(WorkloadCommand),
@@ -102,96 +104,6 @@ pub(crate) enum Command {
     Audit(crate::audit::AuditCommand),
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct DevArgs {
-    /// Where the databases, keys and conversations live.
-    #[arg(long, value_name = "DIR", default_value = ".countersign")]
-    pub(crate) data: PathBuf,
-    /// The first of the ten ports that are used.
-    #[arg(long, value_name = "N", default_value_t = 8400, value_parser = clap::value_parser!(u16).range(1024..=65526))]
-    pub(crate) port_base: u16,
-    /// Write shell lines NAME=value for AWS SDKs to this file (mode 0600).
-    #[arg(long, value_name = "FILE")]
-    pub(crate) env_file: Option<PathBuf>,
-    /// The model behind the agent: offline, vendor:name[@URL], or auto (what `COUNTERSIGN_MODEL` names, else offline).
-    #[arg(long, value_name = "MODEL", default_value = "auto")]
-    pub(crate) model: String,
-    /// Log people in at this OpenID provider (its issuer URL) instead of the playground's.
-    #[arg(long, value_name = "URL", value_parser = issuer, requires_all = ["idp_client_id", "idp_client_secret"])]
-    pub(crate) idp: Option<String>,
-    /// The client id registered at --idp.
-    #[arg(long, value_name = "ID", requires = "idp")]
-    pub(crate) idp_client_id: Option<String>,
-    /// The client secret registered at --idp, or a reference `env:NAME` or `file:PATH` to it.
-    #[arg(long, value_name = "SECRET", requires = "idp")]
-    pub(crate) idp_client_secret: Option<String>,
-    /// Let the identity service reach a service of yours on this machine or network; give it once for each.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) allow_outbound: Vec<HostPort>,
-    /// Send every provider of a vendor to a simulator on this machine (`countersign simulate`) instead of to the
-    /// vendor; give it once for each.
-    #[arg(long, value_name = "VENDOR=URL", value_parser = vendor_endpoint)]
-    pub(crate) vendor_endpoint: Vec<(String, Url)>,
-    /// Keep the identity service's data here instead of in a SQLite file under --data.
-    #[arg(long, value_name = "URL", hide = true)]
-    pub(crate) identity_database: Option<String>,
-    /// How long the playground's access tokens live, so that refresh can be seen sooner.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, hide = true)]
-    pub(crate) playground_token_lifetime: u64,
-}
-
-/// An issuer is compared as text (OpenID Connect Discovery 1.0, section 3), so it is kept as written.
-fn issuer(text: &str) -> Result<String, String> {
-    match Url::parse(text) {
-        Ok(url)
-            if matches!(url.scheme(), "https" | "http")
-                && url.query().is_none()
-                && url.fragment().is_none() =>
-        {
-            Ok(text.to_owned())
-        }
-        Ok(_) => Err("an issuer is an https URL without query and fragment".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// A vendor, by its short name or the API's, and the URL of its simulator. Gives the API's name.
-fn vendor_endpoint(text: &str) -> Result<(String, Url), String> {
-    let (name, url) = text.split_once('=').ok_or("expected VENDOR=URL")?;
-    let vendor = SimulatedVendor::find(name).ok_or_else(|| format!("{name} is no vendor"))?;
-    let url = Url::parse(url).map_err(|error| error.to_string())?;
-    // The configuration is checked again; here it is wrong usage.
-    match url.host_str() {
-        Some("localhost" | "127.0.0.1" | "[::1]") if url.scheme() == "http" => {
-            Ok((vendor.wire_name.to_owned(), url))
-        }
-        _ => Err("a simulator is on this machine: http://127.0.0.1:PORT".to_owned()),
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SimulateArgs {
-    /// Which vendor.
-    #[arg(value_parser = PossibleValuesParser::new(SimulatedVendor::all().map(simulated)), ignore_case = true)]
-    pub(crate) vendor: String,
-    /// The port on 127.0.0.1; 0 for any free one.
-    #[arg(long, value_name = "P", default_value_t = 8410)]
-    pub(crate) port: u16,
-    /// How long access tokens live, instead of as long as the vendor's. A vendor whose tokens do not expire (github,
-    /// notion) then issues expiring ones with refresh tokens.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    pub(crate) token_lifetime: Option<u64>,
-    /// A redirect URI that is not on this machine; those on it are all taken. Give it once for each.
-    #[arg(long = "redirect-uri", value_name = "URL")]
-    pub(crate) redirect_uris: Vec<String>,
-}
-
-fn simulated(vendor: SimulatedVendor) -> PossibleValue {
-    PossibleValue::new(vendor.name)
-        .help(vendor.label)
-        .alias(vendor.wire_name)
-}
-
 /// A role of the binary.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
@@ -213,7 +125,8 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConfigFile {
-    /// The configuration file. Each value can be overlaid by a variable such as `COUNTERSIGN__GATEWAY__DATABASE__URL`.
+    /// The configuration file, or `env:NAME` where its text is in a variable. Each value can be overlaid by a variable
+    /// such as `COUNTERSIGN__GATEWAY__DATABASE__URL`.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
 }

@@ -116,6 +116,7 @@ pub(crate) struct RoleKeys {
     pub(crate) previous: Option<RootKey>,
 }
 
+#[cfg(feature = "playground")]
 impl RoleKeys {
     /// A key file that replaces nothing.
     pub(crate) fn of_file(path: PathBuf) -> Self {

@@ -6,7 +6,9 @@ mod admin;
 mod args;
 mod audit;
 mod config;
+mod data_directory;
 mod descriptors;
+#[cfg(feature = "playground")]
 mod dev;
 mod doctor;
 mod gateway_operator;
@@ -15,12 +17,14 @@ mod key;
 mod key_provider;
 mod listener;
 mod log_buffer;
+mod manual;
 mod migrate;
 mod operations;
 mod output;
 mod process;
 mod roles;
 mod serve;
+#[cfg(feature = "playground")]
 mod simulate;
 mod telemetry;
 
@@ -54,12 +58,15 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     match cli.command {
+        #[cfg(feature = "playground")]
         Command::Dev(args) => Box::pin(dev::run(*args, global)).await?,
         Command::Serve(args) => Box::pin(serve::run(args, global)).await?,
         Command::Health(args) => health::run(&args).await?,
         Command::Config(args) => config::command(&args.command)?,
+        Command::Manual(args) => manual::run(&args)?,
         Command::Doctor(args) => return doctor::run(&args, global.output).await,
         Command::Migrate(file) => migrate::run(&file).await?,
+        #[cfg(feature = "playground")]
         Command::Simulate(args) => simulate::run(args, global).await?,
         Command::Audit(command) => return audit::run(command, global.output).await,
         Command::Session(command) => gateway_operator::session(command, global.output).await?,

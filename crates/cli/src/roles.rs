@@ -110,6 +110,7 @@ impl Serving {
     }
 
     /// Serves a router on its sockets until the drain, in plain HTTP: on loopback.
+    #[cfg(feature = "playground")]
     pub(crate) fn add(&mut self, purpose: &'static str, listeners: Vec<TcpListener>, router: Router) {
         self.add_behind(purpose, listeners, router, None);
     }
@@ -190,6 +191,7 @@ impl Serving {
     }
 
     /// Waits for SIGINT or SIGTERM, or for a listener that fails.
+    #[cfg(feature = "playground")]
     pub(crate) async fn until_interrupted(&mut self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {

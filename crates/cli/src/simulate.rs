@@ -3,16 +3,41 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use countersign_crypto::{SystemClock, SystemRandom};
 use countersign_playground::{Parts, SimulatedVendor, Simulator, SimulatorConfig, listen};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    args::{Global, Output, SimulateArgs},
+    args::{Global, Output},
     output,
     roles::Serving,
     telemetry,
 };
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Which vendor.
+    #[arg(value_parser = PossibleValuesParser::new(SimulatedVendor::all().map(simulated)), ignore_case = true)]
+    pub(crate) vendor: String,
+    /// The port on 127.0.0.1; 0 for any free one.
+    #[arg(long, value_name = "P", default_value_t = 8410)]
+    pub(crate) port: u16,
+    /// How long access tokens live, instead of as long as the vendor's. A vendor whose tokens do not expire (github,
+    /// notion) then issues expiring ones with refresh tokens.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(crate) token_lifetime: Option<u64>,
+    /// A redirect URI that is not on this machine; those on it are all taken. Give it once for each.
+    #[arg(long = "redirect-uri", value_name = "URL")]
+    pub(crate) redirect_uris: Vec<String>,
+}
+
+fn simulated(vendor: SimulatedVendor) -> PossibleValue {
+    PossibleValue::new(vendor.name)
+        .help(vendor.label)
+        .alias(vendor.wire_name)
+}
 
 /// The one client there is.
 const CLIENT_ID: &str = "simulated-client";

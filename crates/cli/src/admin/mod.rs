@@ -51,16 +51,7 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
             stop::run(&admin, countersign_api::admin::SubjectKind::Account, command).await
         }
         Command::Grant(command) => grant::run(&admin, command).await,
-        Command::Dev(_)
-        | Command::Serve(_)
-        | Command::Health(_)
-        | Command::Config(_)
-        | Command::Doctor(_)
-        | Command::Migrate(_)
-        | Command::Simulate(_)
-        | Command::Session(_)
-        | Command::Key(_)
-        | Command::Audit(_) => anyhow::bail!("not a command of the API"),
+        _ => anyhow::bail!("not a command of the API"),
     }
 }
 

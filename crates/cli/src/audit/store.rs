@@ -10,7 +10,7 @@ use countersign_audit::PersonKeys;
 use countersign_crypto::{KeyProvider, SystemRandom};
 use countersign_db::{Database, Pool};
 
-use crate::{config, dev::DataDirectory, key_provider::RootKey};
+use crate::{config, data_directory::DataDirectory, key_provider::RootKey};
 
 /// One owner's chain with the keys to check and read it.
 pub(super) struct Store {

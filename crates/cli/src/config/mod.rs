@@ -68,9 +68,13 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
     parse(value).with_context(|| path.display().to_string())
 }
 
-/// The file with the environment's overlays, references unresolved.
+/// The file with the environment's overlays, references unresolved. A path `env:NAME` is the text of a variable: what
+/// starts containers often has variables and no files.
 fn overlaid(path: &Path) -> anyhow::Result<Table> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = match path.to_str().filter(|path| path.starts_with("env:")) {
+        Some(reference) => secret_reference::read(reference)?.unwrap_or_default(),
+        None => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+    };
     let mut table: Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
     overlay::from_environment(&mut table)?;
     Ok(table)

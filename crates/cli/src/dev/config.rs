@@ -16,7 +16,8 @@ use super::{
     ports::{Ports, ours, playground},
     secrets::Secrets,
 };
-use crate::{args::DevArgs, config::secret_reference};
+use super::DevArgs;
+use crate::config::secret_reference;
 
 /// The account of a development system.
 pub(super) const ACCOUNT: &str = "000000000000";

@@ -5,8 +5,8 @@
 //! account's first principals, one agent, one provider. Everything listens on loopback; the databases carry a mark
 //! that `serve` refuses.
 
+mod args;
 mod config;
-mod data_directory;
 mod env_file;
 mod model;
 mod playground;
@@ -21,8 +21,8 @@ use countersign_outbound::Request;
 use tokio::sync::watch;
 use url::Url;
 
+pub(crate) use args::DevArgs;
 use config::LoginProvider;
-pub(crate) use data_directory::DataDirectory;
 use model::Model;
 use playground::Playground;
 use ports::{Ports, ours};
@@ -30,7 +30,8 @@ use secrets::Secrets;
 use sockets::Sockets;
 
 use crate::{
-    args::{DevArgs, Global},
+    args::Global,
+    data_directory::DataDirectory,
     key_provider::RoleKeys,
     operations, output,
     process::Process,

@@ -13,7 +13,8 @@ use super::{
     ports::{Ports, ours, playground},
     secrets::Secrets,
 };
-use crate::{args::DevArgs, process::Process};
+use super::DevArgs;
+use crate::process::Process;
 
 /// The password of alice and bob.
 pub(super) const PASSWORD: &str = "countersign";

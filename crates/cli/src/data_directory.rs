@@ -16,9 +16,13 @@ const PORT_BASE_FILE: &str = "port-base";
 #[derive(Debug, Clone)]
 pub(crate) struct DataDirectory(PathBuf);
 
+#[cfg_attr(
+    not(feature = "playground"),
+    expect(dead_code, reason = "`dev` alone makes one")
+)]
 impl DataDirectory {
     /// Makes the directory (0700) or opens an existing one for the same port base.
-    pub(super) fn open(path: &Path, port_base: u16) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, port_base: u16) -> anyhow::Result<Self> {
         match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
