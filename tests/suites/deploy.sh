@@ -1,3 +1,11 @@
-# The CloudFormation templates: cfn-lint, and roles created and deleted by moto.
-check "cfn-lint of deploy/aws" "$CACHE/venv/bin/cfn-lint" deploy/aws/*.yaml
-check "the roles of deploy/aws, created by moto" env AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test "$CACHE/venv/bin/python" tests/python/deploy_roles.py
+# What people deploy: CloudFormation templates, the Helm chart, the image. With the binary, since configurations are its.
+if cargo build --locked -p countersign-cli; then
+  COUNTERSIGN=$CARGO_TARGET_DIR/debug/countersign
+  export COUNTERSIGN AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  check "cfn-lint of deploy/aws" "$CACHE/venv/bin/cfn-lint" deploy/aws/*.yaml
+  check "the roles of deploy/aws, created by moto" "$CACHE/venv/bin/python" tests/python/deploy_roles.py
+  check "the Helm chart, rendered and checked" "$CACHE/venv/bin/python" tests/python/deploy_chart.py
+  unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+else
+  FAILED=$((FAILED + 1)); FAILURES+=("build of the binary for deploy")
+fi
