@@ -17,6 +17,10 @@ PARAMETERS = {
     "ClusterName": "countersign",
     "ConversationBucketArn": "arn:aws:s3:::conversations",
     "VaultKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555",
+    "GatewayKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/21111111-2222-3333-4444-555555555555",
+    "DataKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/31111111-2222-3333-4444-555555555555",
+    "InferenceProfileArn": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/eu.anthropic.claude-haiku-4-5",
+    "FoundationModelId": "anthropic.claude-haiku-4-5",
     "SecretArnPrefix": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:countersign/",
 }
 ASK = ["GetWorkloadAccessToken", "GetWorkloadAccessTokenForUserId", "GetWorkloadAccessTokenForJWT",
@@ -75,9 +79,14 @@ class Roles(unittest.TestCase):
                 self.cloudformation.delete_stack(StackName="roles")
                 self.assertFalse(self.iam.list_roles()["Roles"])
 
-    def test_the_vault_key_is_the_identity_services_alone(self):
+    def test_each_key_has_one_role(self):
         roles = self.create("self-hosted")
-        self.assertEqual([n for n, s in roles.items() if self.may(s, "kms:Decrypt")], ["IdentityRole"])
+        for key, owner in [("VaultKeyArn", "IdentityRole"), ("GatewayKeyArn", "GatewayRole"), ("DataKeyArn", "AgentRole")]:
+            decrypts = [n for n, statements in roles.items() for s in statements
+                        if self.may([s], "kms:Decrypt") and listed(s["Resource"]) == [PARAMETERS[key]]]
+            self.assertEqual(decrypts, [owner], key)
+        self.assertEqual({r for statements in roles.values() for s in statements if self.may([s], "kms:Decrypt")
+                          for r in listed(s["Resource"])}, {PARAMETERS[k] for k in ["VaultKeyArn", "GatewayKeyArn", "DataKeyArn"]})
         self.cloudformation.delete_stack(StackName="roles")
         self.assertNotIn("IdentityRole", self.create("agentcore"))
 

@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 
 use super::TlsError;
-use super::config::CertificateFiles;
+use super::config::{CertificateFiles, inline_pem, place};
 
 /// ALPN protocol of the TLS-ALPN-01 challenge (RFC 8737 section 6.2).
 pub(super) const ACME_TLS_ALPN: &[u8] = b"acme-tls/1";
@@ -100,18 +100,21 @@ impl Certificates {
     ) -> Result<Self, TlsError> {
         let mut by_name = ByName::new();
         let mut first = None;
-        let read = |path: &Path| {
-            std::fs::read(path)
-                .map_err(|error| TlsError::new(path.display(), format!("cannot be read: {error}")))
+        let read = |path: &Path| match inline_pem(path) {
+            Some(pem) => Ok(pem.to_vec()),
+            None => std::fs::read(path)
+                .map_err(|error| TlsError::new(path.display(), format!("cannot be read: {error}"))),
         };
         let mut loaded = Vec::new();
         for pair in files {
-            super::private_file(&pair.private_key)?;
+            if inline_pem(&pair.private_key).is_none() {
+                super::private_file(&pair.private_key)?;
+            }
             let certificate = read(&pair.certificate)?;
             let key = read(&pair.private_key)?;
             loaded.push(
                 certified_key(&certificate, &key)
-                    .map_err(|fault| TlsError::new(pair.certificate.display(), fault))?,
+                    .map_err(|fault| TlsError::new(place(&pair.certificate), fault))?,
             );
         }
         for (names, key) in loaded.into_iter().chain(fallback) {

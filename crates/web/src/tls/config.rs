@@ -1,7 +1,7 @@
 //! TLS as it is written down.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::de::value::MapAccessDeserializer;
@@ -25,13 +25,39 @@ pub struct TlsConfig {
 }
 
 /// One certificate with its chain, and its key.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateFiles {
-    /// PEM file: the certificate, then its intermediates.
+    /// PEM file: the certificate, then its intermediates. Or the PEM itself, to which an `env:` reference resolves.
     pub certificate: PathBuf,
-    /// PEM file of the private key: PKCS#8, PKCS#1 or SEC1. Not readable by others.
+    /// PEM file of the private key: PKCS#8, PKCS#1 or SEC1. Not readable by others. Or the PEM itself.
     pub private_key: PathBuf,
+}
+
+/// How PEM begins (RFC 7468 section 2); no path does.
+const PEM: &[u8] = b"-----BEGIN ";
+
+/// The PEM that stands in the place of a path.
+pub(super) fn inline_pem(path: &Path) -> Option<&[u8]> {
+    let text = path.as_os_str().as_encoded_bytes();
+    text.starts_with(PEM).then_some(text)
+}
+
+/// What an error may say of a path: never a key.
+pub(super) fn place(path: &Path) -> impl fmt::Display {
+    match inline_pem(path) {
+        Some(_) => "the PEM in the configuration".to_owned(),
+        None => path.display().to_string(),
+    }
+}
+
+impl fmt::Debug for CertificateFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateFiles")
+            .field("certificate", &place(&self.certificate).to_string())
+            .field("private_key", &place(&self.private_key).to_string())
+            .finish()
+    }
 }
 
 /// A version of TLS. There is nothing older.
@@ -131,5 +157,29 @@ impl<'de> Deserialize<'de> for TlsConfig {
             }
         }
         deserializer.deserialize_any(Form)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::Tls;
+
+    #[test]
+    fn a_certificate_may_stand_in_the_configuration_and_its_key_is_never_shown() {
+        let made = rcgen::generate_simple_self_signed(["app.example.com".to_owned()]).expect("a certificate");
+        let key = made.signing_key.serialize_pem();
+        let config = |key: &str| TlsConfig {
+            certificates: vec![CertificateFiles {
+                certificate: made.cert.pem().into(),
+                private_key: key.into(),
+            }],
+            ..TlsConfig::default()
+        };
+        Tls::check(&config(&key)).expect("both are PEM");
+        let shown = format!("{:?}", config(&key));
+        assert!(!shown.contains("PRIVATE KEY"), "{shown}");
+        let broken = Tls::check(&config("-----BEGIN PRIVATE KEY-----\nAAAA")).expect_err("not a key");
+        assert!(!broken.to_string().contains("AAAA"), "{broken}");
     }
 }
