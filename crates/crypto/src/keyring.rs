@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
 use aws_lc_rs::aead;
 use secrecy::ExposeSecret as _;
 use uuid::Uuid;
@@ -198,7 +200,6 @@ impl KeyRow {
         Ok(row)
     }
 
-    /// Unwraps the key. The caller checks what kind of key it is.
     /// The same key, wrapped by another root key. Nothing that it sealed changes.
     pub async fn rewrap(&self, from: &dyn KeyProvider, to: &dyn KeyProvider) -> Result<Self, KeyError> {
         let key = self.unwrap(from).await?;
@@ -209,6 +210,7 @@ impl KeyRow {
         })
     }
 
+    /// Unwraps the key. The caller checks what kind of key it is.
     pub(crate) async fn unwrap(&self, provider: &dyn KeyProvider) -> Result<SecretBytes, KeyError> {
         let configured = provider.key_id();
         if configured != self.provider_key_id {
@@ -262,10 +264,11 @@ pub enum KeyError {
     Name(String),
 }
 
-/// The symmetric keys of one purpose and account, unwrapped. The primary seals; all of them open.
+/// The symmetric keys of one purpose and account, unwrapped. The primary seals; all of them open. A ring in use follows
+/// rotations by [`Self::renew`].
 pub struct Keyring {
     /// The primary first.
-    keys: Vec<Key>,
+    keys: ArcSwap<Vec<Arc<Key>>>,
 }
 
 struct Key {
@@ -278,34 +281,38 @@ struct Key {
 impl Keyring {
     /// Unwraps all rows that are not retired.
     pub async fn unwrap(provider: &dyn KeyProvider, rows: &[KeyRow]) -> Result<Self, KeyError> {
-        let first = rows.first().ok_or(KeyError::Rows)?;
-        let same = |row: &KeyRow| row.account == first.account && row.purpose == first.purpose;
-        let primaries = rows.iter().filter(|row| row.state == KeyState::Primary).count();
-        if primaries != 1 || !rows.iter().all(same) {
-            return Err(KeyError::Rows);
-        }
-        let mut keys = Vec::with_capacity(rows.len());
-        for row in rows.iter().filter(|row| row.state != KeyState::Retired) {
-            let key = Key::unwrap(provider, row).await?;
-            if row.state == KeyState::Primary {
-                keys.insert(0, key);
-            } else {
-                keys.push(key);
-            }
-        }
-        Ok(Self { keys })
+        let keys = unwrap_all(provider, rows, &[]).await?;
+        Ok(Self {
+            keys: ArcSwap::from_pointee(keys),
+        })
+    }
+
+    /// Holds from now on what `rows` say. Keys that it holds already are not unwrapped again, so that a change of states
+    /// alone needs no provider. After an error the ring is as it was.
+    pub async fn renew(&self, provider: &dyn KeyProvider, rows: &[KeyRow]) -> Result<(), KeyError> {
+        let known = self.keys.load_full();
+        self.keys
+            .store(Arc::new(unwrap_all(provider, rows, &known).await?));
+        Ok(())
     }
 
     /// Id of the primary key.
     #[must_use]
-    pub fn primary_id(&self) -> &str {
-        &self.primary().id_text
+    pub fn primary_id(&self) -> String {
+        self.keys.load()[0].id_text.clone()
+    }
+
+    /// Ids of all keys, the primary's first.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        self.keys.load().iter().map(|key| key.id_text.clone()).collect()
     }
 
     /// Seals a value for storage at the place `aad` names.
     #[must_use]
     pub fn seal(&self, random: &dyn Random, aad: &Aad, plaintext: &[u8]) -> Sealed {
-        let key = self.primary();
+        let keys = self.keys.load();
+        let key = &keys[0];
         let mut sealed = key.header(SEALED_VERSION);
         sealed.extend(seal_bytes(
             &key.secret,
@@ -318,15 +325,18 @@ impl Keyring {
 
     /// Opens a value sealed under any key of the ring, at the place where it was sealed.
     pub fn open(&self, aad: &Aad, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
-        let (key, header, rest) = self.key_of(SEALED_VERSION, sealed)?;
+        let keys = self.keys.load();
+        let (key, header, rest) = key_of(&keys, SEALED_VERSION, sealed)?;
         open_bytes(&key.secret, &aad.under_key(header), rest)
     }
 
-    /// Id of the key a value was sealed under, so that rotation finds what is still to be re-sealed.
+    /// How every stored value begins that was sealed under the key `id`, so that rotation finds what is still to be
+    /// sealed anew. `None`: `id` is no UUID.
     #[must_use]
-    pub fn sealing_key_id(sealed: &[u8]) -> Option<String> {
-        let id = sealed.get(1..HEADER)?;
-        Some(Uuid::from_slice(id).ok()?.to_string())
+    pub fn sealed_prefix(id: &str) -> Option<[u8; HEADER]> {
+        let mut prefix = [SEALED_VERSION; HEADER];
+        prefix[1..].copy_from_slice(Uuid::parse_str(id).ok()?.as_bytes());
+        Some(prefix)
     }
 
     /// Seals a token that leaves the process: AES-256-GCM-SIV (RFC 8452), which stays safe should a nonce
@@ -336,7 +346,8 @@ impl Keyring {
     /// When AWS-LC itself fails, as it does only on a broken machine.
     #[must_use]
     pub fn seal_token(&self, random: &dyn Random, aad: &Aad, plaintext: &[u8]) -> String {
-        let key = self.primary();
+        let keys = self.keys.load();
+        let key = &keys[0];
         let mut out = key.header(TOKEN_VERSION);
         let associated = aead::Aad::from(aad.under_key(&out));
         let nonce: [u8; aead::NONCE_LEN] = random_bytes(random);
@@ -358,7 +369,8 @@ impl Keyring {
     /// Opens what [`Self::seal_token`] returned. A token has exactly one accepted spelling.
     pub fn open_token(&self, aad: &Aad, token: &str) -> Result<SecretBytes, OpenError> {
         let bytes = b64url_decode(token).ok_or(OpenError::Malformed)?;
-        let (key, header, rest) = self.key_of(TOKEN_VERSION, &bytes)?;
+        let keys = self.keys.load();
+        let (key, header, rest) = key_of(&keys, TOKEN_VERSION, &bytes)?;
         let (nonce, ciphertext) = rest
             .split_at_checked(aead::NONCE_LEN)
             .ok_or(OpenError::Malformed)?;
@@ -379,30 +391,56 @@ impl Keyring {
     pub fn derive(&self, label: &str) -> [u8; 32] {
         let mut out = [0; 32];
         hkdf_sha256(
-            &self.primary().secret,
+            &self.keys.load()[0].secret,
             &[],
             &[b"countersign derive v1 ", label.as_bytes()],
             &mut out,
         );
         out
     }
+}
 
-    fn primary(&self) -> &Key {
-        &self.keys[0]
+/// Unwraps all `rows` that are not retired, the primary first; those of `known` are taken from there.
+async fn unwrap_all(
+    provider: &dyn KeyProvider,
+    rows: &[KeyRow],
+    known: &[Arc<Key>],
+) -> Result<Vec<Arc<Key>>, KeyError> {
+    let first = rows.first().ok_or(KeyError::Rows)?;
+    let same = |row: &KeyRow| row.account == first.account && row.purpose == first.purpose;
+    let primaries = rows.iter().filter(|row| row.state == KeyState::Primary).count();
+    if primaries != 1 || !rows.iter().all(same) {
+        return Err(KeyError::Rows);
     }
-
-    fn key_of<'s>(&self, version: u8, sealed: &'s [u8]) -> Result<(&Key, &'s [u8], &'s [u8]), OpenError> {
-        let (header, rest) = sealed.split_at_checked(HEADER).ok_or(OpenError::Malformed)?;
-        if header[0] != version {
-            return Err(OpenError::Malformed);
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in rows.iter().filter(|row| row.state != KeyState::Retired) {
+        let key = match known.iter().find(|key| key.id_text == row.id) {
+            Some(key) => Arc::clone(key),
+            None => Arc::new(Key::unwrap(provider, row).await?),
+        };
+        if row.state == KeyState::Primary {
+            keys.insert(0, key);
+        } else {
+            keys.push(key);
         }
-        let key = self
-            .keys
-            .iter()
-            .find(|key| key.id.as_bytes() == &header[1..])
-            .ok_or(OpenError::UnknownKey)?;
-        Ok((key, header, rest))
     }
+    Ok(keys)
+}
+
+fn key_of<'s, 'k>(
+    keys: &'k Guard<Arc<Vec<Arc<Key>>>>,
+    version: u8,
+    sealed: &'s [u8],
+) -> Result<(&'k Key, &'s [u8], &'s [u8]), OpenError> {
+    let (header, rest) = sealed.split_at_checked(HEADER).ok_or(OpenError::Malformed)?;
+    if header[0] != version {
+        return Err(OpenError::Malformed);
+    }
+    let key = keys
+        .iter()
+        .find(|key| key.id.as_bytes() == &header[1..])
+        .ok_or(OpenError::UnknownKey)?;
+    Ok((key, header, rest))
 }
 
 impl Key {
@@ -434,7 +472,7 @@ impl Key {
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.keys.iter().map(|key| &key.id_text))
+            .entries(self.keys.load().iter().map(|key| &key.id_text))
             .finish()
     }
 }

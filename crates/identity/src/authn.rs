@@ -12,7 +12,7 @@ use countersign_db::DbError;
 use http::request::Parts;
 
 use crate::cache::{Credential, SigningKeys};
-use crate::state::{State, UnknownAccount};
+use crate::state::{State, NoKeys};
 use crate::store::access_key::{self, AccessKeyRow};
 use crate::store::principal::{self, PrincipalRow};
 use crate::sts::{session_token, trust};
@@ -40,7 +40,7 @@ pub(crate) enum AccessKeyError {
     #[error("secret of access key {id}: {cause}")]
     Sealed { id: String, cause: OpenError },
     #[error(transparent)]
-    Account(#[from] UnknownAccount),
+    Account(#[from] NoKeys),
 }
 
 /// Who signed a request.

@@ -13,7 +13,7 @@ use url::Url;
 use crate::authn::{self, is_access_key_id};
 use crate::policy::Policy;
 use crate::start::Identity;
-use crate::state::{State, UnknownAccount};
+use crate::state::{State, NoKeys};
 use crate::store::access_key;
 use crate::store::oauth2_provider::{self, ProviderConfig, ProviderRow, ProviderUpdate};
 use crate::store::principal::{self, PrincipalRow};
@@ -93,8 +93,8 @@ pub enum BootstrapError {
     Policy(String),
 }
 
-impl From<UnknownAccount> for BootstrapError {
-    fn from(error: UnknownAccount) -> Self {
+impl From<NoKeys> for BootstrapError {
+    fn from(error: NoKeys) -> Self {
         Self::Account(error.to_string())
     }
 }

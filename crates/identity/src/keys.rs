@@ -33,6 +33,24 @@ pub(crate) struct AccountKeys {
     pub(crate) credential: Keyring,
 }
 
+impl AccountKeys {
+    /// The purposes of an account's own keys.
+    pub(crate) const PURPOSES: [KeyPurpose; 3] = [
+        KeyPurpose::Vault,
+        KeyPurpose::Credential,
+        KeyPurpose::WorkloadAccessToken,
+    ];
+
+    /// The keys of one of [`Self::PURPOSES`].
+    pub(crate) fn ring(&self, purpose: KeyPurpose) -> &Keyring {
+        match purpose {
+            KeyPurpose::Credential => &self.credential,
+            KeyPurpose::WorkloadAccessToken => &self.workload_access_token,
+            _ => &self.vault,
+        }
+    }
+}
+
 /// Why keys could not be loaded or made.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {

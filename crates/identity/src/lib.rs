@@ -18,6 +18,7 @@ mod data;
 mod external_secret;
 mod finished;
 mod front_channel;
+mod key_rotation;
 mod keys;
 mod next_token;
 mod operation;

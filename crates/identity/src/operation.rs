@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 use crate::authn::{self, Unauthenticated};
 use crate::finished::Finished;
 use crate::policy::{self, Context, Decision, Facts, Tags};
-use crate::state::{State, UnknownAccount};
+use crate::state::{State, NoKeys};
 use crate::stops::Subject;
 use crate::store::principal::PrincipalRow;
 
@@ -144,9 +144,12 @@ impl From<&DbError> for OperationError {
     }
 }
 
-impl From<UnknownAccount> for OperationError {
-    fn from(error: UnknownAccount) -> Self {
-        Self::internal("account_not_configured", error)
+impl From<NoKeys> for OperationError {
+    fn from(error: NoKeys) -> Self {
+        match error {
+            NoKeys::NotConfigured(_) => Self::internal("account_not_configured", error),
+            NoKeys::Outdated => Self::unavailable("keys_unavailable", error),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Bringing the role up and down.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +20,7 @@ use crate::cache::Cache;
 use crate::client_keys::ClientKeys;
 use crate::config::{Config, ConfigError};
 use crate::external_secret::ExternalSecrets;
+use crate::key_rotation;
 use crate::keys::{KeyLoader, KeysError};
 use crate::rate_limit::RateLimiter;
 use crate::server;
@@ -120,6 +122,7 @@ impl Identity {
         let feed = ChangeFeed::start(pool.clone()).await?;
         // Before the first look-up is cached, so that no change between the two is missed.
         let changes = feed.subscribe();
+        let key_changes = feed.subscribe();
         let recorder = Recorder::start(RecorderConfig {
             pool: pool.clone(),
             changes: feed.clone(),
@@ -171,7 +174,9 @@ impl Identity {
             client_tokens: Turns::default(),
             refreshes: Refreshes::default(),
             access_key_uses: AccessKeyUses::default(),
+            key_provider: parts.key_provider,
             accounts: keys,
+            keys_outdated: AtomicBool::new(false),
             recorder,
         });
         crate::bootstrap::ensure_initial_admins(&state).await?;
@@ -181,6 +186,8 @@ impl Identity {
         tasks.spawn(crate::vault::revoke::work(state.clone()));
         tasks.spawn(crate::vault::limits::enforce(state.clone()));
         tasks.spawn(access_key_use::work(state.clone()));
+        tasks.spawn(key_rotation::follow(state.clone(), key_changes));
+        tasks.spawn(key_rotation::work(state.clone()));
         Ok(Self { state, tasks })
     }
 

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use countersign_audit::Recorder;
-use countersign_crypto::{Keyring, SharedClock, SharedRandom};
+use countersign_crypto::{KeyProvider, Keyring, SharedClock, SharedRandom};
 use countersign_db::{ChangeFeed, DbError, Pool, Transaction, record_change};
 use countersign_oauth::{Discovery, JwksCache, KeyDiscovery};
 use countersign_outbound as outbound;
@@ -45,7 +46,11 @@ pub(crate) struct Shared {
     /// Refreshes under way in this replica.
     pub(crate) refreshes: Refreshes,
     pub(crate) access_key_uses: AccessKeyUses,
+    /// Opens what is new in `key_version`.
+    pub(crate) key_provider: Arc<dyn KeyProvider>,
     pub(crate) accounts: HashMap<String, AccountKeys>,
+    /// Whether `accounts` is known to be older than the store and could not be renewed.
+    pub(crate) keys_outdated: AtomicBool,
     pub(crate) recorder: Recorder,
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
@@ -67,10 +72,17 @@ pub(crate) struct AccountSettings {
     pub(crate) grant_limits: GrantLimits,
 }
 
-/// The account is not configured any more.
+/// The keys of an account cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("account {0} is not configured")]
-pub(crate) struct UnknownAccount(String);
+pub(crate) enum NoKeys {
+    /// The account is not configured any more.
+    #[error("account {0} is not configured")]
+    NotConfigured(String),
+    /// They have changed, and the key provider has not opened the new ones yet. What is sealed under the old ones now
+    /// might be lost when they are retired.
+    #[error("the keys have changed and cannot be read")]
+    Outdated,
+}
 
 impl Deref for State {
     type Target = Shared;
@@ -94,14 +106,17 @@ impl axum::extract::FromRef<State> for Arc<PersonVerifier> {
 
 impl Shared {
     /// The keys of an account.
-    pub(crate) fn keys(&self, account: &str) -> Result<&AccountKeys, UnknownAccount> {
+    pub(crate) fn keys(&self, account: &str) -> Result<&AccountKeys, NoKeys> {
+        if self.keys_outdated.load(Ordering::Acquire) {
+            return Err(NoKeys::Outdated);
+        }
         self.accounts
             .get(account)
-            .ok_or_else(|| UnknownAccount(account.to_owned()))
+            .ok_or_else(|| NoKeys::NotConfigured(account.to_owned()))
     }
 
     /// Seals and opens tokens, client secrets and sessions of an account.
-    pub(crate) fn vault_keyring(&self, account: &str) -> Result<&Keyring, UnknownAccount> {
+    pub(crate) fn vault_keyring(&self, account: &str) -> Result<&Keyring, NoKeys> {
         self.keys(account).map(|keys| &keys.vault)
     }
 

@@ -15,11 +15,14 @@ pub mod get_principal_policy;
 pub mod list_access_keys;
 pub mod list_audit_records;
 pub mod list_grants;
+pub mod list_keys;
 pub mod list_principals;
 pub mod list_stops;
 pub mod put_principal_policy;
 pub mod put_return_handle;
+pub mod retire_key;
 pub mod revoke_grant;
+pub mod rotate_key;
 mod shapes;
 pub mod simulate_policy;
 pub mod start;
@@ -42,13 +45,16 @@ pub use get_principal_policy::GetPrincipalPolicy;
 pub use list_access_keys::ListAccessKeys;
 pub use list_audit_records::ListAuditRecords;
 pub use list_grants::ListGrants;
+pub use list_keys::ListKeys;
 pub use list_principals::ListPrincipals;
 pub use list_stops::ListStops;
 pub use put_principal_policy::PutPrincipalPolicy;
 pub use put_return_handle::{PutReturnHandle, ReturnHandle};
+pub use retire_key::RetireKey;
 pub use revoke_grant::RevokeGrant;
+pub use rotate_key::RotateKey;
 pub use shapes::{
-    AccessKey, AccessKeyStatus, Grant, GrantState, LiveToken, Principal, Revocation, RevocationState,
+    AccessKey, AccessKeyStatus, Grant, GrantState, Key, KeyPurpose, KeyState, LiveToken, Principal, Revocation, RevocationState,
     SessionState, Stopped, SubjectKind, TrustPolicy, TrustedToken,
 };
 pub use simulate_policy::SimulatePolicy;

@@ -208,6 +208,52 @@ pub enum AccessKeyStatus {
     Inactive,
 }
 
+/// What a key of an account is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyPurpose {
+    /// Tokens, client secrets and sessions in the token vault.
+    #[default]
+    Vault,
+    /// Secrets of access keys, and temporary credentials.
+    Credential,
+    /// Workload access tokens.
+    WorkloadAccessToken,
+}
+
+/// Where a key is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum KeyState {
+    /// It seals and opens.
+    Primary,
+    /// It opens what it sealed; or it is new, and seals in some seconds.
+    Enabled,
+    /// It is not used any more.
+    Retired,
+}
+
+/// A key of an account, without the key itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Key {
+    /// UUID.
+    pub key_id: String,
+    /// What it is for.
+    pub purpose: KeyPurpose,
+    /// Counts up at each rotation, from 1.
+    pub version: i64,
+    /// Where it is in its life.
+    pub state: KeyState,
+    /// The root key that wraps it: a file's fingerprint, or the ARN of a KMS key.
+    pub root_key: String,
+    /// Stored values that only this key opens, for a key that was replaced: at 0 it can be retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_values: Option<i64>,
+    /// When it was made.
+    pub created_time: EpochSeconds,
+}
+
 /// What can be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -4,6 +4,7 @@ mod access_key;
 mod api_key;
 mod connection;
 mod grant;
+pub(crate) mod key;
 mod policy;
 mod principal;
 mod provider;
@@ -35,10 +36,7 @@ pub(crate) struct Admin {
 
 /// Runs an administration command against the server that the environment names.
 pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> {
-    let admin = Admin {
-        client: connect()?,
-        output,
-    };
+    let admin = Admin::connect(output)?;
     match command {
         Command::Workload(command) => workload::run(&admin, command).await,
         Command::Provider(command) => provider::run(&admin, command).await,
@@ -56,6 +54,14 @@ pub(crate) async fn run(command: Command, output: Output) -> anyhow::Result<()> 
 }
 
 impl Admin {
+    /// The server that the environment names.
+    fn connect(output: Output) -> anyhow::Result<Self> {
+        Ok(Self {
+            client: connect()?,
+            output,
+        })
+    }
+
     /// Calls one operation. Its error already says code, message and fields.
     async fn call<O: Operation>(&self, input: &O::Input) -> anyhow::Result<O::Output> {
         self.client

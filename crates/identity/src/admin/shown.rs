@@ -1,11 +1,12 @@
 //! Stored things as the extension shows them.
 
 use countersign_api::admin::{
-    AccessKey, AccessKeyStatus, Grant, GrantState, Principal, Revocation, RevocationState, Stopped,
+    AccessKey, AccessKeyStatus, Grant, GrantState, Key, KeyPurpose, KeyState, Principal, Revocation,
+    RevocationState, Stopped,
 };
 use countersign_api::data::Oauth2Flow;
 use countersign_api::{Arn, EpochSeconds};
-use countersign_crypto::Timestamp;
+use countersign_crypto::{KeyPurpose as StoredPurpose, KeyRow, KeyState as StoredKeyState, Timestamp};
 
 use crate::operation::{Call, OperationError};
 use crate::stops::stored_kind;
@@ -45,6 +46,29 @@ pub(super) fn access_key(row: &AccessKeyRow, principal: &PrincipalRow) -> Access
         last_used_time: row.last_used_at.map(time),
         created_time: time(row.created_at),
     }
+}
+
+/// `None` for a key that is not an account's own.
+pub(super) fn key(row: &KeyRow, sealed_values: Option<i64>) -> Option<Key> {
+    let purpose = match row.purpose {
+        StoredPurpose::Vault => KeyPurpose::Vault,
+        StoredPurpose::Credential => KeyPurpose::Credential,
+        StoredPurpose::WorkloadAccessToken => KeyPurpose::WorkloadAccessToken,
+        _ => return None,
+    };
+    Some(Key {
+        key_id: row.id.clone(),
+        purpose,
+        version: row.version,
+        state: match row.state {
+            StoredKeyState::Primary => KeyState::Primary,
+            StoredKeyState::Enabled => KeyState::Enabled,
+            StoredKeyState::Retired => KeyState::Retired,
+        },
+        root_key: row.provider_key_id.clone(),
+        sealed_values,
+        created_time: time(row.created_at),
+    })
 }
 
 /// `None` for a kind that this program does not know: a newer one wrote it.

@@ -17,6 +17,7 @@ use countersign_web::PersonError;
 use crate::external_secret::ExternalSecretError;
 use crate::operation::{Call, OperationError};
 use crate::server::route;
+use crate::state::NoKeys;
 use crate::state::State;
 use crate::stops::Subject;
 use crate::store::workload_identity::WorkloadIdentityRow;
@@ -199,7 +200,10 @@ impl From<&VaultError> for OperationError {
             | VaultError::Exchange(ExchangeError::Provider(error)) => error.into(),
             VaultError::Refresh(error) => Self::unavailable("refresh_failed", error),
             VaultError::Exchange(error) => Self::unavailable("provider_unreachable", error),
-            VaultError::Sealed(_) | VaultError::Account(_) => Self::internal("vault_unreadable", error),
+            VaultError::Account(NoKeys::Outdated) => Self::unavailable("keys_unavailable", error),
+            VaultError::Sealed(_) | VaultError::Account(NoKeys::NotConfigured(_)) => {
+                Self::internal("vault_unreadable", error)
+            }
         }
     }
 }

@@ -58,9 +58,13 @@ impl From<countersign_db::DbError> for Refused {
     }
 }
 
-impl From<crate::state::UnknownAccount> for Refused {
-    fn from(error: crate::state::UnknownAccount) -> Self {
-        Self::failed("account_not_configured", error)
+impl From<crate::state::NoKeys> for Refused {
+    fn from(error: crate::state::NoKeys) -> Self {
+        let reason = match error {
+            crate::state::NoKeys::NotConfigured(_) => "account_not_configured",
+            crate::state::NoKeys::Outdated => "keys_unavailable",
+        };
+        Self::failed(reason, error)
     }
 }
 

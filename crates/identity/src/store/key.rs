@@ -3,9 +3,11 @@
 use std::str::FromStr as _;
 
 use countersign_crypto::{KeyPurpose, KeyRow, KeyState, Timestamp};
-use countersign_db::{DbError, Pool, Row, params};
+use countersign_db::{DbError, Pool, Row, Transaction, params};
 
 const TABLE: &str = "key_version";
+/// The keys of an account (the change's key) are others, or their states.
+pub(crate) const CHANGE: &str = "key";
 
 /// All keys of an account and purpose that are not retired, newest first.
 pub(crate) async fn list(pool: &Pool, account: &str, purpose: KeyPurpose) -> Result<Vec<KeyRow>, DbError> {
@@ -17,6 +19,69 @@ pub(crate) async fn list(pool: &Pool, account: &str, purpose: KeyPurpose) -> Res
         )
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// The keys of an account that a page shows, retired ones too, after that purpose and version.
+pub(crate) async fn list_page(
+    pool: &Pool,
+    account: &str,
+    (purpose, version): (&str, i64),
+    limit: i64,
+) -> Result<Vec<KeyRow>, DbError> {
+    let rows = pool
+        .fetch_all(
+            "SELECT * FROM key_version WHERE account = $1 AND (purpose > $2 OR (purpose = $2 AND version > $3)) \
+             ORDER BY purpose, version LIMIT $4",
+            params![account, purpose, version, limit],
+        )
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// A key of an account, whatever its state.
+pub(crate) async fn find(pool: &Pool, account: &str, id: &str) -> Result<Option<KeyRow>, DbError> {
+    let sql = "SELECT * FROM key_version WHERE account = $1 AND id = $2";
+    let row = pool.fetch_optional(sql, params![account, id]).await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+/// Makes an enabled key the primary one of its account and purpose; the one before opens what it sealed. `false`: it is
+/// not enabled, or a newer one is primary; then the transaction must not be committed.
+pub(crate) async fn promote(tx: &mut Transaction, key: &KeyRow) -> Result<bool, DbError> {
+    // In this order: no more than one primary key may stand at any moment.
+    tx.execute(
+        "UPDATE key_version SET state = 'enabled' WHERE account = $1 AND purpose = $2 AND state = 'primary' \
+         AND version < $3",
+        params![key.account.as_str(), key.purpose.as_str(), key.version],
+    )
+    .await?;
+    let promoted = tx
+        .execute(
+            "UPDATE key_version SET state = 'primary' WHERE id = $1 AND state = 'enabled' AND NOT EXISTS \
+             (SELECT 1 FROM key_version other WHERE other.account = $2 AND other.purpose = $3 \
+             AND other.state = 'primary')",
+            params![key.id.as_str(), key.account.as_str(), key.purpose.as_str()],
+        )
+        .await?;
+    Ok(promoted == 1)
+}
+
+/// Retires a key that a newer primary one has replaced. `false`: it is none.
+pub(crate) async fn retire(tx: &mut Transaction, key: &KeyRow) -> Result<bool, DbError> {
+    let retired = tx
+        .execute(
+            "UPDATE key_version SET state = 'retired' WHERE id = $1 AND state = 'enabled' AND EXISTS \
+             (SELECT 1 FROM key_version other WHERE other.account = $2 AND other.purpose = $3 \
+             AND other.state = 'primary' AND other.version > $4)",
+            params![
+                key.id.as_str(),
+                key.account.as_str(),
+                key.purpose.as_str(),
+                key.version
+            ],
+        )
+        .await?;
+    Ok(retired == 1)
 }
 
 /// All keys of a purpose, retired ones too, whatever the account: what was once signed stays verifiable.

@@ -23,6 +23,9 @@ pub(crate) mod refresh_ledger;
 #[cfg(test)]
 mod refresh_ledger_tests;
 pub(crate) mod revocation;
+pub(crate) mod sealed;
+#[cfg(test)]
+mod sealed_tests;
 pub(crate) mod stop;
 pub(crate) mod tag;
 #[cfg(test)]

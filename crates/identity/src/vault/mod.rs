@@ -11,6 +11,7 @@ pub(crate) mod location;
 mod proof;
 pub(crate) mod provider;
 pub(crate) mod refresh;
+pub(crate) mod reseal;
 pub(crate) mod revoke;
 pub(crate) mod scope;
 
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use provider::Provider;
 
-use crate::state::UnknownAccount;
+use crate::state::NoKeys;
 use crate::store::grant::GrantRow;
 
 const TABLE: &str = "oauth2_grant";
@@ -66,7 +67,7 @@ pub(crate) enum VaultError {
     Exchange(#[from] provider::ExchangeError),
     /// A row of an account that this installation does not have.
     #[error(transparent)]
-    Account(#[from] UnknownAccount),
+    Account(#[from] NoKeys),
 }
 
 /// Seals a token to its column of the grant `id`.

@@ -26,7 +26,7 @@ use super::proof::Proof;
 use super::revoke::AtVendor;
 use crate::external_secret::{Age, ExternalSecretError};
 use crate::session::{CODE_KEPT, Secrets};
-use crate::state::{State, UnknownAccount};
+use crate::state::{State, NoKeys};
 use crate::store::authorization_session::SessionRow;
 use crate::store::grant::GrantRow;
 use crate::store::oauth2_provider::{ProviderConfig, ProviderRow};
@@ -58,7 +58,7 @@ pub(crate) enum ProviderError {
     Configuration(&'static str),
     /// The provider's account is not configured any more.
     #[error(transparent)]
-    Account(#[from] UnknownAccount),
+    Account(#[from] NoKeys),
     /// The client secret does not open.
     #[error("client secret: {0}")]
     Secret(#[from] OpenError),

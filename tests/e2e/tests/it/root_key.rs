@@ -50,6 +50,12 @@ impl Kms {
         }
     }
 
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
     /// The AWS SDK's variables, before a command.
     fn through(&self) -> Vec<String> {
         let endpoint = format!("AWS_ENDPOINT_URL_KMS={}", self.endpoint);
@@ -161,6 +167,40 @@ secret_access_key = "{SECRET}"
     }
 }
 
+/// A rotation needs the root key, and is refused without it; what runs goes on.
+fn rotate_while_kms_stands_still(role: &Role) {
+    role.kms.signal("-STOP");
+    let refused = role.command(&["key", "rotate", "credential"]);
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(
+        refused.stderr.contains("ServiceUnavailable"),
+        "{}",
+        refused.stderr
+    );
+    assert!(role.works(&["workload", "list"]).contains("after"));
+    role.kms.signal("-CONT");
+    assert!(
+        !role.works(&["key", "list"]).contains("ENABLED"),
+        "nothing changed"
+    );
+    // The clock is the machine's: the values are sealed anew some seconds after the answer.
+    let rotated = role.works(&["key", "rotate", "credential", "--wait"]);
+    assert!(rotated.contains("PRIMARY"), "{rotated}");
+    let listed = role.works(&["key", "list", "--output", "json"]);
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    let keys = listed["keys"].as_array().expect("a list");
+    let old = keys
+        .iter()
+        .find(|key| key["state"] == "ENABLED")
+        .expect("the key before");
+    assert_eq!(old["sealedValues"], 0);
+    let id = old["keyId"].as_str().expect("its id");
+    let refused = role.command(&["key", "retire", id]);
+    assert!(refused.stderr.contains("temporary credentials") || refused.stderr.contains("are good until"));
+    role.works(&["key", "retire", id, "--force"]);
+    assert!(role.works(&["workload", "list"]).contains("after"));
+}
+
 fn end(mut served: Served) {
     served.signal("-TERM");
     assert!(served.wait().success());
@@ -202,6 +242,7 @@ async fn keys_move_from_a_file_to_kms_and_open_what_they_sealed() {
     std::fs::remove_file(&file).expect("the file is not needed any more");
     let served = role.start(&in_kms);
     role.works(&["workload", "create", "after"]);
+    rotate_while_kms_stands_still(&role);
     end(served);
     let offline = directory.path().join("offline.toml");
     std::fs::write(&offline, role.config(&in_kms)).expect("written");

@@ -281,7 +281,7 @@ async fn a_stop_reaches_a_refresh() {
 }
 
 #[tokio::test]
-async fn a_revoked_grant_is_gone_here_and_at_the_vendor() {
+async fn v04_a_revoked_grant_is_gone_here_and_at_the_vendor() {
     let system = System::start().await;
     let (alice, agent) = (system.person("alice"), system.workload("agent"));
     let wat = connected(&alice, &agent).await;
@@ -298,4 +298,48 @@ async fn a_revoked_grant_is_gone_here_and_at_the_vendor() {
         sent[0].starts_with("refresh-"),
         "the refresh token takes its access tokens along"
     );
+}
+
+/// What the vault holds goes from key to key: the grant of one person, and the consent that another has not ended yet.
+#[tokio::test]
+async fn grants_and_sessions_outlive_the_key_they_were_sealed_under() {
+    let system = System::start().await;
+    let (alice, bob, agent) = (
+        system.person("alice"),
+        system.person("bob"),
+        system.workload("agent"),
+    );
+    let wat = connected(&alice, &agent).await;
+    let link = agent.asks_for_token(&bob).await.link().to_owned();
+    let vault_keys = async || {
+        let mut keys = system.admin("ListKeys", json!({})).await["keys"].take();
+        let keys = keys.as_array_mut().expect("a list");
+        keys.retain(|key| key["purpose"] == "vault");
+        std::mem::take(keys)
+    };
+    system.admin("RotateKey", json!({"purpose": "vault"})).await;
+    system.clock.advance(Duration::from_secs(10));
+    let mut left = vault_keys().await[0]["sealedValues"].clone();
+    assert!(
+        left.as_i64() > Some(3),
+        "tokens, the secret of the provider, a session: {left}"
+    );
+    for _ in 0..100 {
+        if left == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        left = vault_keys().await[0]["sealedValues"].clone();
+    }
+    let old = vault_keys().await[0]["keyId"].clone();
+    let retired = system.admin("RetireKey", json!({"keyId": old})).await;
+    assert_eq!(retired["key"]["state"], "RETIRED");
+
+    assert!(agent.asks(&wat, &Ask::default()).await.token().is_some());
+    system.clock.advance(Duration::from_secs(121));
+    let refreshed = agent.asks(&wat, &Ask::default()).await;
+    assert!(refreshed.token().is_some(), "{refreshed:?}");
+    bob.connects(&link).await;
+    let wat = agent.wat(&bob).await;
+    assert!(agent.asks(&wat, &Ask::default()).await.token().is_some());
 }

@@ -1,0 +1,270 @@
+//! Rotation of an account's keys while every replica goes on (design D27).
+//!
+//! A new key first only opens; once every replica holds it, it becomes the one that seals. What the key before it sealed
+//! is sealed anew in the background ([`crate::vault::reseal`]), and then that key can be retired.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use countersign_audit::{Entry, Outcome};
+use countersign_crypto::{KeyError, KeyPurpose, KeyRow, KeyState, Keyring, NewKey, Timestamp};
+use countersign_db::{Change, DbError};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::keys::{AccountKeys, KeysError};
+use crate::state::State;
+use crate::store::key;
+use crate::store::sealed::COLUMNS;
+use crate::vault::reseal;
+use crate::wat;
+
+/// How long a new key opens before it seals: a change reaches every replica within a second (design D26), or that replica
+/// answers nothing from memory.
+const SETTLE: Duration = Duration::from_secs(3);
+/// Keys of one purpose that are not retired, at most: all of them are held in memory.
+const MAX_KEYS: usize = 8;
+/// The longest life of temporary credentials, which the credential key seals.
+const ROLE_SESSION: Duration = Duration::from_hours(12);
+/// How often somebody looks whether values wait to be sealed anew.
+const ROUND: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Why keys stay as they are.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RotationError {
+    /// As it stands; what the caller is told.
+    #[error("{0}")]
+    Conflict(String),
+    /// The store.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The key provider, or a key that is not what it should be.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Makes a new primary key; the one before opens what it sealed.
+pub(crate) async fn rotate(
+    state: &State,
+    account: &str,
+    purpose: KeyPurpose,
+) -> Result<KeyRow, RotationError> {
+    let rows = key::list(&state.pool, account, purpose).await?;
+    let newest = rows.first().ok_or(KeyError::Rows)?;
+    let under_way = || RotationError::Conflict("a rotation of this key is under way".to_owned());
+    if newest.state != KeyState::Primary {
+        return Err(under_way());
+    }
+    if rows.len() >= MAX_KEYS {
+        let message = format!("{MAX_KEYS} keys of this purpose are in use; retire the oldest first");
+        return Err(RotationError::Conflict(message));
+    }
+    let new = NewKey {
+        account,
+        resource: &newest.resource,
+        purpose,
+        version: newest.version + 1,
+    };
+    let mut row =
+        KeyRow::generate_symmetric(&*state.key_provider, &*state.random, &*state.clock, new).await?;
+    row.state = KeyState::Enabled;
+    if !key::insert(&state.pool, &row).await? {
+        return Err(under_way());
+    }
+    announce(state, account).await?;
+    tokio::time::sleep(SETTLE).await;
+    promote(state, row).await
+}
+
+/// Makes a key that every replica holds the one that seals.
+async fn promote(state: &State, mut row: KeyRow) -> Result<KeyRow, RotationError> {
+    let mut tx = state.pool.begin().await?;
+    if key::promote(&mut tx, &row).await? {
+        state.commit(tx, &[(key::CHANGE, &row.account)]).await?;
+    }
+    row.state = KeyState::Primary;
+    Ok(row)
+}
+
+/// Retires a key that nothing needs any more. `force` does not wait for the end of tokens that it sealed and that left
+/// the process; stored values keep their key in any case.
+pub(crate) async fn retire(state: &State, row: &KeyRow, force: bool) -> Result<(), RotationError> {
+    let conflict = |message: &str| Err(RotationError::Conflict(message.to_owned()));
+    match row.state {
+        KeyState::Primary => return conflict("it is the primary key; rotate first"),
+        KeyState::Retired => return conflict("it is retired already"),
+        KeyState::Enabled => {}
+    }
+    let rows = key::list(&state.pool, &row.account, row.purpose).await?;
+    let Some(primary) = rows
+        .iter()
+        .find(|other| other.state == KeyState::Primary && other.version > row.version)
+    else {
+        return conflict("it is about to become the primary key");
+    };
+    let now = state.clock.now();
+    if now < settled_at(primary) {
+        return conflict("it was replaced a moment ago; try again in some seconds");
+    }
+    let replaced = rows.iter().filter(|other| other.version > row.version);
+    let replaced = replaced.map(|other| other.created_at).min().unwrap_or(now);
+    let tokens_end = replaced.plus(SETTLE).plus(token_life(row.purpose));
+    if now < tokens_end && !force {
+        let message = format!(
+            "tokens that it sealed are good until {tokens_end}; retire it then, or by force to end them now"
+        );
+        return Err(RotationError::Conflict(message));
+    }
+    let needed = values_under(state, row).await?;
+    if needed > 0 {
+        let message = format!("{needed} stored values are sealed under it and wait to be sealed anew");
+        return Err(RotationError::Conflict(message));
+    }
+    let mut tx = state.pool.begin().await?;
+    if !key::retire(&mut tx, row).await? {
+        return conflict("it has changed in the meantime");
+    }
+    state.commit(tx, &[(key::CHANGE, &row.account)]).await?;
+    Ok(())
+}
+
+/// How many stored values only this key opens.
+pub(crate) async fn values_under(state: &State, row: &KeyRow) -> Result<i64, DbError> {
+    let Some(prefix) = Keyring::sealed_prefix(&row.id) else {
+        return Ok(0);
+    };
+    let mut values = 0;
+    for column in COLUMNS.iter().filter(|column| column.purpose == row.purpose) {
+        values += column.count_under(&state.pool, &row.account, &prefix).await?;
+    }
+    Ok(values)
+}
+
+/// How long a token lives that a key of `purpose` sealed and that is stored nowhere.
+fn token_life(purpose: KeyPurpose) -> Duration {
+    match purpose {
+        KeyPurpose::Credential => ROLE_SESSION,
+        KeyPurpose::WorkloadAccessToken => wat::LIFETIME,
+        _ => Duration::ZERO,
+    }
+}
+
+/// Tells every replica that the keys of an account, or what is sealed under them, have changed.
+async fn announce(state: &State, account: &str) -> Result<(), DbError> {
+    let tx = state.pool.begin().await?;
+    state.commit(tx, &[(key::CHANGE, account)]).await
+}
+
+/// Keeps this replica's keys as the store has them, until the role ends.
+pub(crate) async fn follow(state: State, mut changes: Receiver<Change>) {
+    loop {
+        match changes.recv().await {
+            Ok(change) if change.kind == key::CHANGE || change.is_everything() => {}
+            Ok(_) => continue,
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+        while let Err(error) = renew(&state).await {
+            // Rather no answer than a value sealed under a key that somebody is about to retire.
+            state.keys_outdated.store(true, Ordering::Release);
+            tracing::error!(%error, "changed keys cannot be read; tokens and credentials are not served until then");
+            tokio::time::sleep(AGAIN).await;
+        }
+        state.keys_outdated.store(false, Ordering::Release);
+        // What is cached may still be sealed under a key that is retired next.
+        state.cache.clear();
+    }
+}
+
+async fn renew(state: &State) -> Result<(), KeysError> {
+    for (account, keys) in &state.accounts {
+        for purpose in AccountKeys::PURPOSES {
+            let rows = key::list(&state.pool, account, purpose).await?;
+            keys.ring(purpose).renew(&*state.key_provider, &rows).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends rotations that were left half-way, and seals values anew, for as long as the role runs.
+pub(crate) async fn work(state: State) {
+    // The keys of a ring under whose primary one everything was found to be.
+    let mut settled: HashMap<(String, &'static str), Vec<String>> = HashMap::new();
+    loop {
+        tokio::time::sleep(ROUND).await;
+        for (account, keys) in &state.accounts {
+            for purpose in AccountKeys::PURPOSES {
+                let ids = keys.ring(purpose).ids();
+                let place = (account.clone(), purpose.as_str());
+                if ids.len() < 2 || settled.get(&place) == Some(&ids) {
+                    continue;
+                }
+                match settle(&state, account, purpose, keys.ring(purpose)).await {
+                    Ok(true) => drop(settled.insert(place, ids)),
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, account, "values could not be sealed anew");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether everything is under the primary key.
+async fn settle(
+    state: &State,
+    account: &str,
+    purpose: KeyPurpose,
+    ring: &Keyring,
+) -> Result<bool, RotationError> {
+    let rows = key::list(&state.pool, account, purpose).await?;
+    let Some(newest) = rows.first() else {
+        return Ok(false);
+    };
+    let now = state.clock.now();
+    if newest.state != KeyState::Primary {
+        // Whoever made it was to do this; twice the time, so that they come first.
+        if now >= newest.created_at.plus(SETTLE * 2) {
+            announce(state, account).await?;
+            tokio::time::sleep(SETTLE).await;
+            promote(state, newest.clone()).await?;
+        }
+        return Ok(false);
+    }
+    // Until then another replica may still seal under the key before it.
+    if ring.primary_id() != newest.id || now < settled_at(newest) {
+        return Ok(false);
+    }
+    let Some(pass) = reseal::pass(state, account, purpose, ring).await? else {
+        return Ok(false);
+    };
+    if pass.resealed > 0 || pass.unreadable > 0 {
+        announce(state, account).await?;
+        record(state, account, newest, pass).await;
+    }
+    Ok(true)
+}
+
+/// When no replica seals under another key than `primary` any more: it opens first, and seals then.
+fn settled_at(primary: &KeyRow) -> Timestamp {
+    primary.created_at.plus(SETTLE * 2)
+}
+
+async fn record(state: &State, account: &str, primary: &KeyRow, pass: reseal::Pass) {
+    let mut entry = Entry::new("ResealValues", Outcome::Done).with_account(account, &*state.config.region);
+    let detail = [
+        ("purpose", primary.purpose.as_str().into()),
+        ("keyId", primary.id.as_str().into()),
+        ("values", pass.resealed.into()),
+        ("unreadable", pass.unreadable.into()),
+    ];
+    entry
+        .detail
+        .extend(detail.map(|(name, value)| (name.to_owned(), value)));
+    if let Err(error) = state.recorder.record(entry).await {
+        tracing::error!(%error, "values sealed anew could not be recorded");
+    }
+}
