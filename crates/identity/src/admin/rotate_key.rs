@@ -1,4 +1,4 @@
-//! `RotateKey`: answered when every replica seals under the new key.
+//! `RotateKey`: answered when the new key is the primary one and every replica can open what it seals.
 
 use countersign_api::admin::rotate_key::{Input, Output};
 use countersign_api::admin::{KeyPurpose, RotateKey};

@@ -193,21 +193,35 @@ async fn another_replica_follows_a_rotation() {
         let old = keys(&admin, KeyPurpose::Vault).await.remove(0);
         let rotation = rotate(&admin, KeyPurpose::Vault);
         tokio::pin!(rotation);
+        let mut opened_first = false;
         loop {
             tokio::select! {
                 _ = &mut rotation => break,
                 read = read(&there) => read.expect("the other replica goes on"),
             }
+            let states: Vec<_> = keys(&admin, KeyPurpose::Vault)
+                .await
+                .iter()
+                .map(|key| key.state)
+                .collect();
+            opened_first |= states == [KeyState::Primary, KeyState::Enabled];
         }
-        let input = control::update_api_key_credential_provider::Input {
-            name: "weather".to_owned(),
-            api_key: Some(SECRET.to_owned().into()),
-            ..Default::default()
-        };
-        call::<control::UpdateApiKeyCredentialProvider>(&admin, input)
-            .await
-            .expect("written under the new key");
-        read(&there).await.expect("read at the other replica");
+        assert!(
+            opened_first,
+            "a replica that is behind opens what the new key seals"
+        );
+        // One of these writes is the first under the new key.
+        for _ in 0..40 {
+            let input = control::update_api_key_credential_provider::Input {
+                name: "weather".to_owned(),
+                api_key: Some(SECRET.to_owned().into()),
+                ..Default::default()
+            };
+            call::<control::UpdateApiKeyCredentialProvider>(&admin, input)
+                .await
+                .expect("written here");
+            read(&there).await.expect("read there at once");
+        }
         world.clock.advance(SETTLED);
         resealed(&admin, &old).await;
         retire(&admin, &old, None).await.expect("nothing needs it");
