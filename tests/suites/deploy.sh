@@ -4,6 +4,7 @@ if cargo build --locked -p countersign-cli; then
   export COUNTERSIGN AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
   check "cfn-lint of deploy/aws" "$CACHE/venv/bin/cfn-lint" deploy/aws/*.yaml
   check "the roles of deploy/aws, created by moto" "$CACHE/venv/bin/python" tests/python/deploy_roles.py
+  check "the stacks of deploy/aws, created, inspected and deleted by moto" "$CACHE/venv/bin/python" -W ignore tests/python/deploy_stacks.py
   check "the Helm chart, rendered and checked" "$CACHE/venv/bin/python" tests/python/deploy_chart.py
   unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
 else
