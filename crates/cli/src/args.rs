@@ -63,6 +63,9 @@ pub(crate) enum Command {
     /// Simulate a vendor's authorization server on this machine, with its peculiarities, to try an agent offline.
     #[cfg(feature = "playground")]
     Simulate(crate::simulate::SimulateArgs),
+    /// Deployments, seen from outside.
+    #[command(subcommand)]
+    Deploy(crate::deploy_check::DeployCommand),
     /// Write the manual pages and the completions of shells, as packages install them.
     #[command(hide = true)]
     Manual(crate::manual::ManualArgs),
@@ -163,7 +166,7 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Also connect to the databases, keys and providers.
+    /// Also connect to the databases, keys and providers, and open every stored value.
     #[arg(long)]
     pub(crate) deep: bool,
     #[command(flatten)]

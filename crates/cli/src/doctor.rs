@@ -255,6 +255,7 @@ fn protection(listener: &Listener<'_>, findings: &mut Vec<Finding>) {
 async fn deep(config: &Config, findings: &mut Vec<Finding>) {
     if let Some(identity) = &config.identity {
         database(&identity.database, "identity", findings).await;
+        stored(config, &identity.database, findings).await;
     }
     if let Some(gateway) = &config.gateway {
         database(&gateway.database, "gateway", findings).await;
@@ -281,6 +282,30 @@ async fn deep(config: &Config, findings: &mut Vec<Finding>) {
                 "check the issuer and the network",
             );
         }
+    }
+}
+
+/// Every value in the identity service's database: whether it parses, and opens.
+async fn stored(config: &Config, database: &DatabaseConfig, findings: &mut Vec<Finding>) {
+    let examined = async {
+        let root = config.keys.identity()?.root;
+        let provider = root.open(std::sync::Arc::new(SystemRandom)).await?;
+        let pool = Pool::connect(&database.database("identity")?.read_only()).await?;
+        let damages = countersign_identity::integrity(&pool, &*provider).await;
+        pool.close().await;
+        anyhow::Ok(damages?)
+    };
+    let mend = "restore the row from a backup, or delete what it belongs to; everything else goes on";
+    match examined.await {
+        Ok(damages) => {
+            for damage in damages {
+                let place = format!("identity.database: {}.{}", damage.table, damage.column);
+                let what = format!("row {}: {}", damage.id, damage.fault);
+                add(findings, Severity::Error, &place, what, mend);
+            }
+        }
+        // That the database or the root key is away is a finding already.
+        Err(error) => tracing::debug!(%error, "stored values could not be examined"),
     }
 }
 

@@ -18,6 +18,7 @@ mod data;
 mod external_secret;
 mod finished;
 mod front_channel;
+mod integrity;
 mod key_rotation;
 mod keys;
 mod next_token;
@@ -43,5 +44,6 @@ pub use config::{
     GatewayConfig, GrantLimits, InitialAdmin, Quotas, RateLimits, RefreshConfig, ReuseGrace,
     SecretsManagerConfig, SidRule, StartLogin, UserIssuerConfig, WorkloadIssuerConfig,
 };
+pub use integrity::{Damage, integrity};
 pub use keys::{AuditKeys, KeysError, audit_keys};
 pub use start::{Identity, Parts, StartError, migrate};

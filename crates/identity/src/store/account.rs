@@ -13,3 +13,11 @@ pub(crate) async fn ensure(pool: &Pool, id: &str, now: Timestamp) -> Result<(), 
     .await
     .map(drop)
 }
+
+/// The ids of all accounts, those too that are not configured any more.
+pub(crate) async fn list(pool: &Pool) -> Result<Vec<String>, DbError> {
+    let rows = pool
+        .fetch_all("SELECT id FROM account ORDER BY id", params![])
+        .await?;
+    rows.iter().map(|row| row.text("id")).collect()
+}

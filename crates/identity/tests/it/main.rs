@@ -5,6 +5,7 @@ mod authn;
 mod consent;
 mod control;
 mod external_secrets;
+mod integrity;
 mod key_rotation;
 mod policy;
 mod principals;

@@ -7,9 +7,9 @@ use countersign_api::{ApiError, Client, ClientError, Credentials, ErrorCode, Ope
 use countersign_crypto::testing::ManualClock;
 use countersign_crypto::{Clock as _, FileKeyProvider, SystemRandom, Timestamp};
 use countersign_db::testing::TestDatabase;
-use countersign_db::{Database, DatabaseConfig};
+use countersign_db::{Database, DatabaseConfig, Pool};
 use countersign_identity::{
-    AccessKey, Bootstrap, BootstrapProvider, Bootstrapped, Config, Identity, InitialAdmin, Parts,
+    AccessKey, Bootstrap, BootstrapProvider, Bootstrapped, Config, Damage, Identity, InitialAdmin, Parts,
 };
 use countersign_outbound as outbound;
 use countersign_web::{Drain, DrainSignal, ServeOptions, serve};
@@ -230,6 +230,24 @@ impl World {
     /// Another replica on the same database, by the same clock and keys; PostgreSQL only.
     pub(crate) async fn replica(&self) -> Self {
         Self::serve_on(Arc::clone(&self.kept), Arc::clone(&self.clock), &|_| ()).await
+    }
+
+    /// Ended, its database changed by `statements`, and looked through; then started again.
+    pub(crate) async fn damaged(self, statements: &[&'static str]) -> (Self, Vec<Damage>) {
+        let (kept, clock) = (Arc::clone(&self.kept), Arc::clone(&self.clock));
+        self.close().await;
+        let pool = Pool::connect(&kept.database.database).await.expect("opens");
+        for statement in statements {
+            let changed = pool.execute(statement, Vec::new()).await.expect("changed");
+            assert!(changed > 0, "{statement}");
+        }
+        let key_file = kept.directory.path().join("identity.key");
+        let provider = FileKeyProvider::open(&key_file, Arc::new(SystemRandom)).expect("the key file");
+        let found = countersign_identity::integrity(&pool, &provider)
+            .await
+            .expect("looked through");
+        pool.close().await;
+        (Self::serve_on(kept, clock, &|_| ()).await, found)
     }
 
     /// The same after it was ended in good order and started again.
