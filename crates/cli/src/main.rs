@@ -7,6 +7,7 @@ mod args;
 mod audit;
 mod config;
 mod data_directory;
+mod deploy_check;
 mod descriptors;
 #[cfg(feature = "playground")]
 mod dev;
@@ -63,6 +64,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => Box::pin(serve::run(args, global)).await?,
         Command::Health(args) => health::run(&args).await?,
         Command::Config(args) => config::command(&args.command)?,
+        Command::Deploy(command) => return deploy_check::run(command, global.output).await,
         Command::Manual(args) => manual::run(&args)?,
         Command::Doctor(args) => return doctor::run(&args, global.output).await,
         Command::Migrate(file) => migrate::run(&file).await?,
