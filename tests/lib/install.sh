@@ -31,6 +31,11 @@ install_for() {
     command -v curl >/dev/null || packages+=(curl)
     command -v ip >/dev/null || packages+=(iproute2)
   fi
+  if needs 'deploy' "$@"; then
+    command -v buildah >/dev/null || packages+=(buildah)
+    command -v openssl >/dev/null || packages+=(openssl)
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+  fi
   if needs 'evidence' "$@" && ! command -v python3 >/dev/null; then packages+=(python3); fi
   if needs 'clients|browser|api|gateway|flow|attacks|keys|deploy' "$@"; then
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
@@ -44,6 +49,7 @@ install_for() {
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || return 1
   fi
   if needs 'clients|browser|api|gateway|flow|attacks|keys|deploy' "$@"; then python_environment || return 1; fi
+  if needs 'deploy' "$@"; then checkov_environment || return 1; fi
   if needs 'clients|browser|refresh|failover' "$@"; then node_packages || return 1; fi
   if needs 'store|evidence|api|gateway|attacks|refresh' "$@"; then
     COUNTERSIGN_TEST_POSTGRES_URL=$(postgres_start) || { echo "./test: PostgreSQL did not start" >&2; return 1; }
@@ -70,6 +76,16 @@ python_environment() {
   fi
   export COUNTERSIGN_BOTOCORE_DATA=$CACHE/botocore
 }
+
+# Apart from the other packages: it wants an old boto3.
+checkov_environment() {
+  [ "$(cat "$CACHE/venv-deploy/.version" 2>/dev/null)" != "$CHECKOV" ] || return 0
+  echo "installing checkov $CHECKOV"
+  rm -rf "$CACHE/venv-deploy"
+  python3 -m venv "$CACHE/venv-deploy" && "$CACHE/venv-deploy/bin/pip" install -q --disable-pip-version-check "checkov==$CHECKOV" || return 1
+  echo "$CHECKOV" > "$CACHE/venv-deploy/.version"
+}
+CHECKOV=3.3.30
 
 node_packages() {
   local want have; want=$(sha256sum < tests/node/package.json)
