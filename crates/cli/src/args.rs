@@ -60,6 +60,10 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Bring the databases of a configuration to this version.
     Migrate(ConfigFile),
+    /// Write the databases of an installation into one encrypted file, while it runs.
+    Backup(crate::backup::BackupArgs),
+    /// Fill the empty databases of a configuration from a backup, or try whether that would work.
+    Restore(crate::backup::RestoreArgs),
     /// Simulate a vendor's authorization server on this machine, with its peculiarities, to try an agent offline.
     #[cfg(feature = "playground")]
     Simulate(crate::simulate::SimulateArgs),

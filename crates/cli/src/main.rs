@@ -5,6 +5,7 @@
 mod admin;
 mod args;
 mod audit;
+mod backup;
 mod config;
 mod data_directory;
 mod deploy_check;
@@ -68,6 +69,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Manual(args) => manual::run(&args)?,
         Command::Doctor(args) => return doctor::run(&args, global.output).await,
         Command::Migrate(file) => migrate::run(&file).await?,
+        Command::Backup(args) => Box::pin(backup::run(&args, global.output)).await?,
+        Command::Restore(args) => return Box::pin(backup::restore(&args, global.output)).await,
         #[cfg(feature = "playground")]
         Command::Simulate(args) => simulate::run(args, global).await?,
         Command::Audit(command) => return audit::run(command, global.output).await,

@@ -14,6 +14,7 @@ mod json;
 mod key_provider;
 mod keyring;
 pub mod merkle;
+mod passphrase;
 mod random;
 mod seal;
 pub mod testing;
@@ -30,6 +31,7 @@ pub use jose::{
 pub use json::{StrictJsonError, parse_strict_json};
 pub use key_provider::{BoxFuture, EncryptionContext, FileKeyProvider, KeyProvider, KeyProviderError};
 pub use keyring::{KeyError, KeyPurpose, KeyRow, KeyState, Keyring, NewKey};
+pub use passphrase::{PassphraseError, PassphraseParameters};
 pub use random::{Random, SharedRandom, SystemRandom, random_bytes, token, uuid_v4, uuid_v7};
 pub use seal::{Aad, OpenError, Sealed, open_under, seal_under};
 pub use secrecy::{ExposeSecret, SecretBox, SecretString};

@@ -77,6 +77,19 @@ pub async fn migrate(
     outcome
 }
 
+/// The steps that lead to the schema of a backup: those of `owner` up to its version in `versions`.
+/// [`DbError::Newer`] when there are not as many.
+pub fn up_to<'m>(
+    owner: &'static str,
+    migrations: &'m [Migration],
+    versions: &std::collections::BTreeMap<String, i64>,
+) -> Result<&'m [Migration]> {
+    let found = versions.get(owner).copied().unwrap_or(0);
+    let known = migrations.last().map_or(0, |migration| migration.version);
+    let steps = usize::try_from(found).ok().and_then(|steps| migrations.get(..steps));
+    steps.ok_or(DbError::Newer { owner, found, known })
+}
+
 async fn bootstrap(pool: &Pool) -> Result<()> {
     if let Connections::Postgres(postgres) = &pool.0.connections {
         // Only when missing: the role of a hardened deployment may not create schemas.
@@ -115,7 +128,7 @@ fn is_of_a_race(error: &DbError) -> bool {
         DbError::Constraint(_) | DbError::Conflict(_) => true,
         DbError::Sql(error) => error
             .as_database_error()
-            .and_then(|error| error.code())
+            .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| code == "42P07" || code == "42710"),
         _ => false,
     }

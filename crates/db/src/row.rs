@@ -47,6 +47,18 @@ impl Row {
         self.get(column)
     }
 
+    /// The value at a place of the result, for tables that only the catalogue knows.
+    pub(crate) fn at<T>(&self, place: usize) -> std::result::Result<Option<T>, String>
+    where
+        T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+    {
+        match &self.0 {
+            Engine::Sqlite(row) => row.try_get(place),
+            Engine::Postgres(row) => row.try_get(place),
+        }
+        .map_err(|error| error.to_string())
+    }
+
     /// The names of the columns, in the order of the result.
     #[must_use]
     pub fn columns(&self) -> Vec<&str> {

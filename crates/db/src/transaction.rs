@@ -1,6 +1,6 @@
 //! A transaction of either engine.
 
-use sqlx::SqlSafeStr;
+use sqlx::{SqlSafeStr, SqlStr};
 
 use crate::pool::{Pool, assembled, in_time, postgres_query, sqlite_query};
 use crate::{Engine, Result, Row, Value, row};
@@ -89,18 +89,25 @@ impl Transaction {
 
     /// All rows.
     pub async fn fetch_all(&mut self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>> {
+        self.fetch(sql.into_sql_str(), params).await
+    }
+
+    /// As [`Transaction::fetch_all`], for SQL put together from the database's own catalogue.
+    pub(crate) async fn fetch_all_text(&mut self, sql: String, params: Vec<Value>) -> Result<Vec<Row>> {
+        self.fetch(assembled(sql), params).await
+    }
+
+    async fn fetch(&mut self, sql: SqlStr, params: Vec<Value>) -> Result<Vec<Row>> {
         match &mut self.inner {
             Inner::Sqlite(tx) => {
-                let rows = sqlite_query(sql.into_sql_str(), params)
-                    .fetch_all(&mut **tx)
-                    .await?;
+                let rows = sqlite_query(sql, params).fetch_all(&mut **tx).await?;
                 Ok(rows
                     .into_iter()
                     .map(|row| Row(row::Engine::Sqlite(row)))
                     .collect())
             }
             Inner::Postgres(tx) => {
-                let query = postgres_query(sql.into_sql_str(), params);
+                let query = postgres_query(sql, params);
                 let rows = in_time(query.fetch_all(&mut **tx)).await?;
                 Ok(rows
                     .into_iter()

@@ -340,6 +340,30 @@ pub async fn migrate(database: &DatabaseConfig, now_micros: i64) -> Result<(), D
     Ok(())
 }
 
+/// Brings an empty database to the schema that a backup has. [`DbError::Newer`] when this program does not know it.
+pub async fn migrate_to(
+    database: &DatabaseConfig,
+    versions: &BTreeMap<String, i64>,
+    now_micros: i64,
+) -> Result<(), DbError> {
+    let pool = Pool::connect(&database.database(ROLE)?).await?;
+    let outcome = async {
+        for (owner, migrations) in [("audit", countersign_audit::MIGRATIONS), (ROLE, MIGRATIONS)] {
+            let migrations = countersign_db::up_to(owner, migrations, versions)?;
+            countersign_db::migrate(&pool, owner, migrations, now_micros).await?;
+        }
+        Ok(())
+    }
+    .await;
+    pool.close().await;
+    outcome
+}
+
+/// Ends every browser session of a database that was filled from a backup; gives how many.
+pub async fn end_sessions(pool: &Pool) -> Result<u64, DbError> {
+    crate::session::Store::new(pool.clone()).end_all().await
+}
+
 pub(crate) async fn open(database: &DatabaseConfig, now_micros: i64) -> Result<Pool, DbError> {
     let pool = Pool::connect(&database.database(ROLE)?).await?;
     countersign_db::migrate(&pool, "audit", countersign_audit::MIGRATIONS, now_micros).await?;

@@ -37,7 +37,7 @@ mod target_group;
 mod upgrade;
 
 pub use config::{Config, ConfigError};
-pub use gateway::{Gateway, Parts, StartError, migrate};
+pub use gateway::{Gateway, Parts, StartError, end_sessions, migrate, migrate_to};
 pub use keys::{AuditKeys, KeysError, audit_keys};
 pub use listener::ListenerName;
 pub use operator::{KeySummary, Operator, OperatorError, RotatingKey};

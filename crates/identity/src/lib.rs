@@ -25,6 +25,7 @@ mod next_token;
 mod operation;
 mod policy;
 mod rate_limit;
+mod restored;
 mod server;
 mod session;
 mod start;
@@ -46,4 +47,5 @@ pub use config::{
 };
 pub use integrity::{Damage, integrity};
 pub use keys::{AuditKeys, KeysError, audit_keys};
+pub use restored::{Distrusted, Restored, migrate_to};
 pub use start::{Identity, Parts, StartError, migrate};

@@ -287,6 +287,11 @@ impl Store {
         Ok(())
     }
 
+    /// Deletes every session; gives how many.
+    pub(crate) async fn end_all(&self) -> Result<u64, DbError> {
+        self.pool.execute("DELETE FROM session", params![]).await
+    }
+
     pub(crate) async fn delete_expired(&self, now: Timestamp) -> Result<(), DbError> {
         for statement in [
             "DELETE FROM handover WHERE expires_at <= $1",

@@ -22,6 +22,7 @@ pub(crate) mod principal;
 pub(crate) mod refresh_ledger;
 #[cfg(test)]
 mod refresh_ledger_tests;
+pub(crate) mod restored;
 pub(crate) mod revocation;
 pub(crate) mod sealed;
 #[cfg(test)]

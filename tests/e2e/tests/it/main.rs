@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read their environment")]
 
 mod alb;
+mod backup;
 mod bad_input;
 mod browser;
 mod canary;

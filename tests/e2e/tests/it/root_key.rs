@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use e2e::{
     cli::{Ran, countersign},
     oidc_provider::free_port,
+    postgres::Postgres,
     served::Served,
 };
 use serde_json::Value;
@@ -199,6 +200,67 @@ fn rotate_while_kms_stands_still(role: &Role) {
     assert!(refused.stderr.contains("temporary credentials") || refused.stderr.contains("are good until"));
     role.works(&["key", "retire", id, "--force"]);
     assert!(role.works(&["workload", "list"]).contains("after"));
+}
+
+/// From SQLite with a key file to PostgreSQL with a key of KMS, by one file (docs/operations.md).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_moves_to_another_engine_and_under_another_root_key() {
+    let kms = Kms::start();
+    let key = kms.create_key().await;
+    let (from, to) = (
+        tempfile::tempdir().expect("one"),
+        tempfile::tempdir().expect("two"),
+    );
+    let place = |directory| Role {
+        kms: &kms,
+        directory,
+        api: free_port(),
+        front: free_port(),
+        operations: free_port(),
+    };
+    let (old, new) = (place(from.path()), place(to.path()));
+    let in_file = |role: &Role| format!("identity = \"{}\"", role.directory.join("identity.key").display());
+    let served = old.start(&in_file(&old));
+    old.works(&["workload", "create", "before"]);
+    let (config, passphrase) = (from.path().join("config.toml"), from.path().join("passphrase"));
+    std::fs::write(&config, old.config(&in_file(&old))).expect("written");
+    std::fs::write(&passphrase, "correct horse battery staple").expect("written");
+    let file = from.path().join("backup.csb").display().to_string();
+    let passphrase = passphrase.display().to_string();
+    let config = config.display().to_string();
+    let sealed = ["--passphrase-file", &passphrase, "--config"];
+    old.works(&[&["backup", &file, "--include-keys"], &sealed[..], &[&config]].concat());
+    end(served);
+
+    let server = Postgres::start("");
+    let url = format!("postgres://countersign@127.0.0.1:{}/postgres", server.port);
+    let sqlite = format!("sqlite:{}", to.path().join("identity.sqlite").display());
+    let moving = format!(
+        "identity = {{ kms = {{ key_arn = \"{key}\" }} }}\n[keys.previous]\n{}",
+        in_file(&new)
+    );
+    let text = new.config(&moving).replace(&sqlite, &url);
+    let config = to.path().join("config.toml");
+    std::fs::write(&config, &text).expect("written");
+    let config = config.display().to_string();
+    let restore = ["restore", &file, "--accept-resurrection"];
+    new.works(&[&restore, &sealed[..], &[&config]].concat());
+
+    // Nothing needs the key file from here on.
+    std::fs::remove_file(to.path().join("identity.key")).expect("it was restored too");
+    let text = text.replace(&moving, moving.lines().next().expect("the new root key"));
+    let through = kms.through();
+    let through: Vec<&str> = through.iter().map(String::as_str).collect();
+    let served = Served::start_in(
+        tempfile::tempdir().expect("a directory"),
+        "identity",
+        &text,
+        &through,
+    );
+    assert!(new.works(&["workload", "list"]).contains("before"));
+    std::fs::write(&config, &text).expect("written");
+    new.works(&["audit", "verify", "--config", &config]);
+    end(served);
 }
 
 fn end(mut served: Served) {
