@@ -179,8 +179,8 @@ async fn v03_a_backup_of_a_running_store_is_restored_into_the_other_engine_and_b
     assert!(drilled.starts_with("OK"), "{drilled}");
     damaged(&from, &bytes, &sealed);
 
-    let server = Postgres::start("");
-    let url = format!("postgres://countersign@127.0.0.1:{}/postgres", server.port);
+    let postgres = Postgres::start("");
+    let url = format!("postgres://countersign@127.0.0.1:{}/postgres", postgres.port);
     let to = Place::new(Some(url));
     let config = to.config_file();
     let restore = [&["restore", &file, "--config", &config], &sealed[..]].concat();

@@ -232,8 +232,8 @@ async fn a_vault_moves_to_another_engine_and_under_another_root_key() {
     old.works(&[&["backup", &file, "--include-keys"], &sealed[..], &[&config]].concat());
     end(served);
 
-    let server = Postgres::start("");
-    let url = format!("postgres://countersign@127.0.0.1:{}/postgres", server.port);
+    let postgres = Postgres::start("");
+    let url = format!("postgres://countersign@127.0.0.1:{}/postgres", postgres.port);
     let sqlite = format!("sqlite:{}", to.path().join("identity.sqlite").display());
     let moving = format!(
         "identity = {{ kms = {{ key_arn = \"{key}\" }} }}\n[keys.previous]\n{}",
