@@ -83,6 +83,7 @@ async fn promote(state: &State, mut row: KeyRow) -> Result<KeyRow, RotationError
     let mut tx = state.pool.begin().await?;
     if key::promote(&mut tx, &row).await? {
         state.commit(tx, &[(key::CHANGE, &row.account)]).await?;
+        renew_own(state).await;
     }
     row.state = KeyState::Primary;
     Ok(row)
@@ -127,7 +128,16 @@ pub(crate) async fn retire(state: &State, row: &KeyRow, force: bool) -> Result<(
         return conflict("it has changed in the meantime");
     }
     state.commit(tx, &[(key::CHANGE, &row.account)]).await?;
+    renew_own(state).await;
     Ok(())
+}
+
+/// This replica has the change before anybody is told of it; [`follow`] brings it to the others, and here too should this
+/// fail.
+async fn renew_own(state: &State) {
+    if let Err(error) = renew(state).await {
+        tracing::warn!(%error, "changed keys could not be read at once");
+    }
 }
 
 /// How many stored values only this key opens.
