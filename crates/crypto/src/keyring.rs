@@ -42,10 +42,12 @@ pub enum KeyPurpose {
     AuditSigning,
     /// The per-person keys of the audit trail.
     Person,
+    /// What people and the agent say to each other.
+    Conversation,
 }
 
 impl KeyPurpose {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Vault,
         Self::WorkloadAccessToken,
         Self::Credential,
@@ -54,6 +56,7 @@ impl KeyPurpose {
         Self::Session,
         Self::AuditSigning,
         Self::Person,
+        Self::Conversation,
     ];
 
     /// The stored name.
@@ -68,6 +71,7 @@ impl KeyPurpose {
             Self::Session => "session",
             Self::AuditSigning => "audit-signing",
             Self::Person => "person",
+            Self::Conversation => "conversation",
         }
     }
 }
@@ -213,14 +217,26 @@ impl KeyRow {
     /// Unwraps the key. The caller checks what kind of key it is.
     pub(crate) async fn unwrap(&self, provider: &dyn KeyProvider) -> Result<SecretBytes, KeyError> {
         let configured = provider.key_id();
-        if configured != self.provider_key_id {
+        if configured == self.provider_key_id {
+            return Ok(provider.unwrap(&self.wrapped, &self.encryption_context()).await?);
+        }
+        let Some(customer) = provider.customer_key(&self.account, &self.provider_key_id) else {
             return Err(KeyError::OtherRoot {
                 key: self.id.clone(),
                 wrapped_by: self.provider_key_id.clone(),
                 configured,
             });
-        }
-        Ok(provider.unwrap(&self.wrapped, &self.encryption_context()).await?)
+        };
+        let unwrapped = customer
+            .await?
+            .unwrap(&self.wrapped, &self.encryption_context())
+            .await?;
+        Ok(unwrapped)
+    }
+
+    /// Asks the root key that wrapped it whether it still opens it.
+    pub async fn check(&self, provider: &dyn KeyProvider) -> Result<(), KeyError> {
+        self.unwrap(provider).await.map(drop)
     }
 
     /// The state is not part of it: rotation changes the state and must not need the provider.
@@ -243,7 +259,8 @@ pub enum KeyError {
     /// The root key that wrapped it is another one than the provider's.
     #[error(
         "key {key} is wrapped by {wrapped_by}, and the configured root key is {configured}; name the one that wrapped \
-         it under `keys.previous`, and it is wrapped anew at the next start"
+         it under `keys.previous`, and it is wrapped anew at the next start; or under `keys.customer_managed`, if it is \
+         the account's own"
     )]
     OtherRoot {
         /// The id of the key.

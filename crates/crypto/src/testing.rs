@@ -27,6 +27,11 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         self.set(self.now().plus(by));
     }
+
+    /// Jumps back, as clocks do that were wrong.
+    pub fn retreat(&self, by: Duration) {
+        self.set(self.now().minus(by));
+    }
 }
 
 impl Clock for ManualClock {

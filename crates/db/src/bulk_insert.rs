@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr, Sqlite};
 
 use crate::pool::{Connections, postgres_query, sqlite_query};
+use crate::value::bind_value;
 use crate::{DbError, Pool, Result, Value};
 
 /// Rows that a prepared `SQLite` statement has room for. A text for every number of rows would keep thousands of
 /// them prepared; so the next larger one is taken, and a row whose first column is NULL is none.
-const SIZES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+const SIZES: [usize; 20] = [
+    1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96, 128, 192, 256,
+];
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +68,8 @@ impl BulkInsert {
         };
         match &pool.0.connections {
             Connections::Sqlite(sqlite) => {
-                let query = sqlite_query(text(&self.sqlite[size]), values);
+                let query = sqlite_query(text(&self.sqlite[size]), Vec::new());
+                let query = bind_rows(query, values, self.columns.len());
                 query.execute(&sqlite.writer).await?;
             }
             Connections::Postgres(postgres) => {
@@ -81,6 +87,29 @@ impl BulkInsert {
         }
         Ok(())
     }
+}
+
+/// Rows repeat much of the row above them: account, action, caller. Such a text is shared instead of copied.
+fn bind_rows(
+    mut query: Query<'static, Sqlite, SqliteArguments>,
+    values: Vec<Value>,
+    columns: usize,
+) -> Query<'static, Sqlite, SqliteArguments> {
+    let mut above: Vec<Option<Arc<str>>> = vec![None; columns];
+    for (index, value) in values.into_iter().enumerate() {
+        let above = &mut above[index % columns];
+        query = match value {
+            Value::Text(text) => {
+                let text = match above {
+                    Some(same) if **same == *text => Arc::clone(same),
+                    _ => Arc::clone(above.insert(text.into())),
+                };
+                query.bind(text)
+            }
+            value => bind_value(query, value),
+        };
+    }
+    query
 }
 
 /// Anonymous parameters: numbered ones cost `SQLite` time in the square of their number.

@@ -84,6 +84,18 @@ impl DatabaseConfig {
 }
 
 impl Database {
+    /// The same database, by a pool of one connection.
+    pub(crate) fn by_one_connection(self) -> Self {
+        match self {
+            Self::Postgres { url, schema, .. } => Self::Postgres {
+                url,
+                schema,
+                max_connections: 1,
+            },
+            file @ Self::Sqlite { .. } => file,
+        }
+    }
+
     /// The same database, opened for reading only (of PostgreSQL, by read-only transactions).
     #[must_use]
     pub fn read_only(self) -> Self {

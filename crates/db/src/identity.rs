@@ -46,7 +46,7 @@ pub async fn set_dev_mark(pool: &Pool) -> Result<()> {
     Ok(())
 }
 
-fn is_missing_table(error: &DbError) -> bool {
+pub(crate) fn is_missing_table(error: &DbError) -> bool {
     // PostgreSQL: undefined_table. SQLite has no code of its own for it.
     matches!(error, DbError::Sql(sqlx::Error::Database(db))
         if db.code().as_deref() == Some("42P01") || db.message().starts_with("no such table"))

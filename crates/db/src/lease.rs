@@ -6,11 +6,14 @@
 
 use crate::{Pool, Result, params};
 
+/// No lease is longer, but those that nobody gives back. What ends later was claimed by a clock that was wrong.
+const LONGEST_MICROS: i64 = 12 * 3600 * 1_000_000;
+
 /// The number of a lease's holding; it grows by one at each claim.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fence(pub i64);
 
-/// Takes the lease if nobody holds it (or its holder let it expire) until `now + ttl`. `None`: it is held.
+/// Takes the lease if nobody holds it (or its holder let it expire) until `now + ttl`, twelve hours at most. `None`: it is held.
 pub async fn claim_lease(
     pool: &Pool,
     name: &str,
@@ -22,8 +25,15 @@ pub async fn claim_lease(
         .fetch_optional(
             "INSERT INTO lease (name, holder, fence, lease_until) VALUES ($1, $2, 1, $3) \
              ON CONFLICT (name) DO UPDATE SET holder = $2, fence = lease.fence + 1, lease_until = $3 \
-             WHERE lease.lease_until <= $4 RETURNING fence",
-            params![name, holder, now_micros.saturating_add(ttl_micros), now_micros],
+             WHERE lease.lease_until <= $4 OR (lease.lease_until > $5 AND lease.lease_until < $6) RETURNING fence",
+            params![
+                name,
+                holder,
+                now_micros.saturating_add(ttl_micros.min(LONGEST_MICROS)),
+                now_micros,
+                now_micros.saturating_add(LONGEST_MICROS),
+                i64::MAX
+            ],
         )
         .await?;
     row.map(|row| row.int("fence").map(Fence)).transpose()

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use tokio::sync::Notify;
 
 use crate::postgres::{ANSWER_TIMEOUT, Postgres};
-use crate::sqlite::Sqlite;
+use crate::sqlite::{Access, Sqlite};
 use crate::transaction::Transaction;
 use crate::value::{bind_postgres, bind_sqlite};
 use crate::{Database, DbError, Result, Row, Value, row};
@@ -51,10 +51,23 @@ pub(crate) enum Connections {
 impl Pool {
     /// Opens the database and checks that it answers.
     pub async fn connect(database: &Database) -> Result<Self> {
+        let access = match database {
+            Database::Sqlite { read_only: true, .. } => Access::Reader,
+            _ => Access::Server,
+        };
+        Self::open(database, access).await
+    }
+
+    /// Opens the database beside the server that may be running on it, for rows that no process keeps in its memory:
+    /// what this pool commits is not told to that server where the engine is `SQLite`. An audit chain of one's own is
+    /// such.
+    pub async fn connect_beside(database: &Database) -> Result<Self> {
+        Self::open(database, Access::Appender).await
+    }
+
+    async fn open(database: &Database, access: Access) -> Result<Self> {
         let connections = match database {
-            Database::Sqlite { path, read_only } => {
-                Connections::Sqlite(Sqlite::open(path, *read_only).await?)
-            }
+            Database::Sqlite { path, .. } => Connections::Sqlite(Sqlite::open(path, access).await?),
             Database::Postgres {
                 url,
                 schema,

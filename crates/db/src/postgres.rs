@@ -8,9 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{Executor as _, Row as _};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Row as _};
 
 use crate::{DbError, Result};
 
@@ -63,13 +62,37 @@ impl Postgres {
                     Ok(())
                 })
             })
-            .connect_with(options)
-            .await?;
+            .connect_with(options.clone())
+            .await;
+        let pool = match pool {
+            Ok(pool) => pool,
+            Err(error @ (sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::Tls(_))) => {
+                return Err(not_reached(&options, error).await);
+            }
+            Err(error) => return Err(error.into()),
+        };
         Ok(Self {
             pool,
             schema: schema.to_owned(),
         })
     }
+}
+
+/// Why there is no connection at the start: a pool tries until its time is up, and says no more than that.
+async fn not_reached(options: &PgConnectOptions, error: sqlx::Error) -> DbError {
+    let once = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await;
+    let cause = match once {
+        Ok(Err(cause)) => cause,
+        Ok(Ok(_)) => error,
+        Err(_) => sqlx::Error::Io(std::io::Error::other(format!(
+            "no answer in {} s",
+            ACQUIRE_TIMEOUT.as_secs()
+        ))),
+    };
+    let place = format!("{}:{}", options.get_host(), options.get_port());
+    DbError::Unavailable(sqlx::Error::Io(std::io::Error::other(format!(
+        "{place}: {cause}"
+    ))))
 }
 
 /// What the URL says, or else the whole check. Encryption that an attacker on the way can talk the client out of is

@@ -27,21 +27,32 @@ pub(crate) struct Sqlite {
     lock: Option<File>,
 }
 
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// By its one server.
+    Server,
+    /// For reading, beside the server.
+    Reader,
+    /// For adding rows, beside the server.
+    Appender,
+}
+
 impl Sqlite {
-    pub(crate) async fn open(path: &Path, read_only: bool) -> Result<Self> {
+    pub(crate) async fn open(path: &Path, access: Access) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(STATEMENTS);
-        if read_only {
-            if !path.exists() {
-                let source = std::io::ErrorKind::NotFound.into();
-                return Err(DbError::Io {
-                    path: path.to_owned(),
-                    source,
-                });
-            }
+        if access != Access::Server && !path.exists() {
+            let source = std::io::ErrorKind::NotFound.into();
+            return Err(DbError::Io {
+                path: path.to_owned(),
+                source,
+            });
+        }
+        if access == Access::Reader {
             let readers = pool(READERS).connect_with(options.read_only(true)).await?;
             return Ok(Self {
                 writer: readers.clone(),
@@ -49,9 +60,12 @@ impl Sqlite {
                 lock: None,
             });
         }
-        let lock = exclusive_lock(path)?;
+        let lock = match access {
+            Access::Server => Some(exclusive_lock(path)?),
+            Access::Reader | Access::Appender => None,
+        };
         let options = options
-            .create_if_missing(true)
+            .create_if_missing(access == Access::Server)
             .journal_mode(SqliteJournalMode::Wal)
             // Commit returns only after fsync: the audit record is on disk before a token leaves.
             .synchronous(SqliteSynchronous::Full)
@@ -64,7 +78,7 @@ impl Sqlite {
         Ok(Self {
             writer,
             readers,
-            lock: Some(lock),
+            lock,
         })
     }
 

@@ -106,20 +106,24 @@ impl From<Option<&[u8]>> for Value {
 }
 
 pub(crate) fn bind_sqlite(
-    mut query: Query<'static, Sqlite, SqliteArguments>,
+    query: Query<'static, Sqlite, SqliteArguments>,
     params: Vec<Value>,
 ) -> Query<'static, Sqlite, SqliteArguments> {
-    for value in params {
-        query = match value {
-            Value::Text(text) => query.bind(text),
-            Value::Int(int) => query.bind(int),
-            Value::Bytes(bytes) => query.bind(bytes),
-            Value::NullText => query.bind(None::<String>),
-            Value::NullInt => query.bind(None::<i64>),
-            Value::NullBytes => query.bind(None::<Vec<u8>>),
-        };
+    params.into_iter().fold(query, bind_value)
+}
+
+pub(crate) fn bind_value(
+    query: Query<'static, Sqlite, SqliteArguments>,
+    value: Value,
+) -> Query<'static, Sqlite, SqliteArguments> {
+    match value {
+        Value::Text(text) => query.bind(text),
+        Value::Int(int) => query.bind(int),
+        Value::Bytes(bytes) => query.bind(bytes),
+        Value::NullText => query.bind(None::<String>),
+        Value::NullInt => query.bind(None::<i64>),
+        Value::NullBytes => query.bind(None::<Vec<u8>>),
     }
-    query
 }
 
 pub(crate) fn bind_postgres(

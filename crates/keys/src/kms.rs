@@ -50,7 +50,8 @@ impl KmsKeyProvider {
         Ok(provider)
     }
 
-    async fn check(&self) -> Result<(), KeyProviderError> {
+    /// Whether KMS knows the key, and it is one that can be used now.
+    pub(crate) async fn check(&self) -> Result<(), KeyProviderError> {
         let described = self.client.describe_key().key_id(&self.key_arn).send().await;
         let described = described.map_err(|error| classified(&error))?;
         let key = described
@@ -159,12 +160,31 @@ where
     let text = DisplayErrorContext(error).to_string();
     match error {
         SdkError::ServiceError(service) => match service.err().code() {
-            Some(code) if !PASSING.contains(&code) => KeyProviderError::Refused(text),
-            _ => KeyProviderError::Unavailable(text),
+            Some(code @ "NotFoundException") => KeyProviderError::Gone(answer(code, service.err())),
+            Some(code) if !PASSING.contains(&code) => KeyProviderError::Refused(answer(code, service.err())),
+            Some(code) => KeyProviderError::Unavailable(answer(code, service.err())),
+            None => KeyProviderError::Unavailable(text),
         },
         SdkError::ConstructionFailure(_) => KeyProviderError::Refused(text),
         _ => KeyProviderError::Unavailable(text),
     }
+}
+
+/// What KMS answered, in one line: the SDK's own words have the whole answer in them.
+fn answer(code: &str, error: &impl ProvideErrorMetadata) -> String {
+    let message = error.message().unwrap_or("no further word");
+    let mend = match code {
+        "AccessDeniedException" => {
+            "; the role or user that calls needs kms:DescribeKey, kms:Encrypt and kms:Decrypt for this key, and the key's \
+             policy may not deny them"
+        }
+        "NotFoundException" => "; is the account right, and the region?",
+        "DisabledException" | "KMSInvalidStateException" => {
+            "; is the key enabled, and not waiting to be deleted?"
+        }
+        _ => "",
+    };
+    format!("AWS KMS answers {code}: {message}{mend}")
 }
 
 fn refused(text: impl Into<String>) -> KeyProviderError {

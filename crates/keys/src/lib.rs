@@ -5,10 +5,14 @@
 //! * `pkcs11`: a hardware security module, or anything else with a PKCS#11 module.
 
 #[cfg(feature = "kms")]
+mod customer;
+#[cfg(feature = "kms")]
 mod kms;
 #[cfg(feature = "pkcs11")]
 mod pkcs11;
 
+#[cfg(feature = "kms")]
+pub use customer::WithCustomerKeys;
 #[cfg(feature = "kms")]
 pub use kms::KmsKeyProvider;
 #[cfg(feature = "pkcs11")]

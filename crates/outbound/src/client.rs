@@ -9,12 +9,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode};
+use tracing::Instrument as _;
 use url::{Host, Url};
 
 use crate::error::{OutboundError, Refusal};
 use crate::policy::{HostPort, Policy};
 use crate::request::Request;
 use crate::resolve::{Guarded, Resolver, SystemResolver, check};
+use crate::trace::{self, TraceContext};
 
 /// The guarded HTTP client. Clones share connections.
 #[derive(Clone)]
@@ -141,7 +143,9 @@ impl Client {
             Some(Host::Domain(_)) => None,
             None => return Err(Refusal::NoHost),
         };
-        if let Some(address) = literal {
+        if let Some(address) = literal
+            && !self.policy.allow_link_local.contains(&to)
+        {
             check(url.host_str().unwrap_or_default(), address, excepted)?;
         }
         let client = if excepted { &self.excepted } else { &self.strict };
@@ -196,6 +200,52 @@ fn connector(
 }
 
 async fn begin(
+    client: &reqwest::Client,
+    to: &HostPort,
+    mut request: Request,
+) -> Result<reqwest::Response, OutboundError> {
+    let Some(here) = trace::current() else {
+        return send(client, to, request).await;
+    };
+    if !trace::is_on() {
+        carry(&mut request, here);
+        return send(client, to, request).await;
+    }
+    // Of the path nothing: it may have a person's or a secret's name in it, and is not ours to write down.
+    let span = tracing::info_span!(
+        "http.request",
+        otel.kind = "client",
+        http.request.method = %request.method,
+        server.address = %to,
+        http.response.status_code = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
+    );
+    let sending = async {
+        if let Some(here) = trace::current() {
+            carry(&mut request, here);
+        }
+        let answer = send(client, to, request).await;
+        let span = tracing::Span::current();
+        match &answer {
+            Ok(answer) => {
+                span.record("http.response.status_code", answer.status().as_u16());
+            }
+            Err(_) => {
+                span.record("otel.status_code", "ERROR");
+            }
+        }
+        answer
+    };
+    Box::pin(sending.instrument(span)).await
+}
+
+fn carry(request: &mut Request, here: TraceContext) {
+    if let Some(value) = here.header() {
+        request.headers.insert(trace::TRACEPARENT, value);
+    }
+}
+
+async fn send(
     client: &reqwest::Client,
     to: &HostPort,
     request: Request,

@@ -19,6 +19,7 @@ mod error;
 mod policy;
 mod request;
 mod resolve;
+pub mod trace;
 
 pub use address::AddressClass;
 pub use client::{Client, Response, StreamingResponse};

@@ -13,6 +13,9 @@ pub struct Policy {
     /// Exact hosts and ports that may be reached by `http`, and at internal addresses. Link-local and
     /// metadata addresses stay refused.
     pub allow: Vec<HostPort>,
+    /// Exact addresses (never names) that may be reached although they are link-local or metadata: for the one client
+    /// that asks the platform for this process's own credentials, and is never given a URL of anybody else's.
+    pub allow_link_local: Vec<HostPort>,
     /// Time for name resolution, TCP and TLS together.
     pub connect_timeout: Duration,
     /// Time from the start of a request to the last byte of its answer; for a streamed answer, to its
@@ -29,6 +32,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             allow: Vec::new(),
+            allow_link_local: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(10),
             max_response_bytes: 1 << 20,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use futures_util::FutureExt as _;
@@ -17,7 +17,8 @@ use crate::{SecretBytes, SharedRandom};
 
 const PREFIX: &str = "countersign-root-key-1 ";
 
-/// A root key read from a file that only its owner may read (mode 0600). It protects the database's copies
+/// A root key read from a file that only its owner may read (mode 0600), or that root owns and this process may read by its
+/// group (0440). It protects the database's copies
 /// and backups, not against somebody who can read this machine's files as this user; for that take a KMS
 /// or a PKCS#11 module.
 pub struct FileKeyProvider {
@@ -92,13 +93,22 @@ fn create(path: &Path, random: &SharedRandom) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Whether nobody reads a file of this mode but `us` and those who may anyway. What root owns and another user's process
+/// gets by its group is how orchestrators hand out secrets (Kubernetes: `defaultMode` 0440 and `fsGroup`); a file of
+/// ours that a group may read was opened to it by mistake.
+fn is_private(mode: u32, owner: u32, us: u32) -> bool {
+    let others = mode & 0o077;
+    others == 0 || (others == 0o040 && owner == 0 && us != 0)
+}
+
 fn read(path: &Path, mut file: &File) -> Result<Zeroizing<[u8; 32]>, KeyProviderError> {
     let io = |source| KeyProviderError::Io {
         path: path.to_owned(),
         source,
     };
-    let mode = file.metadata().map_err(io)?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let metadata = file.metadata().map_err(io)?;
+    let mode = metadata.mode() & 0o7777;
+    if !is_private(mode, metadata.uid(), rustix::process::geteuid().as_raw()) {
         return Err(KeyProviderError::Permissions {
             path: path.to_owned(),
             mode,
@@ -152,6 +162,7 @@ impl KeyProvider for FileKeyProvider {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::sync::Arc;
 
     use super::*;
@@ -240,6 +251,28 @@ mod tests {
                 .err()
                 .expect("refused");
             assert!(error.to_string().contains("chmod 600"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_group_reads_what_root_gives_to_another_user_and_nothing_else() {
+        const ROOT: u32 = 0;
+        for (mode, owner, us, expected) in [
+            (0o600, 65_532, 65_532, true),
+            (0o400, ROOT, ROOT, true),
+            (0o440, ROOT, 65_532, true),
+            (0o640, ROOT, 65_532, true),
+            (0o440, ROOT, ROOT, false),
+            (0o440, 65_532, 65_532, false),
+            (0o440, 1_000, 65_532, false),
+            (0o444, ROOT, 65_532, false),
+            (0o460, ROOT, 65_532, false),
+        ] {
+            assert_eq!(
+                is_private(mode, owner, us),
+                expected,
+                "{mode:04o} of {owner} for {us}"
+            );
         }
     }
 

@@ -5,6 +5,7 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use file::FileKeyProvider;
 pub use futures_util::future::BoxFuture;
@@ -30,6 +31,17 @@ pub trait KeyProvider: Send + Sync {
         wrapped: &'a [u8],
         context: &'a EncryptionContext,
     ) -> BoxFuture<'a, Result<SecretBytes, KeyProviderError>>;
+
+    /// A key of `account`'s own that the operator lets it wrap its vault under (design D22); `None` for every other
+    /// one. `key_id` is as [`Self::key_id`] of the provider that it gives.
+    fn customer_key<'a>(
+        &'a self,
+        account: &'a str,
+        key_id: &'a str,
+    ) -> Option<BoxFuture<'a, Result<Arc<dyn KeyProvider>, KeyProviderError>>> {
+        let _ = (account, key_id);
+        None
+    }
 }
 
 /// What a wrapped key is for: authenticated, not secret, and visible in the logs of a KMS.
@@ -72,10 +84,13 @@ pub enum KeyProviderError {
     /// The wrapped key is corrupt, belongs to another root key, or the context differs.
     #[error("the key provider refused: {0}")]
     Refused(String),
+    /// The root key does not exist: what it wrapped will never open again.
+    #[error("the key provider refused, since the root key does not exist: {0}")]
+    Gone(String),
     /// The key file can be read by other users of this machine.
     #[error(
         "key file {} has mode {mode:04o}, so other users of this machine could read it; \
-         run `chmod 600 {}` (and consider the key exposed)",
+         run `chmod 600 {}` (and consider the key exposed); 0440 is good where root owns it and this process does not run as root",
         path.display(), path.display()
     )]
     Permissions {

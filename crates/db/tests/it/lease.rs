@@ -1,4 +1,4 @@
-use countersign_db::{claim_lease, release_lease, renew_lease};
+use countersign_db::{claim_lease, params, release_lease, renew_lease};
 
 use crate::{NOW, SECOND, databases};
 
@@ -41,6 +41,35 @@ async fn one_holder_at_a_time_and_the_fence_grows() {
             .await
             .expect("asks");
         assert!(third.expect("released") > second, "{}", db.name);
+    }
+}
+
+#[tokio::test]
+async fn a_lease_of_a_clock_that_was_wrong_ends_all_the_same() {
+    for db in databases().await {
+        let pool = &db.pool;
+        // The holder's clock was a day ahead, and was then put right.
+        claim_lease(pool, "x", "a", NOW + 86_400 * SECOND, 60 * SECOND)
+            .await
+            .expect("asks")
+            .expect("free");
+        let claimed = claim_lease(pool, "x", "b", NOW, 60 * SECOND).await;
+        assert!(
+            claimed.expect("asks").is_some(),
+            "{}: nobody waits a day",
+            db.name
+        );
+        let held = claim_lease(pool, "x", "c", NOW, 60 * SECOND).await;
+        assert_eq!(held.expect("asks"), None, "{}: the right clock's holds", db.name);
+        let forever = "UPDATE lease SET lease_until = $1";
+        pool.execute(forever, params![i64::MAX]).await.expect("updated");
+        let held = claim_lease(pool, "x", "c", NOW, 60 * SECOND).await;
+        assert_eq!(
+            held.expect("asks"),
+            None,
+            "{}: nobody gives that one back",
+            db.name
+        );
     }
 }
 
