@@ -1,5 +1,6 @@
 //! Amazon Resource Names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,9 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Arn {
     /// `aws`, `aws-cn`, `aws-us-gov` …
-    pub partition: String,
+    pub partition: Cow<'static, str>,
     /// Such as `bedrock-agentcore`.
-    pub service: String,
+    pub service: Cow<'static, str>,
     /// Empty for global services.
     pub region: String,
     /// Twelve digits, or empty.
@@ -26,10 +27,10 @@ pub struct Arn {
 pub struct InvalidArn;
 
 impl Arn {
-    fn new(service: &str, region: &str, account: &str, resource: String) -> Self {
+    fn new(service: &'static str, region: &str, account: &str, resource: String) -> Self {
         Self {
-            partition: "aws".to_owned(),
-            service: service.to_owned(),
+            partition: Cow::Borrowed("aws"),
+            service: Cow::Borrowed(service),
             region: region.to_owned(),
             account: account.to_owned(),
             resource,
@@ -135,8 +136,8 @@ impl FromStr for Arn {
             return Err(InvalidArn);
         }
         let arn = Self {
-            partition: part()?.to_owned(),
-            service: part()?.to_owned(),
+            partition: part()?.to_owned().into(),
+            service: part()?.to_owned().into(),
             region: part()?.to_owned(),
             account: part()?.to_owned(),
             resource: part()?.to_owned(),

@@ -8,9 +8,10 @@ use countersign_outbound as outbound;
 use http::{HeaderValue, StatusCode, header};
 use url::Url;
 
+use crate::credentials::{CredentialSource, CredentialsError};
 use crate::error::{ApiError, ErrorCode};
 use crate::operation::{Operation, to_request};
-use crate::sigv4::{self, Credentials, SigningError};
+use crate::sigv4::{self, SigningError};
 
 /// Epoch seconds, from wherever the process has its clock.
 pub type NowSecs = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -31,7 +32,7 @@ const MAX_ANSWER: usize = 4 << 20;
 pub struct Client {
     endpoint: Url,
     region: String,
-    credentials: Credentials,
+    credentials: CredentialSource,
     http: outbound::Client,
     now_secs: NowSecs,
 }
@@ -54,6 +55,9 @@ pub enum ClientError {
     /// The request could not be built.
     #[error("the request could not be built: {0}")]
     Request(String),
+    /// There is nothing to sign it with at the moment.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
 }
 
 impl ClientError {
@@ -84,19 +88,19 @@ impl std::fmt::Debug for Client {
 
 impl Client {
     /// A client of the API at `endpoint`, whose path, if any, stands before the operations' own. `http` must
-    /// be permitted to reach it.
+    /// be permitted to reach it. `credentials`: an access key, or a source of temporary ones.
     #[must_use]
     pub fn new(
         endpoint: Url,
         region: String,
-        credentials: Credentials,
+        credentials: impl Into<CredentialSource>,
         http: outbound::Client,
         now_secs: NowSecs,
     ) -> Self {
         Self {
             endpoint,
             region,
-            credentials,
+            credentials: credentials.into(),
             http,
             now_secs,
         }
@@ -128,7 +132,7 @@ impl Client {
             .map_or((path, None), |(path, query)| (path, Some(query)));
         url.set_path(&format!("{}{path}", self.endpoint.path().trim_end_matches('/')));
         url.set_query(query);
-        let signed = self.signed::<O>(&url, body)?;
+        let signed = self.signed::<O>(&url, body).await?;
         let (parts, body) = signed.into_parts();
         let request = outbound::Request {
             headers: parts.headers,
@@ -156,7 +160,12 @@ impl Client {
         })
     }
 
-    fn signed<O: Operation>(&self, url: &Url, body: Bytes) -> Result<http::Request<Bytes>, ClientError> {
+    async fn signed<O: Operation>(
+        &self,
+        url: &Url,
+        body: Bytes,
+    ) -> Result<http::Request<Bytes>, ClientError> {
+        let credentials = self.credentials.current().await?;
         let mut request = http::Request::builder().method(O::METHOD).uri(url.as_str());
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -165,7 +174,7 @@ impl Client {
             .body(body)
             .map_err(|error| ClientError::Request(error.to_string()))?;
         sigv4::sign(
-            &self.credentials,
+            &credentials,
             &self.region,
             O::SERVICE,
             &mut request,
@@ -183,7 +192,7 @@ fn may_repeat<O: Operation>(error: &ClientError) -> bool {
         ClientError::Transport(outbound::OutboundError::Connect { .. }) => true,
         // Not time-outs: the caller has waited long enough.
         ClientError::Transport(outbound::OutboundError::Protocol { .. }) => O::IDEMPOTENT,
-        ClientError::Transport(_) | ClientError::Request(_) => false,
+        ClientError::Transport(_) | ClientError::Request(_) | ClientError::Credentials(_) => false,
     }
 }
 

@@ -4,7 +4,7 @@
 //! ([`data`], [`control`]) and of our own extension ([`admin`]); its errors, ARNs and SigV4 signatures;
 //! and a small signed [`client`]. Server and clients share these types, so that neither can drift.
 //!
-//! It holds no state, reads no clock and does no I/O but the client's.
+//! It holds no state but a client's temporary credentials, reads no clock and does no I/O but the client's.
 
 #[macro_use]
 mod macros;
@@ -13,8 +13,10 @@ pub mod admin;
 pub mod arn;
 pub mod client;
 pub mod control;
+pub mod credentials;
 pub mod data;
 mod document;
+pub mod endpoint;
 pub mod error;
 pub mod operation;
 pub mod return_url;
@@ -25,6 +27,8 @@ pub mod validate;
 
 pub use arn::Arn;
 pub use client::{Client, ClientError};
+pub use credentials::{CredentialSource, CredentialsError, Environment};
+pub use endpoint::{EndpointError, IdentityApi, IdentityEndpoint};
 pub use error::{ApiError, ErrorCode, FieldError, ValidationReason};
 pub use operation::{Empty, Operation};
 pub use sensitive::Sensitive;

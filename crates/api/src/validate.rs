@@ -384,7 +384,7 @@ pub mod pattern {
 
     /// Printable text without control characters.
     pub const PRINTABLE: Pattern = Pattern {
-        text: r"[^\x00-\x1F\x7F]*",
+        text: r"[^\x00-\x1F\x7F-\x9F]*",
         matches: |text| !text.contains(char::is_control),
     };
 }

@@ -61,13 +61,6 @@ impl ServerMetadata {
         }
     }
 
-    /// Whether the server says it checks PKCE with S256. `None` when it says nothing; S256 is sent always.
-    #[must_use]
-    pub fn supports_s256(&self) -> Option<bool> {
-        let methods = self.code_challenge_methods_supported.as_ref()?;
-        Some(methods.iter().any(|method| method == "S256"))
-    }
-
     /// Reads a metadata document whose issuer has been checked. `client` says which URLs may be used.
     pub(crate) fn read(
         issuer: &str,

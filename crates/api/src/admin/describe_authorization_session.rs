@@ -37,6 +37,9 @@ pub struct Output {
     pub credential_provider_name: String,
     /// What was asked for.
     pub scopes: Vec<String>,
+    /// What the service gave, which the person may have narrowed there; once completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_scopes: Option<Vec<String>>,
     /// How far it is.
     pub state: SessionState,
     /// Why it ended, from a closed list.
@@ -45,12 +48,19 @@ pub struct Output {
     /// The vendor's error code, if the vendor refused (`access_denied`, `invalid_grant`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The account that was connected, by the service's own id; once completed.
+    /// The account that was connected, by the service's own id; once completed, or while it waits to be confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// The same account's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_name: Option<String>,
+    /// The account of the same service whose place it has taken, or would take once confirmed, by the service's own id
+    /// (design D12).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_account_id: Option<String>,
+    /// That account's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_account_name: Option<String>,
     /// When it expires, or expired.
     pub expires_at: EpochSeconds,
     /// Whether the start page required this person's own login; only then may the binding page confirm by itself.

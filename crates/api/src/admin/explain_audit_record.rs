@@ -1,5 +1,7 @@
 //! `ExplainAuditRecord`: the chain from a login to a use of a token.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::shapes::id;
@@ -25,6 +27,10 @@ pub struct Input {
 pub struct Output {
     /// The tree.
     pub explanation: Value,
+    /// User keys of the people behind the tree's grants, by grant id, as far as the grants are stored: the records have
+    /// pseudonyms.
+    #[serde(default)]
+    pub user_keys: BTreeMap<String, String>,
 }
 
 impl Validate for Input {

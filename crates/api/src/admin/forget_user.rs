@@ -28,6 +28,8 @@ pub struct Output {
     pub grants_erased: i64,
     /// Whether audit records named the person by a key, which is destroyed: nobody can read their details any more.
     pub audit_details_erased: bool,
+    /// Every user key that was theirs here. The gateway's trail, which has their names, knows them by the same keys.
+    pub user_keys: Vec<String>,
 }
 
 impl Validate for Input {

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shapes::{Grant, page, user};
-use crate::data::{provider_name, workload_name};
+use super::shapes::{Grant, only, page};
 use crate::validate::{Checker, Validate};
 
 operation! {
@@ -24,6 +23,10 @@ pub struct Input {
     /// Only grants at this provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_provider_name: Option<String>,
+    /// Only live grants that need somebody: the person has to consent again, a refresh failed, or its outcome is not
+    /// known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ailing: Option<bool>,
     /// Where the last page ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,
@@ -45,15 +48,12 @@ pub struct Output {
 
 impl Validate for Input {
     fn validate(&self, check: &mut Checker) {
-        if let Some(subject) = &self.user {
-            user(check, "user", subject);
-        }
-        if let Some(name) = &self.workload_name {
-            workload_name(check, "workloadName", name);
-        }
-        if let Some(name) = &self.credential_provider_name {
-            provider_name(check, "credentialProviderName", name);
-        }
+        only(
+            check,
+            self.user.as_deref(),
+            self.workload_name.as_deref(),
+            self.credential_provider_name.as_deref(),
+        );
         page(check, self.next_token.as_deref(), self.max_results, 100);
     }
 }

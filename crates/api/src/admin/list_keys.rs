@@ -14,6 +14,9 @@ operation! {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
+    /// Whether to leave out how many values a replaced key still holds: in a large vault counting takes seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_sealed_values: Option<bool>,
     /// Where the last page ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,

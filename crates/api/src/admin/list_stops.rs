@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shapes::{Stopped, page};
+use super::shapes::{Stopped, SubjectKind, page, subject};
 use crate::validate::{Checker, Validate};
 
 operation! {
@@ -14,6 +14,12 @@ operation! {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Input {
+    /// Only stops of this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject_kind: Option<SubjectKind>,
+    /// Only the stop of this subject, named as for `Stop`; goes with `subjectKind`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// Where the last page ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,
@@ -35,6 +41,11 @@ pub struct Output {
 
 impl Validate for Input {
     fn validate(&self, check: &mut Checker) {
+        match (self.subject_kind, &self.subject) {
+            (Some(kind), Some(name)) => subject(check, kind, name),
+            (None, Some(_)) => check.require(false, "subject", "goes with subjectKind"),
+            (_, None) => {}
+        }
         page(check, self.next_token.as_deref(), self.max_results, 100);
     }
 }

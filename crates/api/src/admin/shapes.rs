@@ -25,6 +25,8 @@ pub enum SessionState {
     CodeHeld,
     /// The code is being exchanged.
     Exchanging,
+    /// Another account than before was connected: the grant is stored and not served until the person has confirmed it.
+    Confirming,
     /// The grant is stored.
     Completed,
     /// The person said no.
@@ -51,6 +53,8 @@ pub enum GrantState {
     OutcomeUnknown,
     /// The person has to consent again.
     NeedsConsent,
+    /// It is of another account than before, and gives no token until the person has confirmed it.
+    Unconfirmed,
     /// It was revoked.
     Revoked,
 }
@@ -108,7 +112,7 @@ pub struct Revocation {
     /// How far it is.
     pub state: RevocationState,
     /// What the last attempt came to: `revoked`, `not_answered`, `not_offered`, `provider_deleted`, `provider_changed`,
-    /// `no_token`.
+    /// `no_token`, `vault_unreadable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How often it was tried.
@@ -284,14 +288,21 @@ pub struct Stopped {
     pub reason: Option<String>,
     /// Since when.
     pub stopped_time: EpochSeconds,
+    /// The ARN of who stopped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<String>,
 }
 
 /// An access token that has left the vault and has not expired.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LiveToken {
-    /// The grant it belongs to.
-    pub grant_id: String,
+    /// The grant it belongs to; absent for what belongs to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_id: Option<String>,
+    /// How the agent came by it; absent for an API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth2_flow: Option<Oauth2Flow>,
     /// The agent that has it.
     #[serde(default)]
     pub workload_name: String,
@@ -304,6 +315,9 @@ pub struct LiveToken {
     /// When it expires; absent where the service did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<EpochSeconds>,
+    /// The record of its release, where it was found by that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_record_id: Option<String>,
 }
 
 /// Checks an identifier of ours.
@@ -352,6 +366,24 @@ pub(crate) fn principal_tags(check: &mut Checker, tags: &BTreeMap<String, String
 /// Checks a person: published id, user key or the caller's own id.
 pub(crate) fn user(check: &mut Checker, member: &str, user: &str) {
     user_id(check, member, user);
+}
+
+/// Checks the members by which a list is only of one person, workload identity or provider.
+pub(crate) fn only(
+    check: &mut Checker,
+    of_user: Option<&str>,
+    of_workload: Option<&str>,
+    of_provider: Option<&str>,
+) {
+    if let Some(subject) = of_user {
+        user(check, "user", subject);
+    }
+    if let Some(name) = of_workload {
+        workload_name(check, "workloadName", name);
+    }
+    if let Some(name) = of_provider {
+        provider_name(check, "credentialProviderName", name);
+    }
 }
 
 /// Checks the subject of a stop.

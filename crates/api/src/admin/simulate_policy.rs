@@ -26,14 +26,14 @@ pub struct Input {
     pub document: Option<Value>,
     /// The action, such as `bedrock-agentcore:GetResourceOauth2Token`.
     pub action: String,
-    /// The ARNs it would concern, at most 100. When absent: the directory and the token vault, and what the two
-    /// names below name.
+    /// The ARNs it would concern, at most 100. When absent: those that the action's operation asks about, as far as
+    /// the two names below name them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Vec<String>>,
     /// A workload identity it would concern.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_name: Option<String>,
-    /// An OAuth2 credential provider it would concern.
+    /// A credential provider it would concern: of API keys for actions of theirs, else of OAuth2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_provider_name: Option<String>,
     /// What conditions would be compared with, at most 100 keys.

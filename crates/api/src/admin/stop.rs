@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::shapes::{LiveToken, Stopped, SubjectKind, subject};
+use crate::EpochSeconds;
 use crate::validate::pattern;
 use crate::validate::{Checker, Validate};
 
@@ -34,8 +35,16 @@ pub struct Input {
 pub struct Output {
     /// The stop.
     pub stop: Stopped,
-    /// Tokens already released that are still alive, up to 1000; with `revokeTokens` those that are being withdrawn.
+    /// Tokens and API keys already released that may still be good, up to 1000; with `revokeTokens` those that belong to
+    /// a grant are being withdrawn.
     pub live_tokens: Vec<LiveToken>,
+    /// There are more than are listed.
+    #[serde(default)]
+    pub truncated: bool,
+    /// Since when releases on record were looked at, where that is not all of the time. What was released before is
+    /// listed only where it is the present token of a grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searched_from: Option<EpochSeconds>,
     /// How many grants were ended because of `revokeTokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants_revoked: Option<i64>,

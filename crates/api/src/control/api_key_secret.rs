@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shapes::{self, Secret, SecretReference, SecretSource};
 use crate::sensitive::Sensitive;
-use crate::validate::{Checker, pattern};
+use crate::validate::Checker;
 
 /// Checks `apiKey`, `apiKeySecretSource` and `apiKeySecretConfig`: a key, or where an external one is.
 pub(crate) fn validate(
@@ -14,7 +14,7 @@ pub(crate) fn validate(
     reference: Option<&SecretReference>,
 ) {
     let key = key.map(Sensitive::expose);
-    check.text("apiKey", key.unwrap_or_default(), 0..=65_536, &pattern::PRINTABLE);
+    check.length("apiKey", key.unwrap_or_default(), 0..=65_536);
     shapes::secret(
         check,
         ("apiKey", key),

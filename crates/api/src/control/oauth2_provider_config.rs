@@ -340,12 +340,7 @@ impl Client<'_> {
             check.text("clientId", id, 1..=256, &pattern::PRINTABLE);
         }
         let secret = self.secret.map(Sensitive::expose);
-        check.text(
-            "clientSecret",
-            secret.unwrap_or_default(),
-            0..=2048,
-            &pattern::PRINTABLE,
-        );
+        check.length("clientSecret", secret.unwrap_or_default(), 0..=2048);
         shapes::secret(
             check,
             ("clientSecret", secret),

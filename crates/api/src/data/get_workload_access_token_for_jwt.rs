@@ -17,7 +17,7 @@ operation! {
 pub struct Input {
     /// The workload identity, 3 to 255 characters.
     pub workload_name: String,
-    /// The JWT, at most 131,072 characters.
+    /// The JWT, at most [`MAX_USER_TOKEN_BYTES`](super::MAX_USER_TOKEN_BYTES).
     pub user_token: Sensitive,
 }
 

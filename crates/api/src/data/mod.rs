@@ -17,5 +17,5 @@ pub use get_resource_oauth2_token::GetResourceOauth2Token;
 pub use get_workload_access_token::GetWorkloadAccessToken;
 pub use get_workload_access_token_for_jwt::GetWorkloadAccessTokenForJWT;
 pub use get_workload_access_token_for_user_id::GetWorkloadAccessTokenForUserId;
-pub use shapes::{Oauth2Flow, SessionStatus, UserIdentifier};
+pub use shapes::{MAX_USER_TOKEN_BYTES, Oauth2Flow, SessionStatus, UserIdentifier};
 pub(crate) use shapes::{provider_name, request_uri, user_id, workload_name};

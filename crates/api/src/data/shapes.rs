@@ -83,9 +83,17 @@ pub(crate) fn workload_access_token(check: &mut Checker, member: &str, token: &S
     check.length(member, token.expose(), 1..=131_072);
 }
 
+/// Longest user token, bytes: what the verifier takes. The model has 131,072 characters.
+pub const MAX_USER_TOKEN_BYTES: usize = 16_384;
+
 /// `UserTokenType`.
 pub(crate) fn user_token(check: &mut Checker, member: &str, token: &Sensitive) {
-    check.text(member, token.expose(), 1..=131_072, &pattern::USER_TOKEN);
+    let token = token.expose();
+    if token.len() > MAX_USER_TOKEN_BYTES {
+        check.fail(member, format!("must have at most {MAX_USER_TOKEN_BYTES} bytes"));
+    } else {
+        check.text(member, token, 1..=MAX_USER_TOKEN_BYTES, &pattern::USER_TOKEN);
+    }
 }
 
 /// `UserIdType`. Control characters are ours to refuse: the id stands on pages and in audit records.

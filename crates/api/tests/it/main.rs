@@ -2,6 +2,7 @@
 
 mod client;
 mod contract;
+mod credentials;
 mod inputs;
 mod oracle;
 mod signatures;

@@ -2,6 +2,9 @@
 //!
 //! There are no refresh tokens. A token of an hour or two is exchanged for one of about 60 days while it lives,
 //! and so on. Errors are objects; code 190 says that the token is dead. The API's version is in every path.
+//!
+//! A person may decline single scopes, and the token answer names none. The account does, and unlike `granted_scopes`
+//! of the authorization response (`return_scopes=true`) it does not come through the browser.
 
 use std::time::Duration;
 
@@ -12,7 +15,7 @@ use crate::vendor::{Authorization, Dialect, Renewal, RenewalGrant, Rotation};
 pub(super) const VENDOR: Vendor = Vendor {
     name: "FacebookOauth2",
     endpoints: Endpoints::Fixed(FixedEndpoints {
-        account: Some("https://graph.facebook.com/v22.0/me?fields=id,name,email"),
+        account: Some("https://graph.facebook.com/v22.0/me?fields=id,name,email,permissions"),
         revocation: Some("https://graph.facebook.com/v22.0/me/permissions"),
         ..FixedEndpoints::new(
             "https://www.facebook.com",
@@ -43,5 +46,6 @@ pub(super) const VENDOR: Vendor = Vendor {
         id: &[Field::Call("/id")],
         name: &[Field::Call("/name"), Field::Call("/email")],
     },
+    permissions: Some("/permissions/data"),
     ..SERVICE
 };

@@ -76,6 +76,8 @@ pub struct AccountIdentity {
     pub id: String,
     /// How the vendor calls it, for display.
     pub name: Option<String>,
+    /// The scopes that it granted, where the vendor tells them with the account ([`Vendor::permissions`]).
+    pub scopes: Option<Vec<String>>,
 }
 
 /// Longest id and name kept, characters.
@@ -108,6 +110,9 @@ pub async fn account_identity(
             Some(AccountIdentity {
                 id,
                 name: name.iter().find_map(read),
+                scopes: vendor
+                    .permissions
+                    .and_then(|pointer| granted(called.as_ref()?.pointer(pointer)?)),
             })
         }
     }
@@ -142,7 +147,19 @@ fn claimed(claims: &Map<String, Value>) -> Option<AccountIdentity> {
     Some(AccountIdentity {
         id: read("sub")?,
         name: ["preferred_username", "email", "name"].into_iter().find_map(read),
+        scopes: None,
     })
+}
+
+/// Of a list of permissions with their status those that were granted. `None` for what is no such list.
+fn granted(permissions: &Value) -> Option<Vec<String>> {
+    let granted = permissions
+        .as_array()?
+        .iter()
+        .filter(|permission| permission["status"] == "granted");
+    granted
+        .map(|permission| permission["permission"].as_str().map(str::to_owned))
+        .collect()
 }
 
 /// A text that is not empty, without what does not belong on a page, or a whole number.

@@ -72,6 +72,9 @@ pub struct Vendor {
     pub scope_aliases: &'static [(&'static str, &'static str)],
     /// What it may put before a requested scope when it names it in `scope`; case is ignored then, too.
     pub scope_prefix: Option<&'static str>,
+    /// Where the answer about the account lists the permissions that the person granted and declined, by its JSON
+    /// pointer (RFC 6901), for a vendor whose token answer names no scopes.
+    pub permissions: Option<&'static str>,
     /// Parameters of its own form of the JWT bearer grant (RFC 7523 section 2.1) that acts on behalf of a
     /// person; `None` where it offers none.
     pub on_behalf_of: Option<&'static [(&'static str, &'static str)]>,
@@ -254,6 +257,7 @@ const OPENID: Vendor = Vendor {
     never_echoed_scopes: &["openid", "offline_access"],
     scope_aliases: &[],
     scope_prefix: None,
+    permissions: None,
     on_behalf_of: None,
 };
 

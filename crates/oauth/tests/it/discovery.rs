@@ -58,7 +58,10 @@ async fn both_path_rules_and_the_metadata() {
         let metadata = discovery.fetch(&world.url(at)).await.expect(at);
         assert_eq!(metadata.issuer, issuer);
         assert_eq!(metadata.token_endpoint.as_str(), format!("{issuer}/token"));
-        assert_eq!(metadata.supports_s256(), Some(true));
+        assert_eq!(
+            metadata.code_challenge_methods_supported,
+            Some(vec!["S256".to_owned()])
+        );
         assert!(metadata.authorization_response_iss_parameter_supported);
     }
     assert_eq!(

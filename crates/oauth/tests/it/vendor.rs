@@ -75,6 +75,7 @@ async fn the_account_comes_from_the_id_token_or_from_userinfo() {
         Some(AccountIdentity {
             id: "7".into(),
             name: name.map(str::to_owned),
+            scopes: None,
         })
     };
 
@@ -110,7 +111,8 @@ async fn userinfo_about_somebody_else_is_refused() {
         account,
         AccountIdentity {
             id: "7".into(),
-            name: None
+            name: None,
+            scopes: None,
         }
     );
 }
@@ -119,6 +121,7 @@ fn account(id: &str, name: Option<&str>) -> AccountIdentity {
     AccountIdentity {
         id: id.to_owned(),
         name: name.map(str::to_owned),
+        scopes: None,
     }
 }
 
@@ -130,6 +133,33 @@ async fn called(name: &str, expected: wiremock::MockBuilder, body: Value) -> Opt
         .mount(&world.server)
         .await;
     identity_at(&world, name, None, r#"{"access_token":"access"}"#).await
+}
+
+#[tokio::test]
+async fn facebook_tells_which_scopes_were_declined() {
+    let get = || Mock::given(method("GET")).and(header("authorization", "Bearer access"));
+    let permissions = json!([
+        {"permission": "email", "status": "granted"},
+        {"permission": "user_friends", "status": "declined"},
+        {"permission": "user_posts", "status": "expired"},
+        {"permission": "public_profile", "status": "granted"},
+    ]);
+    let body = |permissions: &Value| json!({"id": "10", "name": "Alice", "permissions": permissions});
+    let found = called("FacebookOauth2", get(), body(&json!({ "data": permissions }))).await;
+    let expected = AccountIdentity {
+        scopes: Some(vec!["email".to_owned(), "public_profile".to_owned()]),
+        ..account("10", Some("Alice"))
+    };
+    assert_eq!(found, Some(expected));
+    // What is no list of permissions tells nothing: the scopes are then as requested.
+    for odd in [
+        json!(null),
+        json!({"data": {}}),
+        json!({"data": [{"status": "granted"}]}),
+    ] {
+        let found = called("FacebookOauth2", get(), body(&odd)).await;
+        assert_eq!(found, Some(account("10", Some("Alice"))), "{odd}");
+    }
 }
 
 #[tokio::test]
