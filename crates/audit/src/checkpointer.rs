@@ -90,7 +90,8 @@ impl Last {
         }
     }
 
-    fn take(&mut self, number: i64, checkpoint: Checkpoint, statement: Statement) {
+    /// Goes on to the next checkpoint.
+    pub(crate) fn take(&mut self, number: i64, checkpoint: Checkpoint, statement: Statement) {
         self.number = number;
         self.hash = checkpoint.hash();
         self.checkpoint = Some(checkpoint);

@@ -50,6 +50,12 @@ pub enum AuditError {
         /// The operating system's error, or the line that is wrong.
         source: std::io::Error,
     },
+    /// What is configured for handing the evidence over cannot be used.
+    #[error(transparent)]
+    Evidence(#[from] crate::delivery::EvidenceConfigError),
+    /// A place of the evidence cannot be used.
+    #[error("evidence: {0}")]
+    Target(#[from] crate::delivery::TargetError),
     /// The checkpoint file cannot be read or written.
     #[error("{path}: {source}")]
     CheckpointFile {

@@ -7,7 +7,8 @@ use countersign_db::Pool;
 use serde::Serialize;
 
 use crate::record::Step;
-use crate::{AuditError, PersonKeys, Record, RecordId, store};
+use crate::store::{self, Ends};
+use crate::{AuditError, Counted, PersonKeys, Record, RecordId};
 
 /// A database to look in, with the operator's key to its personal details if there is one.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,9 @@ pub struct Node {
     pub records: Vec<Record>,
     /// What followed from it.
     pub children: Vec<Node>,
+    /// How many records of a grant or authorization session are left out of `records` and `children`: of more than two
+    /// hundred only the oldest and the newest hundred are here.
+    pub omitted: u64,
 }
 
 /// The answer.
@@ -65,6 +69,15 @@ struct Focus {
     /// The records asked about; all of a grant's or session's when that was asked about.
     records: Vec<Record>,
     sessions: BTreeSet<String>,
+    /// The grant that was asked about, if that has more records than those.
+    long_grant: Option<(String, u64)>,
+}
+
+impl Focus {
+    fn omitted_of(&self, grant: &str) -> u64 {
+        let long = self.long_grant.as_ref().filter(|(long, _)| long == grant);
+        long.map_or(0, |(_, omitted)| *omitted)
+    }
 }
 
 struct Gathered<'a> {
@@ -78,15 +91,18 @@ impl Gathered<'_> {
         let grant = id.rsplit_once("grant/").map_or(id, |(_, grant)| grant);
         let mut records = match id.parse::<RecordId>() {
             Ok(id) => self.by_id(&id).await?,
-            Err(_) => self.by(Key::Request, id).await?,
+            Err(_) => self.by(Key::Request, id).await?.records,
         };
         let mut grants: BTreeSet<String> = BTreeSet::new();
+        let mut long_grant = None;
         if records.is_empty() {
-            records = self.by(Key::Grant, grant).await?;
+            let found = self.by(Key::Grant, grant).await?;
+            records = found.records;
             grants.extend((!records.is_empty()).then(|| grant.to_owned()));
+            long_grant = (found.omitted > 0).then(|| (grant.to_owned(), found.omitted));
         }
         if records.is_empty() {
-            records = self.by(Key::Session, id).await?;
+            records = self.by(Key::Session, id).await?.records;
         }
         if records.is_empty() {
             return Ok(None);
@@ -97,10 +113,14 @@ impl Gathered<'_> {
             .filter_map(|record| record.session.clone())
             .collect();
         for grant in &grants {
-            let of_grant = self.by(Key::Grant, grant).await?;
+            let of_grant = self.by(Key::Grant, grant).await?.records;
             sessions.extend(of_grant.into_iter().filter_map(|record| record.session));
         }
-        Ok(Some(Focus { records, sessions }))
+        Ok(Some(Focus {
+            records,
+            sessions,
+            long_grant,
+        }))
     }
 
     async fn by_id(&mut self, id: &RecordId) -> Result<Vec<Record>, AuditError> {
@@ -112,17 +132,20 @@ impl Gathered<'_> {
         Ok(found)
     }
 
-    async fn by(&mut self, key: Key, value: &str) -> Result<Vec<Record>, AuditError> {
-        let mut found = Vec::new();
+    async fn by(&mut self, key: Key, value: &str) -> Result<Ends, AuditError> {
+        let mut found = Ends::default();
         for (index, source) in self.sources.iter().enumerate() {
-            let records = match key {
+            let Ends { records, omitted } = match key {
                 Key::Request => store::by_request(source.pool, value).await?,
                 Key::Grant => store::by_grant(source.pool, value).await?,
                 Key::Session => store::by_session(source.pool, value).await?,
             };
-            found.extend(self.note(index, records));
+            found.records.extend(self.note(index, records));
+            found.omitted += omitted;
         }
-        found.sort_by(|a, b| (a.at, &a.id.writer, a.id.seq).cmp(&(b.at, &b.id.writer, b.id.seq)));
+        found
+            .records
+            .sort_by(|a, b| (a.at, &a.id.writer, a.id.seq).cmp(&(b.at, &b.id.writer, b.id.seq)));
         Ok(found)
     }
 
@@ -205,11 +228,8 @@ impl Trees {
         let mut trees = Self::default();
         let mut placed: BTreeSet<String> = BTreeSet::new();
         for session in &focus.sessions {
-            let (uses, records): (Vec<Record>, Vec<Record>) = gathered
-                .by(Key::Session, session)
-                .await?
-                .into_iter()
-                .partition(is_use);
+            let Ends { records, omitted } = gathered.by(Key::Session, session).await?;
+            let (uses, records): (Vec<Record>, Vec<Record>) = records.into_iter().partition(is_use);
             placed.extend(records.iter().map(|record| record.id.to_string()));
             let Some(first) = records.first().or(uses.first()).cloned() else {
                 continue;
@@ -221,7 +241,10 @@ impl Trees {
                 .collect();
             let children: Vec<Node> = granted
                 .into_iter()
-                .map(|grant| grant_node(grant, uses.iter().chain(&focus.records), &placed))
+                .map(|grant| Node {
+                    omitted: focus.omitted_of(grant),
+                    ..grant_node(grant, uses.iter().chain(&focus.records), &placed)
+                })
                 .collect();
             placed.extend(
                 children
@@ -234,6 +257,7 @@ impl Trees {
                 id: session.clone(),
                 records,
                 children,
+                omitted,
             };
             trees.place(gathered, &first, node).await?;
         }
@@ -245,9 +269,20 @@ impl Trees {
                     id,
                     records: vec![record.clone()],
                     children: Vec::new(),
+                    omitted: 0,
                 };
                 trees.place(gathered, record, node).await?;
             }
+        }
+        if let Some((grant, omitted)) = &focus.long_grant
+            && focus.sessions.is_empty()
+            && let Some(first) = focus.records.first()
+        {
+            let node = Node {
+                omitted: *omitted,
+                ..grant_node(grant, std::iter::empty(), &placed)
+            };
+            trees.place(gathered, first, node).await?;
         }
         trees.under_other_logins(gathered).await?;
         Ok(trees)
@@ -319,6 +354,7 @@ impl Trees {
                             id,
                             records,
                             children: Vec::new(),
+                            omitted: 0,
                         });
                     }
                     if let Some(other) = gathered.workload_access_token(&record).await?
@@ -350,6 +386,7 @@ impl Trees {
                     id: sid,
                     records: login.records,
                     children,
+                    omitted: 0,
                 });
             }
         }
@@ -363,6 +400,7 @@ fn token_node(record: Record, children: Vec<Node>) -> Node {
         id: record.id.to_string(),
         records: vec![record],
         children,
+        omitted: 0,
     }
 }
 
@@ -382,6 +420,7 @@ fn grant_node<'a>(grant: &str, records: impl Iterator<Item = &'a Record>, placed
             id: record.id.to_string(),
             records: vec![record.clone()],
             children: Vec::new(),
+            omitted: 0,
         })
         .collect();
     Node {
@@ -389,6 +428,7 @@ fn grant_node<'a>(grant: &str, records: impl Iterator<Item = &'a Record>, placed
         id: grant.to_owned(),
         records: Vec::new(),
         children,
+        omitted: 0,
     }
 }
 
@@ -426,6 +466,18 @@ impl Node {
                     "│   "
                 },
                 Step(record)
+            )?;
+        }
+        if self.omitted > 0 {
+            let below = if self.children.is_empty() {
+                "    "
+            } else {
+                "│   "
+            };
+            writeln!(
+                f,
+                "{rest}{below}({} between its oldest and its newest left out)",
+                Counted(self.omitted, "record")
             )?;
         }
         for (index, child) in self.children.iter().enumerate() {

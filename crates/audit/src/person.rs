@@ -145,6 +145,17 @@ impl PersonKeys {
             }
             cache.removals
         };
+        // Boxed: most persons are known, and their callers need not carry queries along.
+        Box::pin(self.read_or_make(person, removals, random, now)).await
+    }
+
+    async fn read_or_make(
+        &self,
+        person: &UserKey,
+        removals: u64,
+        random: &dyn Random,
+        now: Timestamp,
+    ) -> Result<Arc<PersonKey>, AuditError> {
         let id = self
             .id(person)
             .await?

@@ -1,5 +1,6 @@
 //! One record, shown to somebody who holds only a checkpoint and the public key: RFC 6962 proofs that the record is in
-//! its writer's tree and that tree in the checkpoint's, and that nothing an older checkpoint vouched for was taken back.
+//! its writer's tree and that tree in the checkpoint's, and that nothing an older checkpoint vouched for was taken
+//! back.
 
 use countersign_crypto::JwkSet;
 use countersign_crypto::chain::link;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::Entry;
+use crate::format::printable;
 
 /// A record's id: `<writer>-<seq>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -230,7 +231,6 @@ fn tidy(text: &mut String) {
     text.truncate(text.floor_char_boundary(2048));
 }
 
-/// One line: time, action, outcome, then what is known, and the id.
 /// A record as a step of a tree, which already names the ids that join it to others: what was done, by whom, and the
 /// details of its own.
 pub(crate) struct Step<'a>(pub(crate) &'a Record);
@@ -251,16 +251,17 @@ impl fmt::Display for Step<'_> {
         }
         if let Personal::Opened(values) = &record.personal {
             for (name, value) in values {
-                write!(f, " {name}={}", printable(&value.to_string()))?;
+                write!(f, " {}={}", printable(name), printable(&value.to_string()))?;
             }
         }
         for (name, value) in record.detail.as_object().into_iter().flatten() {
-            write!(f, " {name}={}", printable(&value.to_string()))?;
+            write!(f, " {}={}", printable(name), printable(&value.to_string()))?;
         }
         write!(f, " [{}]", record.id)
     }
 }
 
+/// One line: time, action, outcome, then what is known, and the id.
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.at, self.action, self.outcome)?;
@@ -287,7 +288,7 @@ impl fmt::Display for Record {
         match &self.personal {
             Personal::Opened(values) => {
                 for (name, value) in values {
-                    write!(f, " {name}={}", printable(&value.to_string()))?;
+                    write!(f, " {}={}", printable(name), printable(&value.to_string()))?;
                 }
             }
             Personal::Forgotten => f.write_str(" (forgotten)")?,
@@ -295,18 +296,11 @@ impl fmt::Display for Record {
         }
         if let Value::Object(detail) = &self.detail {
             for (name, value) in detail {
-                write!(f, " {name}={}", printable(&value.to_string()))?;
+                write!(f, " {}={}", printable(name), printable(&value.to_string()))?;
             }
         }
         write!(f, " [{}]", self.id)
     }
-}
-
-/// Without control characters: a recorded value must not move the reader's cursor.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

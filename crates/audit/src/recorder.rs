@@ -8,9 +8,11 @@ use countersign_crypto::{Keyring, SharedClock, SharedRandom, SigningKey, uuid_v7
 use countersign_db::{Change, ChangeFeed, Pool, database_identity};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, TryAcquireError, broadcast, mpsc, oneshot};
 
+use crate::anchor_lag::anchor_lag;
 use crate::checkpointer::{Checkpointer, Last};
+use crate::courier::{Couriers, Handed};
 use crate::person::{self, PersonKeys};
 use crate::record::{Personal, Record, unchained};
 use crate::refusals::Refusals;
@@ -55,7 +57,11 @@ pub struct RecorderConfig {
 pub struct Recorder(Arc<Shared>);
 
 struct Shared {
-    queue: mpsc::Sender<Message>,
+    queue: mpsc::UnboundedSender<Message>,
+    /// Bounds the queue.
+    room: Arc<Semaphore>,
+    couriers: Couriers,
+    chain: Arc<Chain>,
     checkpoints: mpsc::Sender<Demand>,
     persons: PersonKeys,
     refusals: Mutex<Refusals>,
@@ -109,10 +115,14 @@ impl Recorder {
             own: Arc::clone(&chain),
             trees: std::collections::HashMap::new(),
         };
-        let (queue, receiver) = mpsc::channel(QUEUE);
+        let (queue, receiver) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(QUEUE));
         let (checkpoints, demands) = mpsc::channel(4);
         let shared = Arc::new(Shared {
+            couriers: Couriers::new(queue.clone()),
             queue,
+            room: Arc::clone(&room),
+            chain: Arc::clone(&chain),
             checkpoints,
             persons,
             refusals: Mutex::default(),
@@ -126,36 +136,43 @@ impl Recorder {
         let mut writer = Writer {
             pool: pool.clone(),
             chain,
+            room,
             unsure: false,
         };
-        writer
-            .append(vec![shared.opening(&checkpointer, &pool).await?])
-            .await?;
+        let opening = shared.opening(&checkpointer, &pool).await?;
+        writer.append(vec![opening]).await?;
         tokio::spawn(writer.run(receiver));
         tokio::spawn(keep_checkpoints(checkpointer, demands));
         let forgotten = shared.changes.subscribe();
         tokio::spawn(drop_forgotten_keys(Arc::downgrade(&shared), forgotten));
         tokio::spawn(write_summaries(Arc::downgrade(&shared)));
+        tokio::spawn(measure_anchor_lag(pool, Arc::downgrade(&shared)));
         Ok(Self(shared))
     }
 
     /// Records, and resolves when the record is on disk. On an error release nothing.
     #[tracing::instrument(name = "audit.record", level = "debug", skip_all, fields(audit.action = entry.action))]
     pub async fn record(&self, entry: Entry) -> Result<RecordId, AuditError> {
-        let record = self.0.prepare(entry).await?;
-        let (waiter, answer) = oneshot::channel();
-        let message = Message::Record(Box::new(record), Some(waiter));
-        match tokio::time::timeout(QUEUE_TIMEOUT, self.0.queue.send(message)).await {
-            Err(_) => return Err(AuditError::Busy),
-            Ok(Err(_)) => return Err(AuditError::Closed),
-            Ok(Ok(())) => {}
+        self.0.count(&entry);
+        let record = Box::new(self.0.prepare(entry).await?);
+        match self.0.room.try_acquire() {
+            Ok(room) => room.forget(),
+            Err(TryAcquireError::Closed) => return Err(AuditError::Closed),
+            Err(TryAcquireError::NoPermits) => Box::pin(self.0.room_in_time()).await?,
         }
-        answer.await.map_err(|_| AuditError::Closed)?
+        let (waiter, answer) = oneshot::channel();
+        self.0.couriers.here().take(record, waiter);
+        let seq = answer.await.map_err(|_| AuditError::Closed)??;
+        Ok(RecordId {
+            writer: self.0.chain.id().to_owned(),
+            seq,
+        })
     }
 
     /// Counts a refusal of somebody unknown. The first ten of a source, reason and minute become records,
     /// the rest one summary. Never waits. Whom the entry names is not recorded: nothing proves it.
     pub fn record_unauthenticated_refusal(&self, source: &str, entry: Entry) {
+        self.0.count(&entry);
         let now = self.0.clock.now();
         let (record, summaries) = self.0.refusals().count(source, &entry, now);
         for summary in summaries {
@@ -187,7 +204,6 @@ impl Recorder {
         self.0
             .queue
             .send(Message::Close(done))
-            .await
             .map_err(|_| AuditError::Closed)?;
         written.await.map_err(|_| AuditError::Closed)?;
         self.0.demand_checkpoint(true).await
@@ -195,6 +211,19 @@ impl Recorder {
 }
 
 impl Shared {
+    /// Counts what was not done, by its reason: a word of a closed list, so that strangers make no series.
+    fn count(&self, entry: &Entry) {
+        if entry.outcome != Outcome::Done {
+            let reason = entry.reason.unwrap_or("unknown");
+            let labels = [
+                ("role", self.role),
+                ("outcome", entry.outcome.as_str()),
+                ("reason", reason),
+            ];
+            metrics::counter!("countersign_audit_not_done_total", &labels).increment(1);
+        }
+    }
+
     /// Fills in what the recorder knows, seals what is personal.
     async fn prepare(&self, mut entry: Entry) -> Result<Record, AuditError> {
         let now = self.clock.now();
@@ -247,6 +276,18 @@ impl Shared {
         Ok(unchained(entry, self.role, self.clock.now()))
     }
 
+    /// Waits until there is room for one more.
+    async fn room_in_time(&self) -> Result<(), AuditError> {
+        match tokio::time::timeout(QUEUE_TIMEOUT, self.room.acquire()).await {
+            Err(_) => Err(AuditError::Busy),
+            Ok(Err(_)) => Err(AuditError::Closed),
+            Ok(Ok(room)) => {
+                room.forget();
+                Ok(())
+            }
+        }
+    }
+
     /// Queues an entry without a person, without waiting. `false`: there was no room.
     fn offer(&self, mut entry: Entry) -> bool {
         if entry.account.is_empty() {
@@ -259,9 +300,15 @@ impl Shared {
         if record.stored.detail.len() > MAX_DETAILS {
             record.stored.detail = String::from(r#"{"omitted":"details over 32 KiB"}"#);
         }
-        self.queue
-            .try_send(Message::Record(Box::new(record), None))
-            .is_ok()
+        let Ok(room) = self.room.try_acquire() else {
+            return false;
+        };
+        room.forget();
+        let handed = Handed {
+            record: Box::new(record),
+            back: None,
+        };
+        self.queue.send(Message::Records(vec![handed])).is_ok()
     }
 
     async fn demand_checkpoint(&self, last: bool) -> Result<(), AuditError> {
@@ -343,5 +390,18 @@ async fn write_summaries(shared: Weak<Shared>) {
         for summary in summaries {
             shared.offer(summary);
         }
+    }
+}
+
+/// Tells for alerts how far the evidence is anchored, until the recorder ends.
+async fn measure_anchor_lag(pool: Pool, shared: Weak<Shared>) {
+    loop {
+        let Some(shared) = shared.upgrade() else { return };
+        match anchor_lag(&pool).await {
+            Ok(lag) => lag.set_gauges(shared.role, shared.clock.now()),
+            Err(error) => tracing::warn!(%error, "how far the audit trail is anchored could not be measured"),
+        }
+        drop(shared);
+        tokio::time::sleep(CHECKPOINT_EVERY).await;
     }
 }

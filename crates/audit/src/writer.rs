@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use countersign_crypto::chain::GENESIS;
 use countersign_crypto::merkle::TreeFrontier;
 use countersign_db::Pool;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
+use crate::courier::{Courier, Handed};
 use crate::record::{Record, RecordId};
 use crate::{AuditError, store};
 
 /// Most records of one commit.
-const BATCH: usize = store::MAX_BATCH;
+pub(crate) const BATCH: usize = store::MAX_BATCH;
 
 /// A chain as far as it is committed.
 pub(crate) struct Chain {
@@ -72,13 +73,10 @@ impl Chain {
     }
 }
 
-/// Who waits for a record to be on disk.
-pub(crate) type Waiter = oneshot::Sender<Result<RecordId, AuditError>>;
-
 /// What the queue carries.
 pub(crate) enum Message {
-    /// A record; whoever waits for it is told.
-    Record(Box<Record>, Option<Waiter>),
+    /// Records, in the order in which they were handed in.
+    Records(Vec<Handed>),
     /// Take no more; tell when all that came before is written.
     Close(oneshot::Sender<()>),
 }
@@ -86,35 +84,42 @@ pub(crate) enum Message {
 pub(crate) struct Writer {
     pub(crate) pool: Pool,
     pub(crate) chain: Arc<Chain>,
+    /// Room for records that wait, given back when they are written.
+    pub(crate) room: Arc<Semaphore>,
     /// A commit failed, perhaps only its acknowledgement: look where the chain stands before going on.
     pub(crate) unsure: bool,
 }
 
 impl Writer {
     /// Runs until closed, or until nobody is left to send.
-    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Message>) {
-        let mut messages = Vec::with_capacity(BATCH);
+    pub(crate) async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Message>) {
+        let mut messages = Vec::new();
         while queue.recv_many(&mut messages, BATCH).await > 0 {
-            gather(&mut queue, &mut messages).await;
-            let mut batch = Vec::with_capacity(messages.len());
-            let mut waiters = Vec::with_capacity(messages.len());
+            let mut waiting = Vec::new();
             let mut closed = None;
             for message in messages.drain(..) {
                 match message {
-                    Message::Record(record, waiter) => {
-                        batch.push(*record);
-                        waiters.push(waiter);
-                    }
+                    Message::Records(records) => waiting.extend(records),
                     Message::Close(done) => {
                         // Senders now fail; what they had queued before is still read.
                         queue.close();
+                        self.room.close();
                         closed = Some(done);
                     }
                 }
             }
-            self.write(batch, waiters).await;
+            if closed.is_some() {
+                while let Some(message) = queue.recv().await {
+                    if let Message::Records(records) = message {
+                        waiting.extend(records);
+                    }
+                }
+            }
+            let mut waiting = waiting.into_iter();
+            while waiting.len() > 0 {
+                self.write(waiting.by_ref().take(BATCH)).await;
+            }
             if let Some(done) = closed {
-                self.drain(&mut queue).await;
                 // Nobody may be waiting any more.
                 let _ = done.send(());
                 return;
@@ -122,35 +127,32 @@ impl Writer {
         }
     }
 
-    async fn drain(&mut self, queue: &mut mpsc::Receiver<Message>) {
-        while let Some(message) = queue.recv().await {
-            if let Message::Record(record, waiter) = message {
-                self.write(vec![*record], vec![waiter]).await;
-            }
-        }
-    }
-
-    async fn write(&mut self, batch: Vec<Record>, waiters: Vec<Option<Waiter>>) {
+    async fn write(&mut self, handed: impl Iterator<Item = Handed>) {
+        let (batch, waiters): (Vec<_>, Vec<_>) = handed.map(|handed| (*handed.record, handed.back)).unzip();
         let records = batch.len();
-        if records == 0 {
-            return;
-        }
         let written = self.append(batch).await;
+        self.room.add_permits(records);
         if let Err(error) = &written {
             // Once here; the callers' requests fail without a word of the cause.
             tracing::error!(audit.records = records, %error, "audit records were not written");
         }
         let mut seq = written.ok();
+        let mut told: Option<Arc<Courier>> = None;
         for waiter in waiters {
-            let answer = seq.ok_or(AuditError::NotWritten).map(|seq| RecordId {
-                writer: self.chain.id().to_owned(),
-                seq,
-            });
+            let answer = seq.ok_or(AuditError::NotWritten);
             seq = seq.map(|seq| seq + 1);
-            if let Some(waiter) = waiter {
-                // A caller that went away has its record all the same.
-                let _ = waiter.send(answer);
+            let Some((waiter, courier)) = waiter else { continue };
+            courier.give_back(waiter, answer);
+            // Records of one courier lie together: it is rung once, behind the last of them.
+            if told.as_ref().is_some_and(|told| !Arc::ptr_eq(told, &courier))
+                && let Some(told) = told.take()
+            {
+                told.ring();
             }
+            told = Some(courier);
+        }
+        if let Some(told) = told {
+            told.ring();
         }
     }
 
@@ -188,20 +190,5 @@ impl Writer {
         }
         self.unsure = false;
         Ok(())
-    }
-}
-
-/// Lets whoever is about to record get into this commit: a commit of one record would make all others wait for it
-/// and for their own. No clock is involved; when nobody is about to, this takes no time.
-async fn gather(queue: &mut mpsc::Receiver<Message>, messages: &mut Vec<Message>) {
-    let mut before = 0;
-    while before < messages.len() && messages.len() < BATCH {
-        before = messages.len();
-        tokio::task::yield_now().await;
-        while messages.len() < BATCH
-            && let Ok(message) = queue.try_recv()
-        {
-            messages.push(message);
-        }
     }
 }

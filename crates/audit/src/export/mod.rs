@@ -28,7 +28,8 @@ pub(crate) enum Line {
 }
 
 impl Line {
-    /// Reads a line, exactly as [`Line::text`] writes it: what is hashed are values, so that the text must follow from them.
+    /// Reads a line, exactly as [`Line::text`] writes it: what is hashed are values, so that the text must follow from
+    /// them.
     pub(crate) fn parse(text: &str) -> Result<Self, Misspelt> {
         let line: Self = serde_json::from_str(text).map_err(|_| Misspelt("the line"))?;
         if line.text().is_ok_and(|own| own == text) {

@@ -1,18 +1,20 @@
 //! Evidence in an exported file.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use countersign_crypto::JwkSet;
-use countersign_db::DatabaseIdentity;
+use countersign_db::{DatabaseIdentity, Pool, database_identity};
 
 use super::evidence::{Evidence, FoundCheckpoint, FoundRecord};
-use super::{Progress, Report, Subject, check};
+use super::{Progress, Report, Subject, check, outside};
 use crate::AuditError;
 use crate::checkpoint::Checkpoint;
 use crate::export::{End, Header, Line, MAX_LINE, RecordLine, VERSION};
 use crate::record::{Record, RecordId};
+use crate::store;
 
 /// Lines of one page.
 const PAGE: usize = 1000;
@@ -29,11 +31,13 @@ pub struct Export<'a> {
     pub checkpoints: &'a str,
 }
 
-/// Verifies an exported file, one report a database in it. Needs neither the database nor a secret; the file is read
-/// twice and never held in memory. [`AuditError::Export`] when it cannot be read, or is no export at all.
+/// Verifies an exported file, one report a database in it, and one each that the checkpoints know and it lacks. Needs
+/// neither the database nor a secret; the file is read twice and never held in memory. [`AuditError::Export`] when it
+/// cannot be read, or is no export at all.
 #[tracing::instrument(name = "audit.verify_export", skip_all)]
 pub async fn verify_export(export: &Export<'_>, progress: Progress<'_>) -> Result<Vec<Report>, AuditError> {
     let mut reports = Vec::new();
+    let mut lost = outside::databases(export.checkpoints);
     for section in sections(export.path)? {
         let subject = Subject {
             role: &section.header.role.clone(),
@@ -46,6 +50,7 @@ pub async fn verify_export(export: &Export<'_>, progress: Progress<'_>) -> Resul
             keys: export.keys,
             checkpoints: export.checkpoints,
         };
+        lost.remove(&(subject.role.to_owned(), subject.database.id.clone()));
         let mut lines = Lines::open(export.path)?;
         lines.go_to(section.records)?;
         let mut evidence = SectionReader {
@@ -55,7 +60,55 @@ pub async fn verify_export(export: &Export<'_>, progress: Progress<'_>) -> Resul
         };
         reports.push(check(&mut evidence, &subject, progress).await?);
     }
+    let lost = lost.into_iter();
+    reports.extend(lost.map(|((role, database), line)| Report::lost(role, database, line)));
     Ok(reports)
+}
+
+/// The records of a verified export that this database does not have: it was restored from an older backup of the one
+/// that was exported. In the order of their times.
+///
+/// [`AuditError::Export`] when the file has no trail of `role` that goes on from what this database has.
+pub async fn newer_records(pool: &Pool, path: &Path, role: &str) -> Result<Vec<Record>, AuditError> {
+    let database = database_identity(pool).await?;
+    let mut tips: HashMap<String, (i64, [u8; 32])> = store::tips(pool)
+        .await?
+        .into_iter()
+        .map(|tip| (tip.writer, (tip.seq, tip.hash)))
+        .collect();
+    let mut lines = Lines::open(path)?;
+    let (mut inside, mut newer) = (false, Vec::new());
+    while let Some(text) = lines.next()? {
+        let line = match Line::parse(text) {
+            Ok(Line::Export(header)) => {
+                inside = header.role == role && header.database == database.id;
+                continue;
+            }
+            Ok(Line::Record(line)) if inside => *line,
+            _ => continue,
+        };
+        let (id, hash) = (line.id(), line.stored_hash());
+        if let Some((seq, expected)) = tips.get(&id.writer)
+            && *seq == id.seq
+            && hash == Some(*expected)
+        {
+            tips.remove(&id.writer);
+            continue;
+        }
+        // Lines are in the order of writer and number: what comes before a tip is known, too.
+        if !tips.contains_key(&id.writer) {
+            newer.push(Record::try_from(line).map_err(|_| lines.error("is not a record"))?);
+        }
+    }
+    if let Some(writer) = tips.into_keys().next() {
+        let source = format!("has no trail of {role} that goes on from writer {writer} as the backup has it");
+        return Err(AuditError::Export {
+            path: path.to_owned(),
+            source: std::io::Error::other(source),
+        });
+    }
+    newer.sort_by_key(|record| record.at);
+    Ok(newer)
 }
 
 /// A place in the file.
@@ -86,6 +139,10 @@ fn sections(path: &Path) -> Result<Vec<Section>, AuditError> {
         if let Some((section, written)) = &mut open {
             if text.starts_with(r#"{"checkpoint":"#) {
                 written.checkpoints += 1;
+                if written.records > 0 {
+                    section.fault(at, "is a checkpoint after the records");
+                    continue;
+                }
                 section.checkpoints.push((at, text.to_owned()));
                 section.records = lines.position;
                 continue;
@@ -100,7 +157,12 @@ fn sections(path: &Path) -> Result<Vec<Section>, AuditError> {
         }
         match (Line::parse(text), open.take()) {
             (Ok(Line::Export(header)), None) if header.version == VERSION => {
-                open = Some((Section::begin(header, lines.position), End::default()));
+                let repeated = sections.iter().any(|section| section.header == header);
+                let mut section = Section::begin(header, lines.position);
+                if repeated {
+                    section.fault(at, "begins a second section of its database");
+                }
+                open = Some((section, End::default()));
             }
             (Ok(Line::End(end)), Some((mut section, written))) => {
                 if end != written {

@@ -10,9 +10,9 @@ use countersign_crypto::JwkSet;
 use countersign_db::{DatabaseIdentity, Pool, database_identity};
 use serde::Serialize;
 
-pub use export::{Export, verify_export};
+pub use export::{Export, newer_records, verify_export};
 
-use crate::AuditError;
+use crate::{AuditError, Counted};
 use evidence::{Evidence, Snapshot};
 
 /// What is verified, and against what.
@@ -76,13 +76,39 @@ pub struct Report {
     pub more_faults: u64,
 }
 
+impl Report {
+    /// Of a database that line `line` of a checkpoint file is about, and whose trail is not there.
+    fn lost(role: String, database: String, line: usize) -> Self {
+        let fault = Fault {
+            place: format!("checkpoint file line {line}"),
+            what: format!("is about database {database}, whose {role} trail is not in the export"),
+        };
+        Self {
+            ok: false,
+            role,
+            database,
+            writers: 0,
+            records: 0,
+            checkpoints: 0,
+            anchored: None,
+            anchored_outside: None,
+            faults: vec![fault],
+            more_faults: 0,
+        }
+    }
+}
+
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = if self.ok { "OK" } else { "NOT OK" };
         writeln!(
             f,
-            "{}: {word}: {} records of {} writers, {} checkpoints (database {})",
-            self.role, self.records, self.writers, self.checkpoints, self.database
+            "{}: {word}: {} of {}, {} (database {})",
+            self.role,
+            Counted(self.records, "record"),
+            Counted(self.writers, "writer"),
+            Counted(self.checkpoints, "checkpoint"),
+            self.database
         )?;
         for (anchor, by) in [
             (&self.anchored, "in the database"),
@@ -95,7 +121,8 @@ impl std::fmt::Display for Report {
                     records_after,
                 }) => writeln!(
                     f,
-                    "  anchored by checkpoint {checkpoint} of {at} {by}; {records_after} records after it"
+                    "  anchored by checkpoint {checkpoint} of {at} {by}; {} after it",
+                    Counted(*records_after, "record")
                 )?,
                 None => writeln!(f, "  not anchored by any checkpoint {by}")?,
             }
@@ -104,7 +131,7 @@ impl std::fmt::Display for Report {
             writeln!(f, "  {}: {}", fault.place, fault.what)?;
         }
         if self.more_faults > 0 {
-            writeln!(f, "  and {} more faults", self.more_faults)?;
+            writeln!(f, "  and {} more", Counted(self.more_faults, "fault"))?;
         }
         Ok(())
     }

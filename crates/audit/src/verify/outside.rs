@@ -8,6 +8,19 @@ use crate::checkpoint::Checkpoint;
 /// The lines about this database, by checkpoint number, with the number of the line.
 pub(super) type Outside = BTreeMap<i64, (usize, Checkpoint)>;
 
+/// The databases that the lines are about, by role and id, each with the first line about it.
+pub(super) fn databases(checkpoints: &str) -> BTreeMap<(String, String), usize> {
+    let mut databases = BTreeMap::new();
+    for (index, line) in checkpoints.lines().enumerate() {
+        // Lines that are none are a fault of every database that is looked at.
+        if let Ok(statement) = Checkpoint::parse(line).and_then(|checkpoint| checkpoint.read()) {
+            let database = (statement.role, statement.database);
+            databases.entry(database).or_insert(index + 1);
+        }
+    }
+    databases
+}
+
 /// Reads the lines; those of the other role's database are that one's affair.
 pub(super) fn read(subject: &Subject<'_>, faults: &mut Faults) -> Outside {
     let database = subject.database;

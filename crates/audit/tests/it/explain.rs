@@ -39,6 +39,50 @@ impl Story {
     }
 }
 
+/// What became of a grant is told, however often it was used.
+#[tokio::test]
+async fn a_grant_with_hundreds_of_uses_shows_both_ends_and_says_so() {
+    for fixture in fixtures().await {
+        let other = Fixture::new_sqlite().await;
+        let story = Story::tell(fixture, other).await;
+        let identity = &story.identity;
+        let consent = story
+            .step(identity, "CompleteResourceTokenAuth", |e| {
+                agent("s1")(e).with_session("a1").with_grant("g1")
+            })
+            .await;
+        let uses: Vec<Entry> = (0..500)
+            .map(|_| agent("s1")(Entry::new("GetResourceOauth2Token", Outcome::Done)).with_grant("g1"))
+            .collect();
+        story.fixture.clock.advance(Duration::from_secs(1));
+        let uses = futures_util::future::try_join_all(uses.into_iter().map(|used| identity.record(used)))
+            .await
+            .expect("records");
+        let revoked = story
+            .step(identity, "RevokeGrant", |entry| entry.with_grant("g1"))
+            .await;
+        let sources = [Source {
+            pool: story.fixture.pool(),
+            persons: None,
+        }];
+        let explanation = explain(&sources, "g1").await.expect("reads").expect("known");
+        let text = explanation.to_string();
+        for present in [&consent, &uses[0].to_string(), &uses[499].to_string(), &revoked] {
+            assert!(text.contains(present.as_str()), "{present} is not in\n{text}");
+        }
+        // 502 records, of which the oldest and the newest hundred are shown.
+        assert!(
+            text.contains("(302 records between its oldest and its newest left out)"),
+            "{text}"
+        );
+        let json = serde_json::to_string(&explanation).expect("JSON");
+        assert_eq!(json.matches(r#""omitted":302"#).count(), 1, "{json}");
+        // A single use is explained whole.
+        let one = explain(&sources, &uses[250].to_string()).await.expect("reads");
+        assert!(!one.expect("known").to_string().contains("left out"));
+    }
+}
+
 fn agent(sid: &'static str) -> impl Fn(Entry) -> Entry {
     move |entry| entry.with_sid(sid).with_workload("dev-agent")
 }

@@ -1,5 +1,6 @@
 //! A database with its keys, clock and checkpoint file.
 
+use std::io::Seek as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use countersign_crypto::{
 };
 use countersign_db::testing::TestDatabase;
 use countersign_db::{ChangeFeed, Pool, migrate};
+
+use crate::delivery::parts::python;
 
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -33,6 +36,12 @@ pub(crate) async fn fixtures() -> Vec<Fixture> {
         fixtures.push(Fixture::new(db).await);
     }
     fixtures
+}
+
+/// Each fixture's has another id: several may share a key set.
+fn signing_key(pkcs8: &[u8]) -> SigningKey {
+    let id = format!("audit-{}", hex::encode(&countersign_crypto::sha256(pkcs8)[..8]));
+    SigningKey::from_pkcs8(&id, pkcs8).expect("a signing key")
 }
 
 impl Fixture {
@@ -60,7 +69,7 @@ impl Fixture {
             .expect("a key");
         let persons = Keyring::unwrap(&provider, &[row]).await.expect("a keyring");
         let pkcs8 = SigningKey::generate_pkcs8().expose_secret().to_vec();
-        let signing = SigningKey::from_pkcs8("audit-1", &pkcs8).expect("a signing key");
+        let signing = signing_key(&pkcs8);
         Self {
             db,
             clock,
@@ -92,7 +101,7 @@ impl Fixture {
             changes: ChangeFeed::start(pool.clone()).await.expect("a feed"),
             clock: self.clock.clone(),
             random: Arc::clone(&self.random),
-            signing_key: SigningKey::from_pkcs8("audit-1", &self.pkcs8).expect("a signing key"),
+            signing_key: signing_key(&self.pkcs8),
             persons: Arc::clone(&self.persons),
             checkpoint_file: Some(self.checkpoint_file.clone()),
             role,
@@ -188,4 +197,28 @@ impl Fixture {
         use countersign_crypto::Clock;
         self.clock.now()
     }
+}
+
+/// The faults of each export and proof by the scripts in `examples/verify-audit`, which were written from
+/// `docs/audit.md` alone.
+pub(crate) fn by_the_examples(
+    keys: &JwkSet,
+    kept: &str,
+    exports: &[String],
+    proofs: &[String],
+) -> Vec<Vec<String>> {
+    let mut given = tempfile::tempfile().expect("a file");
+    let input = serde_json::json!({ "keys": keys, "kept": kept, "exports": exports, "proofs": proofs });
+    serde_json::to_writer(&mut given, &input).expect("written");
+    given.rewind().expect("rewinds");
+    let ran = python()
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/python/verify_evidence.py"
+        ))
+        .stdin(given)
+        .output()
+        .expect("runs");
+    let complaint = String::from_utf8_lossy(&ran.stderr);
+    serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {complaint}"))
 }

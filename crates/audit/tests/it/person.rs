@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use countersign_audit::retention::forget_inactive;
 use countersign_audit::tail::{Filter, list};
 use countersign_audit::{PersonKeys, Personal, Record, forget};
 use countersign_crypto::UserKey;
@@ -121,4 +122,56 @@ async fn personal_values_are_nowhere_in_clear() {
     assert!(!contains(b"192.0.2.7"));
     assert!(!contains(alice().as_bytes()));
     assert!(!contains(alice().to_hex().as_bytes()));
+}
+
+/// Retention of personal details: whoever has not been seen for so long cannot be read about any more; the others can.
+#[tokio::test]
+async fn details_of_persons_not_seen_for_long_become_unreadable() {
+    for fixture in fixtures().await {
+        let recorder = fixture.recorder().await;
+        recorder.record(token_use(1)).await.expect("records");
+        let bob = UserKey::jwt("https://idp.example", "bob");
+        let seen = |n| {
+            let mut entry = token_use(n);
+            entry.person = Some(bob);
+            entry
+        };
+        recorder.record(seen(2)).await.expect("records");
+        fixture.clock.advance(std::time::Duration::from_hours(24 * 400));
+        recorder.record(seen(3)).await.expect("records");
+        let now = fixture.clock_now();
+        let before = now.minus(std::time::Duration::from_hours(24 * 365));
+        let destroyed = forget_inactive(fixture.pool(), before, now)
+            .await
+            .expect("forgets");
+        assert_eq!(destroyed, 1, "{}", fixture.db.name);
+        assert_eq!(
+            forget_inactive(fixture.pool(), before, now)
+                .await
+                .expect("nothing left"),
+            0
+        );
+
+        let keys = PersonKeys::new(fixture.pool(), Arc::clone(&fixture.persons));
+        assert_eq!(
+            keys.pseudonym(&alice()).await.expect("reads"),
+            None,
+            "{}",
+            fixture.db.name
+        );
+        assert!(keys.pseudonym(&bob).await.expect("reads").is_some());
+        let uses = uses(&fixture, &keys).await;
+        assert_eq!(uses[0].personal, Personal::Forgotten);
+        assert!(
+            matches!(uses[1].personal, Personal::Opened(_)),
+            "{}",
+            fixture.db.name
+        );
+        recorder.close().await.expect("closes");
+        assert!(
+            fixture.verify().await.ok,
+            "{}: and the chain verifies",
+            fixture.db.name
+        );
+    }
 }

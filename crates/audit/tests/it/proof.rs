@@ -5,7 +5,7 @@ use countersign_audit::{Proof, ProofError, RecordId};
 use countersign_crypto::JwkSet;
 use serde_json::Value;
 
-use crate::fixture::{Fixture, fixtures, record_some};
+use crate::fixture::{Fixture, by_the_examples, fixtures, record_some};
 
 async fn ids(fixture: &Fixture) -> Vec<RecordId> {
     let page = tail::list(fixture.pool(), &Filter::default(), None, 1000)
@@ -68,9 +68,10 @@ async fn no_part_of_a_proof_can_be_changed() {
     let mut places = vec![];
     leaves(&honest, &mut vec![], &mut places);
     assert!(places.len() > 40, "{} places", places.len());
-    for place in places {
+    let mut all = vec![];
+    for place in &places {
         let mut changed = honest.clone();
-        let leaf = changed.pointer_mut(&place).expect("there");
+        let leaf = changed.pointer_mut(place).expect("there");
         *leaf = match leaf.take() {
             Value::String(text) if text.is_empty() => Value::from("x"),
             Value::String(text) => {
@@ -83,9 +84,50 @@ async fn no_part_of_a_proof_can_be_changed() {
         };
         let holds = Proof::parse(&changed.to_string()).and_then(|proof| proof.check(&fixture.keys));
         assert!(holds.is_err(), "a change of {place} went unnoticed");
+        all.push(changed.to_string());
+    }
+    let examples = by_the_examples(&fixture.keys, "", &[], &all);
+    for (place, faults) in places.iter().zip(examples) {
+        assert!(
+            !faults.is_empty(),
+            "the example did not notice a change of {place}"
+        );
     }
     let stranger = JwkSet { keys: vec![] };
     assert!(proof.check(&stranger).is_err(), "no key, no proof");
+}
+
+/// `docs/audit.md` is enough to check proofs, of whatever shape of tree.
+#[tokio::test]
+async fn the_example_accepts_every_proof() {
+    let fixture = Fixture::new_sqlite().await;
+    let recorder = fixture.recorder().await;
+    for records in [1, 1, 2, 3, 5] {
+        record_some(&recorder, records).await;
+        recorder.checkpoint().await.expect("a checkpoint");
+    }
+    fixture.recorder().await.close().await.expect("closes");
+    let lines = fixture.lines().await;
+    let (mut proofs, mut ids) = (vec![], ids(&fixture).await);
+    ids.truncate(13);
+    for id in &ids {
+        for line in lines.lines() {
+            let proof = Proof::of(fixture.pool(), id, Some(line)).await.expect("a proof");
+            proofs.push(serde_json::to_string(&proof).expect("JSON"));
+        }
+    }
+    assert_eq!(proofs.len(), 13 * lines.lines().count());
+    for faults in by_the_examples(&fixture.keys, &lines, &[], &proofs) {
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+    // Made since a checkpoint that nobody kept, or since none.
+    let alone = serde_json::to_string(&Proof::of(fixture.pool(), &ids[1], None).await.expect("a proof"));
+    proofs.truncate(1);
+    proofs.push(alone.expect("JSON"));
+    let newest = lines.lines().next_back().expect("a line");
+    for faults in by_the_examples(&fixture.keys, newest, &[], &proofs) {
+        assert!(!faults.is_empty());
+    }
 }
 
 /// JSON pointers of all values that hold no others.

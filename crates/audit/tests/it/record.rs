@@ -1,7 +1,7 @@
 use countersign_audit::tail::{Filter, list};
 use countersign_audit::{AuditError, Entry, Outcome, Recorder};
 
-use countersign_db::Database;
+use countersign_db::{Engine, Pool};
 
 use crate::fixture::{Fixture, fixtures, record_some, token_use};
 
@@ -31,6 +31,8 @@ async fn a_record_is_on_disk_when_it_is_acknowledged() {
 async fn concurrent_records_share_commits_and_each_gets_its_own_place() {
     for fixture in fixtures().await {
         let recorder = fixture.recorder().await;
+        // The person's key is known then; two thousand who all look for it wait for connections, not for commits.
+        record_some(&recorder, 1).await;
         let tasks: Vec<_> = (0..2000)
             .map(|n| {
                 let recorder = recorder.clone();
@@ -45,7 +47,7 @@ async fn concurrent_records_share_commits_and_each_gets_its_own_place() {
         recorder.close().await.expect("closes");
         let report = fixture.verify().await;
         assert!(report.ok, "{report}");
-        assert_eq!(report.records, 2001);
+        assert_eq!(report.records, 2002);
         assert_eq!(
             report.anchored.as_ref().map(|anchor| anchor.records_after),
             Some(0)
@@ -165,7 +167,7 @@ fn a_crash_without_a_last_checkpoint_still_verifies() {
             .build()
             .expect("a runtime")
     };
-    let fixtures = {
+    let (outer, mut fixtures) = {
         let outer = runtime();
         let fixtures = outer.block_on(fixtures());
         // Dies with everything under way.
@@ -182,9 +184,13 @@ fn a_crash_without_a_last_checkpoint_still_verifies() {
         doomed.shutdown_background();
         (outer, fixtures)
     };
-    let (outer, fixtures) = fixtures;
     outer.block_on(async {
-        for fixture in &fixtures {
+        for fixture in &mut fixtures {
+            // Connections to PostgreSQL die with the runtime that opened them; those of SQLite have threads of their
+            // own.
+            if fixture.db.engine() == Engine::Postgres {
+                fixture.db.pool = Pool::connect(&fixture.db.database).await.expect("reconnects");
+            }
             let report = fixture.verify().await;
             assert!(report.ok, "{report}");
             assert_eq!(
@@ -290,36 +296,4 @@ async fn listing_pages_filters_and_goes_on_from_a_record() {
         let wrong = list(fixture.pool(), &Filter::default(), Some("nonsense"), 10).await;
         assert!(matches!(wrong, Err(AuditError::Cursor)));
     }
-}
-
-/// `docs/audit.md` is exact: a verifier written from it alone, in another language, comes to the same result.
-#[tokio::test]
-async fn an_independent_verifier_agrees() {
-    let fixture = Fixture::new(countersign_db::testing::sqlite().await).await;
-    fixture.three_writers().await;
-    let Database::Sqlite { path, .. } = &fixture.db.database else {
-        unreachable!("asked for SQLite")
-    };
-    let verifier = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/python/verify_audit.py");
-    let run = async || {
-        tokio::process::Command::new("python3")
-            .args([
-                verifier.as_ref(),
-                path.as_os_str(),
-                fixture.checkpoint_file.as_os_str(),
-            ])
-            .output()
-            .await
-            .expect("python3 runs")
-    };
-    let output = run().await;
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
-    fixture
-        .tamper("UPDATE audit_record SET outcome = 'done' WHERE outcome = 'refused'")
-        .await;
-    assert_eq!(run().await.status.code(), Some(1));
 }

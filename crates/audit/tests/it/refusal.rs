@@ -57,3 +57,72 @@ async fn ten_refusals_of_a_stranger_a_minute_and_one_summary() {
         assert!(fixture.verify().await.ok, "{}", fixture.db.name);
     }
 }
+
+/// 10,000 refusals of as many strangers at once: the disk gets a bounded number of records, and who is known is
+/// recorded meanwhile as ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_strangers_neither_fill_the_disk_nor_hold_up_anybody() {
+    for fixture in fixtures().await {
+        let recorder = fixture.recorder().await;
+        let flood = {
+            let recorder = recorder.clone();
+            tokio::spawn(async move {
+                for n in 0..10_000_u32 {
+                    let source = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
+                    let refusal = Entry::new("GetResourceOauth2Token", Outcome::Refused)
+                        .with_reason("signature_mismatch");
+                    recorder.record_unauthenticated_refusal(&source, refusal);
+                    if n % 100 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            })
+        };
+        for n in 0..50 {
+            let acknowledged = recorder.record(crate::fixture::token_use(n)).await;
+            acknowledged.expect("somebody known is not held up");
+        }
+        flood.await.expect("no panic");
+        recorder.close().await.expect("closes");
+        let mut filter = Filter {
+            reason: Some("signature_mismatch".to_owned()),
+            ..Filter::default()
+        };
+        let mut refused = Vec::new();
+        let mut after = None;
+        loop {
+            let page = list(fixture.pool(), &filter, after.as_deref(), 1000)
+                .await
+                .expect("lists");
+            if page.records.is_empty() {
+                break;
+            }
+            refused.extend(page.records);
+            after = page.cursor;
+        }
+        let (summaries, single): (Vec<_>, Vec<_>) = refused
+            .into_iter()
+            .partition(|record| record.action == "SummarizeRefusals");
+        assert!(single.len() <= 1000, "{}: {}", fixture.db.name, single.len());
+        let counted: i64 = summaries
+            .iter()
+            .filter_map(|record| record.detail["count"].as_i64())
+            .sum();
+        let single = i64::try_from(single.len()).expect("few");
+        assert_eq!(
+            single + counted,
+            10_000,
+            "{}: each is a record or counted",
+            fixture.db.name
+        );
+        filter.reason = None;
+        filter.action = Some("GetResourceOauth2Token".to_owned());
+        filter.outcome = Some("done".to_owned());
+        let known = list(fixture.pool(), &filter, None, 1000)
+            .await
+            .expect("lists")
+            .records;
+        assert_eq!(known.len(), 50, "{}", fixture.db.name);
+        assert!(fixture.verify().await.ok, "{}", fixture.db.name);
+    }
+}

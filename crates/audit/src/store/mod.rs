@@ -1,4 +1,9 @@
-//! The only SQL of the audit trail.
+//! The only SQL of the audit trail, with that of reports.
+
+mod checkpoint;
+mod ends;
+mod person_key;
+mod search;
 
 use std::sync::LazyLock;
 
@@ -8,7 +13,16 @@ use countersign_db::{BulkInsert, ColumnType, DbError, Engine, Pool, Row, Transac
 
 use crate::AuditError;
 use crate::record::{Personal, Record, RecordId, Stored};
-use crate::tail::Filter;
+pub(crate) use checkpoint::{
+    CHECKPOINT_COLUMNS, CheckpointRow, checkpoint, checkpoints_after, insert_checkpoint,
+    last_checkpoint_number, newest_checkpoint, scan_checkpoints,
+};
+pub(crate) use ends::{Ends, by_grant, by_request, by_session};
+pub(crate) use person_key::{
+    PersonKeyRow, delete_person_key, empty_write_ahead_log, inactive_persons, insert_person_key,
+    person_key_by_id, person_key_by_pseudonym,
+};
+pub(crate) use search::{Access, Place, list, place_beyond};
 
 /// The columns of `audit_record`, in order. There are no others: verification checks it.
 pub(crate) const RECORD_COLUMNS: [(&str, ColumnType); 23] = [
@@ -36,9 +50,6 @@ pub(crate) const RECORD_COLUMNS: [(&str, ColumnType); 23] = [
     ("previous", Bytes),
     ("hash", Bytes),
 ];
-
-/// The columns of `audit_checkpoint`, in order.
-pub(crate) const CHECKPOINT_COLUMNS: [&str; 3] = ["number", "statement", "signature"];
 
 static RECORDS: LazyLock<BulkInsert> = LazyLock::new(|| BulkInsert::new("audit_record", &RECORD_COLUMNS));
 
@@ -201,56 +212,6 @@ pub(crate) async fn hashes(
         .collect()
 }
 
-/// A stored checkpoint, unparsed.
-pub(crate) struct CheckpointRow {
-    pub(crate) number: i64,
-    pub(crate) statement: String,
-    pub(crate) signature: String,
-}
-
-pub(crate) fn checkpoint(row: &Row) -> Result<CheckpointRow, DbError> {
-    Ok(CheckpointRow {
-        number: row.int("number")?,
-        statement: row.text("statement")?,
-        signature: row.text("signature")?,
-    })
-}
-
-pub(crate) async fn last_checkpoint_number(pool: &Pool) -> Result<i64, DbError> {
-    let row = pool
-        .fetch_optional(
-            "SELECT number FROM audit_checkpoint ORDER BY number DESC LIMIT 1",
-            params![],
-        )
-        .await?;
-    row.map_or(Ok(0), |row| row.int("number"))
-}
-
-pub(crate) async fn checkpoints_after(pool: &Pool, after: i64) -> Result<Vec<CheckpointRow>, DbError> {
-    let rows = pool
-        .fetch_all(
-            "SELECT number, statement, signature FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 500",
-            params![after],
-        )
-        .await?;
-    rows.iter().map(checkpoint).collect()
-}
-
-/// [`DbError::Constraint`]: another replica has taken the number.
-pub(crate) async fn insert_checkpoint(
-    pool: &Pool,
-    number: i64,
-    statement: &str,
-    signature: &str,
-) -> Result<(), DbError> {
-    pool.execute(
-        "INSERT INTO audit_checkpoint (number, statement, signature) VALUES ($1, $2, $3)",
-        params![number, statement, signature],
-    )
-    .await?;
-    Ok(())
-}
-
 /// A page of records in chain order, for verification: nothing is left out and nothing is parsed.
 pub(crate) async fn scan(tx: &mut Transaction, after: &RecordId) -> Result<Vec<Row>, DbError> {
     tx.fetch_all(
@@ -267,23 +228,6 @@ pub(crate) async fn first_records(tx: &mut Transaction, after: &str) -> Result<V
         params![after],
     )
     .await
-}
-
-/// A page of checkpoints, for verification.
-pub(crate) async fn scan_checkpoints(tx: &mut Transaction, after: i64) -> Result<Vec<Row>, DbError> {
-    tx.fetch_all(
-        "SELECT * FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT 1000",
-        params![after],
-    )
-    .await
-}
-
-/// 0 when there is none.
-pub(crate) async fn newest_checkpoint(tx: &mut Transaction) -> Result<i64, DbError> {
-    let sql = "SELECT number FROM audit_checkpoint ORDER BY number DESC LIMIT 1";
-    tx.fetch_optional(sql, params![])
-        .await?
-        .map_or(Ok(0), |row| row.int("number"))
 }
 
 /// What `SQLite` itself finds wrong with a table's pages and indexes; empty on PostgreSQL.
@@ -317,16 +261,6 @@ pub(crate) async fn by_id(pool: &Pool, id: &RecordId) -> Result<Option<Record>, 
     row.as_ref().map(record).transpose()
 }
 
-pub(crate) async fn by_request(pool: &Pool, request_id: &str) -> Result<Vec<Record>, AuditError> {
-    let sql = "SELECT * FROM audit_record WHERE request_id = $1 ORDER BY recorded_at, writer, seq LIMIT 200";
-    records(&pool.fetch_all(sql, params![request_id]).await?)
-}
-
-pub(crate) async fn by_grant(pool: &Pool, grant: &str) -> Result<Vec<Record>, AuditError> {
-    let sql = "SELECT * FROM audit_record WHERE grant_id = $1 ORDER BY recorded_at, writer, seq LIMIT 200";
-    records(&pool.fetch_all(sql, params![grant]).await?)
-}
-
 /// The newest records of an action on a grant, newest first.
 pub(crate) async fn newest_by_grant(
     pool: &Pool,
@@ -337,11 +271,6 @@ pub(crate) async fn newest_by_grant(
     let sql = "SELECT * FROM audit_record WHERE grant_id = $1 AND action = $2 AND outcome = 'done' \
                ORDER BY recorded_at DESC, writer DESC, seq DESC LIMIT $3";
     records(&pool.fetch_all(sql, params![grant, action, limit]).await?)
-}
-
-pub(crate) async fn by_session(pool: &Pool, session: &str) -> Result<Vec<Record>, AuditError> {
-    let sql = "SELECT * FROM audit_record WHERE session_id = $1 ORDER BY recorded_at, writer, seq LIMIT 200";
-    records(&pool.fetch_all(sql, params![session]).await?)
 }
 
 /// The login that began a session of the gateway.
@@ -363,7 +292,8 @@ pub(crate) async fn workload_access_token(
     before: Timestamp,
 ) -> Result<Option<Record>, AuditError> {
     let sql = "SELECT * FROM audit_record WHERE sid = $1 AND workload = $2 AND recorded_at <= $3 \
-               AND outcome = 'done' AND action LIKE 'GetWorkloadAccessToken%' \
+               AND outcome = 'done' AND action IN \
+               ('GetWorkloadAccessToken', 'GetWorkloadAccessTokenForJWT', 'GetWorkloadAccessTokenForUserId') \
                ORDER BY recorded_at DESC, writer DESC, seq DESC LIMIT 1";
     let params = params![sid, workload, before.as_micros()];
     pool.fetch_optional(sql, params)
@@ -373,136 +303,9 @@ pub(crate) async fn workload_access_token(
         .transpose()
 }
 
-macro_rules! list_sql {
-    ($beyond:literal, $order:literal) => {
-        concat!(
-            "SELECT * FROM audit_record WHERE recorded_at >= $1 AND recorded_at < $2 ",
-            "AND (recorded_at, writer, seq) ",
-            $beyond,
-            " ($3, $4, $5) ",
-            "AND ($6 IS NULL OR action = $6) AND ($7 IS NULL OR outcome = $7) ",
-            "AND ($8 IS NULL OR reason = $8) AND ($9 IS NULL OR principal = $9) ",
-            "AND ($10 IS NULL OR request_id = $10) AND ($11 IS NULL OR sid = $11) ",
-            "AND ($12 IS NULL OR workload = $12) AND ($13 IS NULL OR provider = $13) ",
-            "AND ($14 IS NULL OR session_id = $14) AND ($15 IS NULL OR grant_id = $15) ",
-            "AND ($16 IS NULL OR person = $16) ORDER BY ",
-            $order,
-            " LIMIT $17"
-        )
-    };
-}
-
-/// A page of records in the order of their times, beyond `after` = (time, writer, number).
-pub(crate) async fn list(
-    pool: &Pool,
-    filter: &Filter,
-    after: Option<(i64, RecordId)>,
-    limit: i64,
-) -> Result<Vec<Record>, AuditError> {
-    let (mut since, mut until) = (filter.since.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX));
-    let (at, id) = after.unwrap_or_else(|| {
-        let writer = if filter.newest_first { "\u{7f}" } else { "" };
-        let at = if filter.newest_first { i64::MAX } else { i64::MIN };
-        (
-            at,
-            RecordId {
-                writer: writer.to_owned(),
-                seq: 0,
-            },
-        )
-    });
-    // Lets the index on the time do what the row comparison cannot.
-    if filter.newest_first {
-        until = until.min(at.saturating_add(1));
-    } else {
-        since = since.max(at);
-    }
-    let sql = if filter.newest_first {
-        list_sql!("<", "recorded_at DESC, writer DESC, seq DESC")
-    } else {
-        list_sql!(">", "recorded_at, writer, seq")
-    };
-    let params = params![
-        since,
-        until,
-        at,
-        id.writer,
-        id.seq,
-        filter.action.as_deref(),
-        filter.outcome.as_deref(),
-        filter.reason.as_deref(),
-        filter.principal.as_deref(),
-        filter.request_id.as_deref(),
-        filter.sid.as_deref(),
-        filter.workload.as_deref(),
-        filter.provider.as_deref(),
-        filter.session.as_deref(),
-        filter.grant.as_deref(),
-        filter.person.as_deref(),
-        limit,
-    ];
-    records(&pool.fetch_all(sql, params).await?)
-}
-
-/// A person key as it is stored.
-pub(crate) struct PersonKeyRow {
-    pub(crate) id: String,
-    pub(crate) pseudonym: Option<String>,
-    pub(crate) sealed: Vec<u8>,
-}
-
-fn person_key(row: &Row) -> Result<PersonKeyRow, DbError> {
-    Ok(PersonKeyRow {
-        id: row.text("id")?,
-        pseudonym: row.opt_text("pseudonym")?,
-        sealed: row.bytes("sealed")?,
-    })
-}
-
-pub(crate) async fn person_key_by_id(pool: &Pool, id: &str) -> Result<Option<PersonKeyRow>, DbError> {
-    let sql = "SELECT id, pseudonym, sealed FROM person_key WHERE id = $1";
-    pool.fetch_optional(sql, params![id])
-        .await?
-        .as_ref()
-        .map(person_key)
-        .transpose()
-}
-
-pub(crate) async fn person_key_by_pseudonym(
-    pool: &Pool,
-    pseudonym: &str,
-) -> Result<Option<PersonKeyRow>, DbError> {
-    let sql = "SELECT id, pseudonym, sealed FROM person_key WHERE pseudonym = $1";
-    pool.fetch_optional(sql, params![pseudonym])
-        .await?
-        .as_ref()
-        .map(person_key)
-        .transpose()
-}
-
-/// Leaves an existing key in place: of two replicas that make one, the first wins.
-pub(crate) async fn insert_person_key(pool: &Pool, row: PersonKeyRow, now: Timestamp) -> Result<(), DbError> {
-    pool.execute(
-        "INSERT INTO person_key (id, pseudonym, sealed, created_at) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (id) DO NOTHING",
-        params![row.id, row.pseudonym, row.sealed, now.as_micros()],
-    )
-    .await?;
-    Ok(())
-}
-
-pub(crate) async fn delete_person_key(tx: &mut Transaction, id: &str) -> Result<bool, DbError> {
-    Ok(tx
-        .execute("DELETE FROM person_key WHERE id = $1", params![id])
-        .await?
-        > 0)
-}
-
-/// Folds the write-ahead log into the file and empties it, so that a deleted key does not linger there.
-pub(crate) async fn empty_write_ahead_log(pool: &Pool) -> Result<(), DbError> {
-    if pool.engine() == Engine::Sqlite {
-        pool.fetch_all("PRAGMA wal_checkpoint(TRUNCATE)", params![])
-            .await?;
-    }
-    Ok(())
+/// When the first record of a writer after number `seq` was made.
+pub(crate) async fn next_recorded_at(pool: &Pool, writer: &str, seq: i64) -> Result<Option<i64>, DbError> {
+    let sql = "SELECT recorded_at FROM audit_record WHERE writer = $1 AND seq > $2 ORDER BY seq LIMIT 1";
+    let row = pool.fetch_optional(sql, params![writer, seq]).await?;
+    row.map(|row| row.int("recorded_at")).transpose()
 }
