@@ -1,5 +1,6 @@
 //! Who signed a request (SigV4). Anything else that a request says about its sender counts for nothing.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -12,12 +13,14 @@ use countersign_db::DbError;
 use http::request::Parts;
 
 use crate::cache::{Credential, SigningKeys};
-use crate::state::{State, NoKeys};
+use crate::state::{NoKeys, State};
 use crate::store::access_key::{self, AccessKeyRow};
 use crate::store::principal::{self, PrincipalRow};
 use crate::sts::{session_token, trust};
 
 const TABLE: &str = "access_key";
+/// The audit reason of a stranger who is refused unheard.
+const SOURCE_RATE_EXCEEDED: &str = "source_rate_exceeded";
 
 /// Nobody known signed the request.
 #[derive(Debug)]
@@ -75,6 +78,42 @@ impl Unauthenticated {
     }
 }
 
+/// Refuses a stranger whose source has been refused too often, before anything is read or looked up for it.
+pub(crate) fn admit_source(
+    state: &State,
+    parts: &Parts,
+    source: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<(), Unauthenticated> {
+    let Some(seconds) = source.and_then(|source| state.strangers.wait(source, now)) else {
+        return Ok(());
+    };
+    let familiar = SignedRequest::parse(parts).is_ok_and(|signed| {
+        let id = &signed.access_key_id;
+        // What a change has dropped from memory is known all the same: it must not wait for the strangers to go.
+        state.access_key_uses.has_seen(id)
+            || state.cache.knows_credential(id)
+            || state.cache.knows_credential(&of_session_key(id))
+    });
+    if familiar {
+        return Ok(());
+    }
+    let error = ApiError::throttled("Rate exceeded", seconds);
+    Err(Unauthenticated::refused(SOURCE_RATE_EXCEEDED, error))
+}
+
+/// Counts a refusal of a stranger; one of [`admit_source`] does not count again.
+pub(crate) fn count_refusal(state: &State, source: Option<IpAddr>, reason: &str, now: Timestamp) {
+    if let Some(source) = source.filter(|_| reason != SOURCE_RATE_EXCEEDED) {
+        state.strangers.refused_one(source, now);
+    }
+}
+
+/// No access key id has a slash: without its session token nobody finds this.
+fn of_session_key(access_key_id: &str) -> String {
+    format!("{access_key_id}/session")
+}
+
 /// Who signed the request for `service`.
 pub(crate) async fn authenticate(
     state: &State,
@@ -103,7 +142,7 @@ pub(crate) async fn authenticate_signed(
         return Err(SigV4Error::UnknownAccessKey.into());
     }
     let (credential, session) = if let Some(token) = &signed.session_token {
-        let (credential, name) = of_session(state, &signed.access_key_id, token).await?;
+        let (credential, name) = Box::pin(of_session(state, &signed.access_key_id, token)).await?;
         (credential, Some(name))
     } else {
         let found = find(state, &signed.access_key_id).await;
@@ -141,7 +180,7 @@ async fn of_session(
     if state.clock.now() >= session.expires {
         return Err(SigV4Error::ExpiredToken.into());
     }
-    let load = async {
+    let load = || async {
         let role = principal::find_by_id(&state.pool, &session.role_id).await?;
         Ok::<_, DbError>(role.map(|role| Credential {
             secret: session.secret.clone(),
@@ -149,11 +188,7 @@ async fn of_session(
             principal: Arc::new(role),
         }))
     };
-    // No access key id has a slash: without its session token nobody finds this.
-    let credential = state
-        .cache
-        .credential(&format!("{access_key_id}/session"), load)
-        .await;
+    let credential = state.cache.credential(&of_session_key(access_key_id), load).await;
     let credential = credential
         .map_err(|error| Unauthenticated::Failed(error.into()))?
         .ok_or_else(|| invalid("role_unknown"))?;
@@ -175,7 +210,7 @@ pub(crate) fn is_access_key_id(id: &str) -> bool {
 }
 
 async fn find(state: &State, id: &str) -> Result<Option<Arc<Credential>>, AccessKeyError> {
-    let load = async {
+    let load = || async {
         // A key that was made inactive is one that does not exist.
         let Some(key) = access_key::find(&state.pool, id).await?.filter(|key| key.active) else {
             return Ok(None);

@@ -13,7 +13,7 @@ use url::Url;
 use crate::authn::{self, is_access_key_id};
 use crate::policy::Policy;
 use crate::start::Identity;
-use crate::state::{State, NoKeys};
+use crate::state::{NoKeys, State};
 use crate::store::access_key;
 use crate::store::oauth2_provider::{self, ProviderConfig, ProviderRow, ProviderUpdate};
 use crate::store::principal::{self, PrincipalRow};
@@ -126,7 +126,11 @@ impl Identity {
         if let Some(Value::Array(statements)) = binding.get_mut("Statement") {
             statements.push(json!({
                 "Effect": "Allow",
-                "Action": admin::DescribeAuthorizationSession::ACTION,
+                "Action": [
+                    admin::ConfirmAuthorizationSession::ACTION,
+                    admin::DescribeAuthorizationSession::ACTION,
+                    admin::RecordBindingRefusal::ACTION,
+                ],
                 "Resource": resources,
             }));
         }
@@ -150,17 +154,26 @@ pub(crate) async fn ensure_initial_admins(state: &State) -> Result<(), Bootstrap
         let Some(admin) = account.initial_admin else {
             continue;
         };
-        if principal::list(&state.pool, &account.id, "", 1).await?.is_empty() {
+        if !has_principals(state, &account.id).await? {
             let key = AccessKey {
                 access_key_id: admin.access_key_id,
                 secret_access_key: admin.secret_access_key,
             };
-            ensure_principal(state, &account.id, "admin", &everything(), true, Some(key)).await?;
+            match ensure_principal(state, &account.id, "admin", &everything(), true, Some(key)).await {
+                Ok(_) => {}
+                // Replicas that start together all find an account without principals; one of them is first.
+                Err(BootstrapError::AccessKey(_)) if has_principals(state, &account.id).await? => continue,
+                Err(error) => return Err(error),
+            }
             record(state, &account.id, &["admin"]).await?;
             tracing::info!(account = account.id, "the principal admin was made (break-glass)");
         }
     }
     Ok(())
+}
+
+async fn has_principals(state: &State, account: &str) -> Result<bool, DbError> {
+    Ok(!principal::list(&state.pool, account, "", 1).await?.is_empty())
 }
 
 /// Whoever gets everything without having been let in by somebody is on record (design D6).
@@ -295,17 +308,23 @@ async fn ensure_workload(state: &State, name: &str, return_urls: &[Url]) -> Resu
 async fn ensure_provider(state: &State, wanted: &BootstrapProvider) -> Result<Url, BootstrapError> {
     let account = &state.config.account;
     let now = state.clock.now();
-    let keyring = state.vault_keyring(account)?;
+    let keys = state.keys(account)?;
     let config = ProviderConfig::custom(
         Oauth2Discovery::DiscoveryUrl(wanted.discovery_url.to_string()),
         ClientAuthenticationMethod::ClientSecretBasic,
     );
     let seal = |id: &str| {
-        ProviderRow::seal_client_secret(keyring, &*state.random, account, id, &wanted.client_secret)
+        ProviderRow::seal_client_secret(
+            &keys.credential,
+            &*state.random,
+            account,
+            id,
+            &wanted.client_secret,
+        )
     };
     if let Some(present) = oauth2_provider::find(&state.pool, account, &wanted.name).await? {
         let secret_holds = present
-            .open_client_secret(keyring)
+            .open_client_secret(|place, sealed| keys.open_provider_secret(place, sealed))
             .is_ok_and(|secret| same(&secret, &wanted.client_secret));
         if present.config != config || present.client_id != wanted.client_id || !secret_holds {
             let mut tx = state.pool.begin().await?;

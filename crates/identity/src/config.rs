@@ -1,5 +1,6 @@
 //! The `[identity]` table of a configuration file. Unknown keys are refused.
 
+mod console;
 mod grant_limits;
 mod issuers;
 mod quotas;
@@ -8,16 +9,21 @@ mod refresh;
 mod secrets_manager;
 
 use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use countersign_audit::delivery::EvidenceConfig;
 use countersign_crypto::{ExposeSecret as _, SecretString};
 use countersign_db::DatabaseConfig;
 use countersign_outbound::HostPort;
+use countersign_web::person::AlbConfig;
 use countersign_web::tls::TlsConfig;
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::{Host, Url};
 
+pub use console::ConsoleConfig;
 pub use grant_limits::GrantLimits;
 pub use issuers::{ClientKeyConfig, GatewayConfig, UserIssuerConfig, WorkloadIssuerConfig};
 pub use quotas::Quotas;
@@ -50,6 +56,9 @@ pub struct Config {
     /// The URL of the front channel as browsers see it: scheme and authority of the account origin, no path.
     /// `authorizationUrl` and `callbackUrl` begin with it.
     pub front_channel_url: Url,
+    /// Where pages that end nowhere else lead back to: the app origin, no path. Absent, they lead nowhere.
+    #[serde(default)]
+    pub app_url: Option<Url>,
     /// Hosts under which the front channel is addressed besides the one of `front_channel_url`.
     #[serde(default)]
     pub front_channel_hosts: Vec<String>,
@@ -84,6 +93,9 @@ pub struct Config {
     /// The gateways whose user tokens are believed.
     #[serde(default)]
     pub gateways: Vec<GatewayConfig>,
+    /// The Application Load Balancers whose `x-amzn-oidc-data` says at the front channel who the person is.
+    #[serde(default)]
+    pub load_balancers: Vec<AlbConfig>,
     /// Issuers other than gateways whose JWTs prove a person to the API.
     #[serde(default)]
     pub user_issuers: Vec<UserIssuerConfig>,
@@ -108,15 +120,33 @@ pub struct Config {
     /// Where providers' secrets are that stay in the customer's own Secrets Manager.
     #[serde(default)]
     pub secrets_manager: Option<SecretsManagerConfig>,
+    /// Memory for grants that were read lately, mebibytes, 0 to 4096; up to twice as much is used. With 0 every token is
+    /// read from the database.
+    #[serde(default = "grant_cache_mib")]
+    pub grant_cache_mib: usize,
+    /// How often every customer managed key is asked whether it still opens its vault, seconds, 1 to 86,400. One that
+    /// is disabled closes the vault within this time.
+    #[serde(default = "customer_key_check_seconds")]
+    pub customer_key_check_seconds: u64,
     /// How often callers may ask.
     #[serde(default)]
     pub rate_limits: RateLimits,
+    /// Worker threads that serve the API, each with a runtime and a socket of its own (design D26); absent: one for each
+    /// core.
+    #[serde(default)]
+    pub workers: Option<NonZeroUsize>,
+    /// Who may open the console.
+    #[serde(default)]
+    pub console: ConsoleConfig,
     /// How tokens are refreshed.
     #[serde(default)]
     pub refresh: RefreshConfig,
     /// Checkpoints of the audit trail are appended to this file too (design D16).
     #[serde(default)]
     pub checkpoint_file: Option<PathBuf>,
+    /// Where else the evidence goes: checkpoints and records.
+    #[serde(default)]
+    pub evidence: EvidenceConfig,
 }
 
 /// A further account.
@@ -186,7 +216,7 @@ pub enum AccountChange {
     /// The new one takes its place; audited and shown.
     #[default]
     Replace,
-    /// The person is asked a second time.
+    /// The person is asked which of the two stays; until then, and for ten minutes at most, the new one is not served.
     Confirm,
     /// The old one stays.
     Refuse,
@@ -203,6 +233,26 @@ pub struct ConfigError {
 }
 
 impl Config {
+    fn check_numbers(&self) -> Result<(), ConfigError> {
+        let rules = [
+            (self.grant_cache_mib <= 4096, "grant_cache_mib", "is 0 to 4096"),
+            (
+                (1..=86_400).contains(&self.customer_key_check_seconds),
+                "customer_key_check_seconds",
+                "is 1 to 86400",
+            ),
+        ];
+        match rules.into_iter().find(|(kept, ..)| !kept) {
+            None => Ok(()),
+            Some((_, key, rule)) => Err(ConfigError { key, rule }),
+        }
+    }
+
+    /// How often customer managed keys are asked.
+    pub(crate) const fn customer_key_check(&self) -> Duration {
+        Duration::from_secs(self.customer_key_check_seconds)
+    }
+
     /// Every account with its settings, the installation's own first.
     pub(crate) fn accounts(&self) -> Vec<AccountConfig> {
         let own = AccountConfig {
@@ -236,14 +286,6 @@ impl Config {
             "an account id has 12 digits",
         )?;
         let distinct: HashSet<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
-        let confirmed = accounts
-            .iter()
-            .any(|account| account.account_change == AccountChange::Confirm);
-        require(
-            !confirmed,
-            "account_change",
-            "`replace` or `refuse`; `confirm` is not offered yet",
-        )?;
         require(
             distinct.len() == accounts.len(),
             "other_accounts",
@@ -264,18 +306,10 @@ impl Config {
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         require(region, "region", "lower-case letters, digits and hyphens")?;
-        let url = &self.front_channel_url;
-        let origin = matches!(url.scheme(), "https" | "http")
-            && url.host_str().is_some()
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty();
-        require(
-            origin,
-            "front_channel_url",
-            "an http or https URL without path, query or user",
-        )?;
+        let origin = "an http or https URL without path, query or user";
+        require(is_origin(&self.front_channel_url), "front_channel_url", origin)?;
+        let app = self.app_url.as_ref();
+        require(app.is_none_or(is_origin), "app_url", origin)?;
         self.check_vendor_endpoints()?;
         let suffix = self
             .cookie_suffix
@@ -296,6 +330,7 @@ impl Config {
                 rule,
             });
         }
+        self.check_numbers()?;
         if let Some(rule) = self.refresh.broken_rule() {
             return Err(ConfigError { key: "refresh", rule });
         }
@@ -330,6 +365,17 @@ impl Config {
     }
 }
 
+/// Whether `url` is nothing but scheme and authority.
+fn is_origin(url: &Url) -> bool {
+    matches!(url.scheme(), "https" | "http")
+        && url.host_str().is_some()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+}
+
 /// Secrets of real clients would go to whatever is there.
 fn is_loopback_origin(url: &Url) -> bool {
     let loopback = match url.host() {
@@ -338,13 +384,7 @@ fn is_loopback_origin(url: &Url) -> bool {
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    loopback
-        && url.scheme() == "http"
-        && url.path() == "/"
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none()
+    loopback && url.scheme() == "http" && is_origin(url)
 }
 
 fn listen_api() -> String {
@@ -359,11 +399,41 @@ fn region() -> String {
     "us-east-1".to_owned()
 }
 
+fn grant_cache_mib() -> usize {
+    16
+}
+
+fn customer_key_check_seconds() -> u64 {
+    300
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn pages_lead_back_to_an_origin_and_nowhere_deeper() {
+        let with = |url: &str| {
+            let config = json!({
+                "api_hosts": ["identity.test"], "front_channel_url": "https://account.test",
+                "account": "000000000000", "database": {"url": "sqlite::memory:"}, "app_url": url,
+            });
+            serde_json::from_value::<Config>(config)
+                .expect("well-formed")
+                .check()
+        };
+        with("https://app.test").expect("an origin");
+        for bad in [
+            "https://app.test/?next=https://evil.example",
+            "https://app.test/deep",
+            "https://app.test@evil.example",
+            "javascript:alert(1)",
+        ] {
+            assert_eq!(with(bad).expect_err(bad).key, "app_url", "{bad}");
+        }
+    }
 
     #[test]
     fn a_vendors_place_is_taken_by_simulators_on_this_machine_alone() {

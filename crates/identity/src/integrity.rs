@@ -2,13 +2,12 @@
 //!
 //! It reads and changes nothing, and goes on behind what it finds: one damaged row must not hide another.
 
-use countersign_crypto::{KeyProvider, KeyPurpose, KeyState, Keyring};
+use countersign_crypto::{KeyProvider, KeyPurpose, KeyState, Keyring, OpenError};
 use countersign_db::{DbError, Pool};
 
 use crate::keys::AccountKeys;
-use crate::store::grant::{self, GrantFilter};
 use crate::store::sealed::{COLUMNS, SealedColumn};
-use crate::store::{account, key, oauth2_provider, principal, workload_identity};
+use crate::store::{account, grant, key, oauth2_provider, principal, workload_identity};
 
 const PAGE: i64 = 500;
 /// Damages that are listed, at most; beyond that the database is to be restored, not mended.
@@ -33,11 +32,17 @@ pub struct Damage {
 pub async fn integrity(pool: &Pool, provider: &dyn KeyProvider) -> Result<Vec<Damage>, DbError> {
     let mut found = Vec::new();
     for account in account::list(pool).await? {
+        let mut rings = Vec::new();
         for purpose in AccountKeys::PURPOSES {
-            if let Some(keyring) = keyring(pool, provider, &account, purpose, &mut found).await? {
-                for column in COLUMNS.iter().filter(|column| column.purpose == purpose) {
-                    sealed(pool, &keyring, &account, column, &mut found).await?;
-                }
+            let ring = keyring(pool, provider, &account, purpose, &mut found).await?;
+            rings.extend(ring.map(|ring| (purpose, ring)));
+        }
+        for column in COLUMNS {
+            let needed = rings.iter().filter(|(purpose, _)| column.needs(*purpose));
+            let needed: Vec<&Keyring> = needed.map(|(_, ring)| ring).collect();
+            // Without its keys, that they do not open is what is found.
+            if rings.iter().any(|(purpose, _)| *purpose == column.purpose) {
+                sealed(pool, &needed, &account, column, &mut found).await?;
             }
         }
         rows(pool, &account, &mut found).await?;
@@ -75,7 +80,7 @@ async fn keyring(
 
 async fn sealed(
     pool: &Pool,
-    keyring: &Keyring,
+    keyrings: &[&Keyring],
     account: &str,
     column: &SealedColumn,
     found: &mut Vec<Damage>,
@@ -89,7 +94,15 @@ async fn sealed(
         };
         after.clone_from(last);
         for (id, value) in &page {
-            if let Err(error) = keyring.open(&column.place(account, id), value) {
+            let place = column.place(account, id);
+            let mut opened = Err(OpenError::UnknownKey);
+            for keyring in keyrings {
+                if !matches!(opened, Err(OpenError::UnknownKey)) {
+                    break;
+                }
+                opened = keyring.open(&place, value);
+            }
+            if let Err(error) = opened {
                 found.push(Damage {
                     table: column.table,
                     column: column.column,
@@ -105,7 +118,7 @@ async fn sealed(
 async fn rows(pool: &Pool, account: &str, found: &mut Vec<Damage>) -> Result<(), DbError> {
     let mut after = String::new();
     loop {
-        match grant::list(pool, account, &GrantFilter::default(), &after, PAGE).await {
+        match grant::list_whole(pool, account, &after, PAGE).await {
             Ok(page) => match page.last() {
                 None => break,
                 Some(last) => after.clone_from(&last.id),

@@ -4,6 +4,7 @@
 //! is sealed anew in the background ([`crate::vault::reseal`]), and then that key can be retired.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use countersign_db::{Change, DbError};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::keys::{AccountKeys, KeysError};
+use crate::customer_key;
+use crate::keys::{AccountKeys, KeysError, customer_managed, open_vault};
 use crate::state::State;
 use crate::store::key;
 use crate::store::sealed::COLUMNS;
@@ -30,6 +32,9 @@ const ROLE_SESSION: Duration = Duration::from_hours(12);
 /// How often somebody looks whether values wait to be sealed anew.
 const ROUND: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(500);
+/// The longest from the moment a value is sealed until it stands in the store, where that is away: what a vendor gave is
+/// tried again and again.
+const LATE: Duration = Duration::from_mins(20);
 
 /// Why keys stay as they are.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,20 @@ pub(crate) async fn rotate(
     account: &str,
     purpose: KeyPurpose,
 ) -> Result<KeyRow, RotationError> {
+    if purpose != KeyPurpose::Vault {
+        return rotate_alone(state, account, purpose).await;
+    }
+    // What wraps the vault's keys must not change between the look and the insert.
+    let Some(turn) = customer_key::Turn::take(state, account).await? else {
+        let message = "its customer managed key is being changed, or it is being rotated";
+        return Err(RotationError::Conflict(message.to_owned()));
+    };
+    let rotated = rotate_alone(state, account, purpose).await;
+    turn.end(state).await;
+    rotated
+}
+
+async fn rotate_alone(state: &State, account: &str, purpose: KeyPurpose) -> Result<KeyRow, RotationError> {
     let rows = key::list(&state.pool, account, purpose).await?;
     let newest = rows.first().ok_or(KeyError::Rows)?;
     let under_way = || RotationError::Conflict("a rotation of this key is under way".to_owned());
@@ -67,8 +86,17 @@ pub(crate) async fn rotate(
         purpose,
         version: newest.version + 1,
     };
-    let mut row =
-        KeyRow::generate_symmetric(&*state.key_provider, &*state.random, &*state.clock, new).await?;
+    // A vault's keys stay under the key that its customer manages.
+    let customer = if newest.provider_key_id == state.key_provider.key_id() {
+        None
+    } else {
+        state.key_provider.customer_key(account, &newest.provider_key_id)
+    };
+    let provider = match customer {
+        Some(customer) => customer.await.map_err(KeyError::from)?,
+        None => Arc::clone(&state.key_provider),
+    };
+    let mut row = KeyRow::generate_symmetric(&*provider, &*state.random, &*state.clock, new).await?;
     row.state = KeyState::Enabled;
     if !key::insert(&state.pool, &row).await? {
         return Err(under_way());
@@ -134,7 +162,7 @@ pub(crate) async fn retire(state: &State, row: &KeyRow, force: bool) -> Result<(
 
 /// This replica has the change before anybody is told of it; [`follow`] brings it to the others, and here too should this
 /// fail.
-async fn renew_own(state: &State) {
+pub(crate) async fn renew_own(state: &State) {
     if let Err(error) = renew(state).await {
         tracing::warn!(%error, "changed keys could not be read at once");
     }
@@ -146,7 +174,7 @@ pub(crate) async fn values_under(state: &State, row: &KeyRow) -> Result<i64, DbE
         return Ok(0);
     };
     let mut values = 0;
-    for column in COLUMNS.iter().filter(|column| column.purpose == row.purpose) {
+    for column in COLUMNS.iter().filter(|column| column.needs(row.purpose)) {
         values += column.count_under(&state.pool, &row.account, &prefix).await?;
     }
     Ok(values)
@@ -192,28 +220,59 @@ async fn renew(state: &State) -> Result<(), KeysError> {
     for (account, keys) in &state.accounts {
         for purpose in AccountKeys::PURPOSES {
             let rows = key::list(&state.pool, account, purpose).await?;
-            keys.ring(purpose).renew(&*state.key_provider, &rows).await?;
+            let Some(ring) = keys.ring(purpose) else {
+                keys.set_vault(open_vault(&*state.key_provider, &rows).await?);
+                continue;
+            };
+            match ring.renew(&*state.key_provider, &rows).await {
+                // A key that others have rotated to, or under another of the customer's keys that refuses.
+                Err(error) if customer_managed(&*state.key_provider, &rows).is_some() => {
+                    tracing::error!(%error, account, "the vault's customer managed key does not open it");
+                    keys.set_vault(None);
+                }
+                renewed => renewed?,
+            }
         }
     }
     Ok(())
 }
 
+/// When everything was found to be under the primary key.
+struct Looked {
+    /// The keys of the ring by then.
+    ids: Vec<String>,
+    /// From when on it is to be looked again.
+    again: Option<Timestamp>,
+}
+
 /// Ends rotations that were left half-way, and seals values anew, for as long as the role runs.
 pub(crate) async fn work(state: State) {
-    // The keys of a ring under whose primary one everything was found to be.
-    let mut settled: HashMap<(String, &'static str), Vec<String>> = HashMap::new();
+    let mut settled: HashMap<(String, &'static str), Looked> = HashMap::new();
     loop {
         tokio::time::sleep(ROUND).await;
         for (account, keys) in &state.accounts {
             for purpose in AccountKeys::PURPOSES {
-                let ids = keys.ring(purpose).ids();
+                let Some(ring) = keys.ring(purpose) else { continue };
+                let ids = ring.ids();
                 let place = (account.clone(), purpose.as_str());
-                if ids.len() < 2 || settled.get(&place) == Some(&ids) {
+                // An older version sealed some under another purpose's key: the first look is for these.
+                let older = COLUMNS
+                    .iter()
+                    .any(|column| column.purpose == purpose && column.before.is_some());
+                let looked = settled.get(&place).filter(|looked| looked.ids == ids);
+                let done = looked.is_some_and(|looked| looked.again.is_none_or(|at| state.clock.now() < at));
+                if (ids.len() < 2 && !older) || done {
                     continue;
                 }
-                match settle(&state, account, purpose, keys.ring(purpose)).await {
-                    Ok(true) => drop(settled.insert(place, ids)),
-                    Ok(false) => {}
+                match settle(&state, account, purpose, keys).await {
+                    Ok(Settled::No) => {}
+                    Ok(Settled::Until(at)) => {
+                        let again = Some(at);
+                        settled.insert(place, Looked { ids, again });
+                    }
+                    Ok(Settled::ForGood) => {
+                        settled.insert(place, Looked { ids, again: None });
+                    }
                     Err(error) => {
                         tracing::warn!(%error, account, "values could not be sealed anew");
                     }
@@ -224,15 +283,25 @@ pub(crate) async fn work(state: State) {
 }
 
 /// Whether everything is under the primary key.
+enum Settled {
+    No,
+    /// But for what was sealed before and is written later.
+    Until(Timestamp),
+    ForGood,
+}
+
 async fn settle(
     state: &State,
     account: &str,
     purpose: KeyPurpose,
-    ring: &Keyring,
-) -> Result<bool, RotationError> {
+    keys: &AccountKeys,
+) -> Result<Settled, RotationError> {
+    let Some(ring) = keys.ring(purpose) else {
+        return Ok(Settled::No);
+    };
     let rows = key::list(&state.pool, account, purpose).await?;
     let Some(newest) = rows.first() else {
-        return Ok(false);
+        return Ok(Settled::No);
     };
     let now = state.clock.now();
     if newest.state != KeyState::Primary {
@@ -242,20 +311,25 @@ async fn settle(
             tokio::time::sleep(SETTLE).await;
             promote(state, newest.clone()).await?;
         }
-        return Ok(false);
+        return Ok(Settled::No);
     }
     // Until then another replica may still seal under the key before it.
     if ring.primary_id() != newest.id || now < settled_at(newest) {
-        return Ok(false);
+        return Ok(Settled::No);
     }
-    let Some(pass) = reseal::pass(state, account, purpose, ring).await? else {
-        return Ok(false);
+    let Some(pass) = reseal::pass(state, account, purpose, keys).await? else {
+        return Ok(Settled::No);
     };
     if pass.resealed > 0 || pass.unreadable > 0 {
         announce(state, account).await?;
         record(state, account, newest, pass).await;
     }
-    Ok(true)
+    let late = settled_at(newest).plus(LATE);
+    Ok(if now < late {
+        Settled::Until(late)
+    } else {
+        Settled::ForGood
+    })
 }
 
 /// When no replica seals under another key than `primary` any more: it opens first, and seals then.

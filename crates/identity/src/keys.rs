@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use countersign_api::Arn;
 use countersign_crypto::{
-    Clock, KeyError, KeyProvider, KeyPurpose, KeyRow, Keyring, NewKey, Random, SigningKey,
+    Aad, Clock, KeyError, KeyProvider, KeyPurpose, KeyRow, KeyState, Keyring, NewKey, OpenError, Random,
+    SecretBytes, SigningKey,
 };
 use countersign_db::{DbError, Pool};
 
+use crate::state::NoKeys;
 use crate::store::key;
+use crate::store::sealed::SealedColumn;
 
 /// Keys of the installation as a whole.
 #[derive(Debug)]
@@ -25,12 +29,12 @@ pub(crate) struct InstallationKeys {
 /// Keys of one account.
 #[derive(Debug)]
 pub(crate) struct AccountKeys {
-    /// Tokens, client secrets, sessions.
-    pub(crate) vault: Keyring,
+    /// Tokens and sessions; [`Self::vault`].
+    vault: ArcSwapOption<Keyring>,
     /// Workload access tokens.
-    pub(crate) workload_access_token: Keyring,
-    /// Secrets of access keys.
-    pub(crate) credential: Keyring,
+    pub(crate) workload_access_token: Arc<Keyring>,
+    /// Secrets of access keys, and what providers are reached with.
+    pub(crate) credential: Arc<Keyring>,
 }
 
 impl AccountKeys {
@@ -41,13 +45,60 @@ impl AccountKeys {
         KeyPurpose::WorkloadAccessToken,
     ];
 
-    /// The keys of one of [`Self::PURPOSES`].
-    pub(crate) fn ring(&self, purpose: KeyPurpose) -> &Keyring {
+    /// The keys of one of [`Self::PURPOSES`]; `None` where a customer managed key does not open the vault's.
+    pub(crate) fn ring(&self, purpose: KeyPurpose) -> Option<Arc<Keyring>> {
         match purpose {
-            KeyPurpose::Credential => &self.credential,
-            KeyPurpose::WorkloadAccessToken => &self.workload_access_token,
-            _ => &self.vault,
+            KeyPurpose::Credential => Some(Arc::clone(&self.credential)),
+            KeyPurpose::WorkloadAccessToken => Some(Arc::clone(&self.workload_access_token)),
+            _ => self.vault.load_full(),
         }
+    }
+
+    /// Seals and opens tokens and sessions.
+    pub(crate) fn vault(&self) -> Result<Arc<Keyring>, NoKeys> {
+        self.vault.load_full().ok_or(NoKeys::VaultAway)
+    }
+
+    /// Opens the vault with this ring, or closes it.
+    pub(crate) fn set_vault(&self, ring: Option<Arc<Keyring>>) {
+        self.vault.store(ring);
+    }
+
+    /// Opens a value of a column, at its place.
+    pub(crate) fn open(
+        &self,
+        column: &SealedColumn,
+        place: &Aad,
+        sealed: &[u8],
+    ) -> Result<SecretBytes, OpenError> {
+        self.open_under([Some(column.purpose), column.before], place, sealed)
+    }
+
+    /// Opens what a provider is reached with: a client secret, an API key. Once such were sealed under the vault's key;
+    /// now they outlive it, as in AWS, where they lie in Secrets Manager.
+    pub(crate) fn open_provider_secret(&self, place: &Aad, sealed: &[u8]) -> Result<SecretBytes, OpenError> {
+        let purposes = [Some(KeyPurpose::Credential), Some(KeyPurpose::Vault)];
+        self.open_under(purposes, place, sealed)
+    }
+
+    fn open_under(
+        &self,
+        purposes: [Option<KeyPurpose>; 2],
+        place: &Aad,
+        sealed: &[u8],
+    ) -> Result<SecretBytes, OpenError> {
+        let rings = purposes
+            .into_iter()
+            .flatten()
+            .filter_map(|purpose| self.ring(purpose));
+        let mut opened = Err(OpenError::UnknownKey);
+        for ring in rings {
+            opened = ring.open(place, sealed);
+            if !matches!(opened, Err(OpenError::UnknownKey)) {
+                break;
+            }
+        }
+        opened
     }
 }
 
@@ -75,7 +126,8 @@ impl KeyLoader<'_> {
     /// Wraps every key that `previous` wrapped under the provider (design D27: nothing that the keys sealed changes).
     /// Gives how many. Ended half-way, it goes on at the next start.
     pub(crate) async fn rewrap(&self, previous: &dyn KeyProvider) -> Result<usize, KeysError> {
-        let rows = key::list_of_other_roots(self.pool, &self.provider.key_id()).await?;
+        // Those of a third root key are not its business: a customer may manage it.
+        let rows = key::list_of_root(self.pool, &previous.key_id()).await?;
         for row in &rows {
             let rewrapped = row.rewrap(previous, self.provider).await?;
             key::set_wrapped(self.pool, &rewrapped, &row.wrapped).await?;
@@ -117,10 +169,13 @@ impl KeyLoader<'_> {
     ) -> Result<HashMap<String, AccountKeys>, KeysError> {
         let mut keys = HashMap::new();
         for account in accounts {
+            let vault = self.rows(account, KeyPurpose::Vault).await?;
+            let vault = open_vault(self.provider, &vault).await?;
+            let wats = self.keyring(account, KeyPurpose::WorkloadAccessToken).await?;
             let of_account = AccountKeys {
-                vault: self.keyring(account, KeyPurpose::Vault).await?,
-                workload_access_token: self.keyring(account, KeyPurpose::WorkloadAccessToken).await?,
-                credential: self.keyring(account, KeyPurpose::Credential).await?,
+                vault: ArcSwapOption::from(vault),
+                workload_access_token: Arc::new(wats),
+                credential: Arc::new(self.keyring(account, KeyPurpose::Credential).await?),
             };
             keys.insert(account.to_owned(), of_account);
         }
@@ -159,6 +214,30 @@ impl KeyLoader<'_> {
     }
 }
 
+/// The keys of a vault, unwrapped. `None` when a key that its customer manages does not open them: then the vault is
+/// closed, and nothing else is.
+pub(crate) async fn open_vault(
+    provider: &dyn KeyProvider,
+    rows: &[KeyRow],
+) -> Result<Option<Arc<Keyring>>, KeyError> {
+    match Keyring::unwrap(provider, rows).await {
+        Ok(ring) => Ok(Some(Arc::new(ring))),
+        Err(error @ KeyError::Provider(_)) if customer_managed(provider, rows).is_some() => {
+            let account = rows.first().map(|row| row.account.as_str());
+            tracing::error!(%error, account, "the vault's customer managed key does not open it; no token is served");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The primary key of a vault, if a key that its customer manages wraps it.
+pub(crate) fn customer_managed<'a>(provider: &dyn KeyProvider, rows: &'a [KeyRow]) -> Option<&'a KeyRow> {
+    let root = provider.key_id();
+    let primary = rows.iter().find(|row| row.state == KeyState::Primary)?;
+    (primary.purpose == KeyPurpose::Vault && primary.provider_key_id != root).then_some(primary)
+}
+
 /// What the audit trail of the role is verified and read with.
 #[derive(Debug)]
 pub struct AuditKeys {
@@ -166,17 +245,24 @@ pub struct AuditKeys {
     pub signing: countersign_crypto::JwkSet,
     /// Opens the per-person keys.
     pub persons: Arc<Keyring>,
+    /// Signs checkpoints: the primary one, if there is one.
+    pub signer: Option<SigningKey>,
 }
 
 /// Reads the audit keys, and makes none: for reading a stopped store.
 pub async fn audit_keys(pool: &Pool, provider: &dyn KeyProvider) -> Result<AuditKeys, KeysError> {
-    let mut keys = Vec::new();
+    let (mut keys, mut signer) = (Vec::new(), None);
     for row in key::list_by_purpose(pool, KeyPurpose::AuditSigning).await? {
-        keys.push(SigningKey::unwrap(provider, &row).await?.public_jwk());
+        let key = SigningKey::unwrap(provider, &row).await?;
+        keys.push(key.public_jwk());
+        if row.state == KeyState::Primary {
+            signer = Some(key);
+        }
     }
     let persons = key::list_by_purpose(pool, KeyPurpose::Person).await?;
     Ok(AuditKeys {
         signing: countersign_crypto::JwkSet { keys },
         persons: Arc::new(Keyring::unwrap(provider, &persons).await?),
+        signer,
     })
 }

@@ -5,7 +5,11 @@
 //! that last step. Errors become answers here and nowhere else: what the caller did wrong is said, what went wrong
 //! with us is logged once and not said.
 
+mod operator;
+
 use std::fmt::Display;
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,26 +22,34 @@ use countersign_api::{ApiError, Arn, ErrorCode};
 use countersign_audit::{Entry, Outcome};
 use countersign_crypto::Timestamp;
 use countersign_db::DbError;
+use countersign_outbound::trace;
 use countersign_web::{Peer, RequestId};
 use http::StatusCode;
-use tracing::Instrument as _;
+use http::request::Parts;
+use metrics::{Counter, Histogram};
 
-use crate::authn::{self, Unauthenticated};
+use crate::authn::{self, Authenticated, Unauthenticated};
 use crate::finished::Finished;
 use crate::policy::{self, Context, Decision, Facts, Tags};
-use crate::state::{State, NoKeys};
+use crate::principal_addresses;
+use crate::state::{NoKeys, State};
 use crate::stops::Subject;
 use crate::store::principal::PrincipalRow;
+
+pub(crate) use operator::{Operator, perform, share};
 
 /// Largest request body, bytes.
 pub(crate) const MAX_BODY: usize = 1 << 20;
 /// For the body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// For the operation; `CompleteResourceTokenAuth` may wait 20 s of it for another caller's exchange.
+/// For an operation that does not say otherwise.
 const OPERATION_TIME: Duration = Duration::from_secs(30);
 
 /// What an operation does, once somebody known has asked for it in valid form.
 pub(crate) trait Handle: Operation {
+    /// For the operation; `CompleteResourceTokenAuth` may wait 20 s of it for another caller's exchange.
+    const TIME: Duration = OPERATION_TIME;
+
     /// Does it. The first step is [`Call::authorize`]; what the audit record should say goes into
     /// [`Call::entry`] as soon as it is known.
     fn handle(
@@ -149,6 +161,7 @@ impl From<NoKeys> for OperationError {
         match error {
             NoKeys::NotConfigured(_) => Self::internal("account_not_configured", error),
             NoKeys::Outdated => Self::unavailable("keys_unavailable", error),
+            NoKeys::VaultAway => Self::unavailable("vault_key_unavailable", error),
         }
     }
 }
@@ -173,7 +186,7 @@ impl Call {
         let mut decided = resources.is_empty().then_some((None, Decision::ImplicitDeny));
         for resource in resources {
             let tags = if policy.reads_resource_tags() {
-                Some(self.resource_tags(resource).await?)
+                Some(Box::pin(self.resource_tags(resource)).await?)
             } else {
                 None
             };
@@ -240,6 +253,25 @@ impl Call {
         self.stopped().await
     }
 
+    /// Notes how the call ended, and gives what its caller is told. The cause of a failure of ours goes into the log.
+    fn fails(&mut self, error: OperationError) -> ApiError {
+        let (outcome, reason, error) = match error {
+            OperationError::Refused { error, reason } => (Outcome::Refused, reason, error),
+            OperationError::Failed { error, reason, cause } => {
+                tracing::error!(
+                    operation = self.entry.action,
+                    request.id = self.caller.request_id,
+                    reason,
+                    cause,
+                    "an operation failed"
+                );
+                (Outcome::Failed, reason, error)
+            }
+        };
+        (self.entry.outcome, self.entry.reason) = (outcome, Some(reason));
+        error
+    }
+
     async fn stopped(&self) -> Result<(), OperationError> {
         match self
             .state
@@ -256,36 +288,61 @@ impl Call {
     }
 }
 
-/// The handler of an operation's route.
-pub(crate) async fn serve<O: Handle>(state: State, request: Request) -> Response {
-    let span = tracing::info_span!(
-        "identity.operation",
-        operation = O::NAME,
-        request.id = tracing::field::Empty
-    );
-    Finished::new(answer::<O>(state, request).instrument(span)).await
+/// The metrics of one operation, held by its route: finding them by name and labels costs more than counting.
+pub(crate) struct Meters {
+    done: Counter,
+    refused: Counter,
+    failed: Counter,
+    seconds: Histogram,
 }
 
-async fn answer<O: Handle>(state: State, request: Request) -> Response {
+impl Meters {
+    pub(crate) fn of<O: Operation>() -> Self {
+        let ended = |outcome: Outcome| {
+            metrics::counter!(
+                "countersign_identity_operations_total",
+                "operation" => O::NAME,
+                "outcome" => outcome.as_str()
+            )
+        };
+        Self {
+            done: ended(Outcome::Done),
+            refused: ended(Outcome::Refused),
+            failed: ended(Outcome::Failed),
+            seconds: metrics::histogram!("countersign_identity_operation_seconds", "operation" => O::NAME),
+        }
+    }
+
+    fn record<T>(&self, call: &Call, result: &Result<T, OperationError>) {
+        let counter = match result {
+            Ok(_) => &self.done,
+            Err(OperationError::Refused { .. }) => &self.refused,
+            Err(OperationError::Failed { .. }) => &self.failed,
+        };
+        counter.increment(1);
+        self.seconds
+            .record(call.state.clock.now().since(call.now).as_secs_f64());
+    }
+}
+
+/// The handler of an operation's route.
+pub(crate) async fn serve<O: Handle>(state: State, meters: Arc<Meters>, request: Request) -> Response {
+    Finished::new(answer::<O>(state, meters, request)).await
+}
+
+async fn answer<O: Handle>(state: State, meters: Arc<Meters>, request: Request) -> Response {
     let started = state.clock.now();
     let (parts, body) = request.into_parts();
     let request_id = parts
         .extensions
         .get::<RequestId>()
         .map_or_else(String::new, ToString::to_string);
-    tracing::Span::current().record("request.id", request_id.as_str());
     let address = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
     let peer = address.map(|address| address.to_string());
 
-    let authenticated = match read_body(body).await {
-        Ok(body) => authn::authenticate(&state, &parts, &body, O::SERVICE)
-            .await
-            .map(|caller| (caller, body)),
-        Err(error) => Err(error),
-    };
-    let (authenticated, body) = match authenticated {
+    let (authenticated, body) = match authenticate::<O>(&state, &parts, body, address, started).await {
         Ok(authenticated) => authenticated,
-        Err(refusal) => return refuse_stranger::<O>(&state, refusal, &request_id, peer.as_deref()),
+        Err(refusal) => return refuse_stranger::<O>(&state, refusal, &request_id, address, started),
     };
     let arn = authenticated.arn();
     let principal = authenticated.principal;
@@ -297,10 +354,12 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
         request_id,
         source: peer,
     };
+    principal_addresses::note(&state, &caller, address, started);
     let entry = Entry {
         principal: Some(caller.arn.to_string()),
         request_id: Some(caller.request_id.clone()),
         source: caller.source.clone(),
+        trace_id: trace::current_id(),
         ..Entry::new(O::NAME, Outcome::Done).with_account(&*caller.account, &*state.config.region)
     };
     let subjects = standing_subjects::<O>(&caller);
@@ -321,7 +380,21 @@ async fn answer<O: Handle>(state: State, request: Request) -> Response {
         subjects,
     };
     let result = run::<O>(&mut call, &parts.uri, &body).await;
-    finish::<O>(call, result).await
+    meters.record(&call, &result);
+    finish(call, result).await
+}
+
+async fn authenticate<O: Operation>(
+    state: &State,
+    parts: &Parts,
+    body: Body,
+    source: Option<IpAddr>,
+    now: Timestamp,
+) -> Result<(Authenticated, Bytes), Unauthenticated> {
+    authn::admit_source(state, parts, source, now)?;
+    let body = read_body(body).await?;
+    let caller = authn::authenticate(state, parts, &body, O::SERVICE).await?;
+    Ok((caller, body))
 }
 
 /// Whose stops hold for every call. An account's stop leaves our own extension working, or nobody could lift it.
@@ -364,14 +437,18 @@ async fn run<O: Handle>(
     call.stopped().await?;
     let input =
         parse_request::<O>(uri, body).map_err(|error| OperationError::refused("invalid_input", error))?;
-    let output = match tokio::time::timeout(OPERATION_TIME, O::handle(call, input)).await {
-        Ok(output) => output?,
-        Err(_) => {
-            return Err(OperationError::unavailable(
-                "timed_out",
-                "the operation took longer than 30 s",
-            ));
-        }
+    let output = carry_out::<O>(call, input).await?;
+    success::<O>(&output).map_err(|error| OperationError::internal("answer_not_json", error))
+}
+
+/// What is the same for every caller: the operation within its time, and nothing from one that did not ask the policy or
+/// that a stop has overtaken.
+async fn carry_out<O: Handle>(call: &mut Call, input: O::Input) -> Result<O::Output, OperationError> {
+    let output = {
+        // Pinned where it lies: passed by value it would be copied, some kilobytes, into the timeout.
+        let operation = pin!(O::handle(call, input));
+        let output = tokio::time::timeout(O::TIME, operation).await;
+        output.map_err(|_| OperationError::unavailable("timed_out", "the operation took too long"))??
     };
     if !call.authorized {
         return Err(OperationError::internal(
@@ -380,27 +457,15 @@ async fn run<O: Handle>(
         ));
     }
     call.stopped().await?;
-    success::<O>(&output).map_err(|error| OperationError::internal("answer_not_json", error))
+    Ok(output)
 }
 
 /// Records how it ended, then answers.
-async fn finish<O: Handle>(
-    mut call: Call,
-    result: Result<http::Response<Bytes>, OperationError>,
-) -> Response {
+async fn finish(mut call: Call, result: Result<http::Response<Bytes>, OperationError>) -> Response {
     let answer = match result {
         Ok(answer) => answer,
-        Err(OperationError::Refused { error, reason }) => {
-            (call.entry.outcome, call.entry.reason) = (Outcome::Refused, Some(reason));
-            error.to_http()
-        }
-        Err(OperationError::Failed { error, reason, cause }) => {
-            tracing::error!(reason, cause, "an operation failed");
-            (call.entry.outcome, call.entry.reason) = (Outcome::Failed, Some(reason));
-            error.to_http()
-        }
+        Err(error) => call.fails(error).to_http(),
     };
-    measure::<O>(&call);
     if call.entry.outcome == Outcome::Refused && answer.status() == StatusCode::TOO_MANY_REQUESTS {
         // Who asks too often must not fill the disk: the first ten of a minute, then their number.
         let source = call.caller.source.as_deref().unwrap_or("unknown");
@@ -412,39 +477,35 @@ async fn finish<O: Handle>(
     match call.state.recorder.record(call.entry).await {
         Ok(_) => respond(answer),
         Err(error) => {
-            tracing::error!(%error, "an operation could not be recorded; its answer is withheld");
+            tracing::error!(request.id = call.caller.request_id, %error, "an operation could not be recorded; its answer is withheld");
             respond(ApiError::unavailable().to_http())
         }
     }
-}
-
-fn measure<O: Operation>(call: &Call) {
-    let seconds = call.state.clock.now().since(call.now).as_secs_f64();
-    let outcome = call.entry.outcome.as_str();
-    metrics::counter!("countersign_identity_operations_total", "operation" => O::NAME, "outcome" => outcome)
-        .increment(1);
-    metrics::histogram!("countersign_identity_operation_seconds", "operation" => O::NAME).record(seconds);
 }
 
 fn refuse_stranger<O: Operation>(
     state: &State,
     refusal: Unauthenticated,
     request_id: &str,
-    peer: Option<&str>,
+    source: Option<IpAddr>,
+    now: Timestamp,
 ) -> Response {
     match refusal {
         Unauthenticated::Refused { error, reason } => {
+            authn::count_refusal(state, source, reason, now);
+            let peer = source.map(|address| address.to_string());
             let mut entry = Entry::new(O::NAME, Outcome::Refused)
                 .with_reason(reason)
                 .with_request_id(request_id);
-            entry.source = peer.map(str::to_owned);
+            entry.source.clone_from(&peer);
+            entry.trace_id = trace::current_id();
             state
                 .recorder
-                .record_unauthenticated_refusal(peer.unwrap_or("unknown"), entry);
+                .record_unauthenticated_refusal(peer.as_deref().unwrap_or("unknown"), entry);
             respond(error.to_http())
         }
         Unauthenticated::Failed(error) => {
-            tracing::error!(%error, "a caller could not be looked up");
+            tracing::error!(request.id = request_id, %error, "a caller could not be looked up");
             respond(ApiError::unavailable().to_http())
         }
     }

@@ -62,27 +62,68 @@ pub async fn migrate_to(
 }
 
 impl Restored<'_> {
-    /// Ends sessions, workload access tokens and temporary credentials, makes access keys inactive but those of
-    /// `vouched_for`, and has every grant prove itself by a refresh at its next use.
+    /// Of a database that was handed over: its keys come under the provider, and all that was handed out stays good.
     ///
-    /// Fails when a key does not open; the database is then not to be used, and can be filled anew.
-    pub async fn distrust(&self, vouched_for: &[String]) -> Result<Distrusted, KeysError> {
-        if let Some(previous) = self.previous {
-            let loader = KeyLoader {
-                pool: self.pool,
-                provider: self.provider,
-                random: self.random,
-                clock: self.clock,
-                region: "",
-            };
-            loader.rewrap(previous).await?;
+    /// Fails when a key is under neither root key; the database is then not to be used, and can be filled anew.
+    pub async fn carry_on(&self) -> Result<(), KeysError> {
+        self.rewrap().await?;
+        let configured = self.provider.key_id();
+        let customers = |row: &KeyRow| {
+            let customer = self.provider.customer_key(&row.account, &row.provider_key_id);
+            row.purpose == KeyPurpose::Vault && customer.is_some()
+        };
+        match key::list_of_other_roots(self.pool, &configured)
+            .await?
+            .into_iter()
+            .find(|row| !customers(row))
+        {
+            None => Ok(()),
+            Some(row) => Err(KeyError::OtherRoot {
+                key: row.id,
+                wrapped_by: row.provider_key_id,
+                configured,
+            }
+            .into()),
         }
+    }
+
+    /// Of a database that was brought up to date with the newer audit log: sessions, workload access tokens and temporary
+    /// credentials end; access keys and grants are what the log left of them.
+    pub async fn begin_anew(&self) -> Result<(), KeysError> {
+        self.rewrap().await?;
         let now = self.clock.now();
         for account in account::list(self.pool).await? {
             self.replace_credential_key(&account).await?;
         }
         let mut tx = self.pool.begin().await?;
         restored::end_what_was_handed_out(&mut tx, now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Brings every key that the previous root key wrapped under the provider.
+    pub async fn rewrap(&self) -> Result<(), KeysError> {
+        let Some(previous) = self.previous else {
+            return Ok(());
+        };
+        let loader = KeyLoader {
+            pool: self.pool,
+            provider: self.provider,
+            random: self.random,
+            clock: self.clock,
+            region: "",
+        };
+        loader.rewrap(previous).await.map(drop)
+    }
+
+    /// Ends sessions, workload access tokens and temporary credentials, makes access keys inactive but those of
+    /// `vouched_for`, and has every grant prove itself by a refresh at its next use.
+    ///
+    /// Fails when a key does not open; the database is then not to be used, and can be filled anew.
+    pub async fn distrust(&self, vouched_for: &[String]) -> Result<Distrusted, KeysError> {
+        self.begin_anew().await?;
+        let now = self.clock.now();
+        let mut tx = self.pool.begin().await?;
         let grants = restored::distrust_grants(&mut tx, now).await?;
         let mut access_keys = restored::disable_access_keys(&mut tx).await?;
         for id in vouched_for {

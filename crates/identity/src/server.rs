@@ -9,9 +9,9 @@ use axum::routing::{MethodFilter, on};
 use countersign_api::{ApiError, ErrorCode};
 use countersign_audit::{Entry, Outcome};
 use countersign_web::{Edge, ErrorFormat, HostAllowList, Peer, RequestId};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 
-use crate::operation::{Handle, respond, serve};
+use crate::operation::{Handle, Meters, respond, serve};
 use crate::state::State;
 use crate::{admin, control, data, front_channel, sts};
 
@@ -28,6 +28,7 @@ pub(crate) fn api_router(state: &State) -> Router {
         .with_state(state.clone());
     let edge = Edge {
         listener: "identity.api",
+        traced: true,
         errors: ErrorFormat::Json,
         hosts: HostAllowList::new(state.config.api_hosts.clone()),
         // The operation's own limit answers with AWS's error and is audited.
@@ -45,6 +46,7 @@ pub(crate) fn front_channel_router(state: &State) -> Router {
     let hosts = std::iter::once(own).chain(state.config.front_channel_hosts.iter().cloned());
     let edge = Edge {
         listener: "identity.front_channel",
+        traced: true,
         errors: ErrorFormat::Page,
         hosts: HostAllowList::new(hosts),
         max_body_bytes: MAX_FORM,
@@ -60,10 +62,11 @@ pub(crate) fn route<O: Handle>(router: Router<State>) -> Router<State> {
     let path = O::PATH.replace('{', "{*");
     // Every method of ours has a filter.
     let method = MethodFilter::try_from(O::METHOD).unwrap_or(MethodFilter::POST);
+    let meters = Arc::new(Meters::of::<O>());
     router.route(
         &path,
-        on(method, |Extract(state): Extract<State>, request: Request| {
-            serve::<O>(state, request)
+        on(method, move |Extract(state): Extract<State>, request: Request| {
+            serve::<O>(state, meters, request)
         }),
     )
 }
@@ -76,10 +79,8 @@ async fn unknown_operation(Extract(state): Extract<State>, request: Request) -> 
 async fn wrong_method(Extract(state): Extract<State>, request: Request) -> Response {
     refuse(&state, &request, "wrong_method");
     let mut response = respond(unknown().to_http());
+    // The router adds `Allow`: it knows the path's methods.
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static("POST"));
     response
 }
 

@@ -1,10 +1,11 @@
 //! Bringing the role up and down.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
+use countersign_audit::delivery::{Deliveries, DeliveryParts};
 use countersign_audit::{AuditError, Entry, Outcome, Recorder, RecorderConfig};
 use countersign_crypto::{KeyProvider, SharedClock, SharedRandom};
 use countersign_db::{Change, ChangeFeed, DatabaseConfig, DbError, Pool};
@@ -19,14 +20,18 @@ use crate::access_key_use::{self, AccessKeyUses};
 use crate::cache::Cache;
 use crate::client_keys::ClientKeys;
 use crate::config::{Config, ConfigError};
+use crate::console::Verification;
 use crate::external_secret::ExternalSecrets;
+use crate::health;
 use crate::key_rotation;
 use crate::keys::{KeyLoader, KeysError};
+use crate::principal_addresses::{self, PrincipalAddresses};
 use crate::rate_limit::RateLimiter;
 use crate::server;
 use crate::state::{Shared, State};
 use crate::stops::Stops;
 use crate::store::{self, account};
+use crate::strangers::Strangers;
 use crate::vault::client_token::Turns;
 use crate::vault::refresh::Refreshes;
 
@@ -76,6 +81,7 @@ pub enum StartError {
 pub struct Identity {
     pub(crate) state: State,
     tasks: JoinSet<()>,
+    deliveries: Deliveries,
 }
 
 /// Brings the database to this program's schema.
@@ -94,6 +100,11 @@ async fn migrate_pool(pool: &Pool, now_micros: i64) -> Result<(), DbError> {
 impl Identity {
     /// Opens and migrates the database, loads or makes the keys, begins an audit chain and follows changes.
     pub async fn start(config: Config, parts: Parts) -> Result<Self, StartError> {
+        // Boxed: all that is put together in it would lie in the future of everybody who starts it.
+        Box::pin(Self::put_together(config, parts)).await
+    }
+
+    async fn put_together(config: Config, parts: Parts) -> Result<Self, StartError> {
         config.check()?;
         let client_keys = ClientKeys::load(&config)?;
         let pool = Pool::connect(&config.database.database(store::OWNER)?).await?;
@@ -136,24 +147,25 @@ impl Identity {
             region: config.region.clone(),
         })
         .await?;
-        if rewrapped > 0 {
-            recorder
-                .record(keys_rewrapped(rewrapped, &*parts.key_provider))
-                .await?;
-        }
-        let policy = outbound::Policy {
-            allow: reachable(&config),
-            ..outbound::Policy::default()
+        record_rewrapped(&recorder, rewrapped, &*parts.key_provider).await?;
+        let delivery = DeliveryParts {
+            pool: pool.clone(),
+            clock: Arc::clone(&parts.clock),
+            random: Arc::clone(&parts.random),
+            role: store::OWNER,
+            recorder: Some(recorder.clone()),
         };
-        let client =
-            outbound::Client::new(policy).map_err(|error| StartError::Outbound(error.to_string()))?;
-        let cache = Arc::new(Cache::new(pool.clone(), feed.clone()));
+        let deliveries = Deliveries::start(&config.evidence, delivery).await?;
+        let client = client(&config)?;
+        let kept = config.grant_cache_mib << 20;
+        let cache = Arc::new(Cache::new(pool.clone(), feed.clone(), kept));
         let stops = Arc::new(Stops::load(pool.clone(), feed.clone()).await?);
         hear_own_changes(&pool, &cache, &stops);
         let state = State::from(Shared {
             cache,
             stops,
             rates: RateLimiter::new(config.rate_limits),
+            strangers: Strangers::new(config.rate_limits.source_refusals_per_second),
             discovery: Discovery::new(client.clone(), Arc::clone(&parts.clock)),
             key_discovery: KeyDiscovery::new(client.clone(), Arc::clone(&parts.clock)),
             jwks: JwksCache::new(client.clone(), Arc::clone(&parts.clock)),
@@ -174,21 +186,23 @@ impl Identity {
             client_tokens: Turns::default(),
             refreshes: Refreshes::default(),
             access_key_uses: AccessKeyUses::default(),
+            principal_addresses: PrincipalAddresses::default(),
+            gateways_asked: Mutex::default(),
+            verification: Verification::default(),
             key_provider: parts.key_provider,
             accounts: keys,
             keys_outdated: AtomicBool::new(false),
             recorder,
         });
         crate::bootstrap::ensure_initial_admins(&state).await?;
-        let mut tasks = JoinSet::new();
+        let mut tasks = key_tasks(&state, key_changes);
         tasks.spawn(follow(state.clone(), changes));
-        tasks.spawn(crate::session::housekeeping(state.clone()));
-        tasks.spawn(crate::vault::revoke::work(state.clone()));
-        tasks.spawn(crate::vault::limits::enforce(state.clone()));
-        tasks.spawn(access_key_use::work(state.clone()));
-        tasks.spawn(key_rotation::follow(state.clone(), key_changes));
-        tasks.spawn(key_rotation::work(state.clone()));
-        Ok(Self { state, tasks })
+        spawn_periodic_work(&mut tasks, &state);
+        Ok(Self {
+            state,
+            tasks,
+            deliveries,
+        })
     }
 
     /// The signed API.
@@ -221,18 +235,57 @@ impl Identity {
             tracing::warn!(%error, "the last uses of access keys could not be written");
         }
         let closed = self.state.recorder.clone().close().await;
+        // After the last checkpoint, and while the database is open.
+        self.deliveries.close().await;
         self.state.pool.close().await;
         closed
     }
 }
 
-fn keys_rewrapped(count: usize, provider: &dyn KeyProvider) -> Entry {
+/// What keeps the keys as the store and KMS have them.
+fn key_tasks(state: &State, changes: Receiver<Change>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(key_rotation::follow(state.clone(), changes));
+    tasks.spawn(key_rotation::work(state.clone()));
+    tasks.spawn(crate::customer_key::watch(state.clone()));
+    tasks
+}
+
+/// What every replica does from time to time; where one is enough, a lease says which.
+fn spawn_periodic_work(tasks: &mut JoinSet<()>, state: &State) {
+    tasks.spawn(crate::session::housekeeping(state.clone()));
+    tasks.spawn(crate::vault::revoke::work(state.clone()));
+    tasks.spawn(crate::vault::limits::enforce(state.clone()));
+    tasks.spawn(access_key_use::work(state.clone()));
+    tasks.spawn(principal_addresses::work(state.clone()));
+    tasks.spawn(health::measure(state.clone()));
+}
+
+/// The client that asks providers, issuers and AWS.
+fn client(config: &Config) -> Result<outbound::Client, StartError> {
+    let policy = outbound::Policy {
+        allow: reachable(config),
+        ..outbound::Policy::default()
+    };
+    outbound::Client::new(policy).map_err(|error| StartError::Outbound(error.to_string()))
+}
+
+/// That keys were wrapped under another root key, if any were.
+async fn record_rewrapped(
+    recorder: &Recorder,
+    count: usize,
+    provider: &dyn KeyProvider,
+) -> Result<(), StartError> {
+    if count == 0 {
+        return Ok(());
+    }
     let mut entry = Entry::new("RewrapKeys", Outcome::Done);
     entry.detail.insert("keys".to_owned(), count.into());
     entry
         .detail
         .insert("rootKey".to_owned(), provider.key_id().into());
-    entry
+    recorder.record(entry).await?;
+    Ok(())
 }
 
 /// What this replica changes is gone from its memory by the time anybody is told that it is changed.
@@ -252,16 +305,15 @@ fn hear_own_changes(pool: &Pool, cache: &Arc<Cache>, stops: &Arc<Stops>) {
 }
 
 /// The start page's and `/connections`' own audience is what the front channel accepts; the API's doors name
-/// theirs at each call.
+/// theirs at each call. What a load balancer signs has no audience and opens the front channel alone.
 fn inbound(config: &Config) -> Vec<Inbound> {
-    let gateways = config.gateways.iter();
-    gateways
-        .map(|gateway| Inbound::UserToken {
-            issuer: gateway.issuer.clone(),
-            audience: gateway.start_audience.clone(),
-            jwks_uri: gateway.jwks_uri.clone(),
-        })
-        .collect()
+    let gateways = config.gateways.iter().map(|gateway| Inbound::UserToken {
+        issuer: gateway.issuer.clone(),
+        audience: gateway.start_audience.clone(),
+        jwks_uri: gateway.jwks_uri.clone(),
+    });
+    let load_balancers = config.load_balancers.iter().cloned().map(Inbound::Alb);
+    gateways.chain(load_balancers).collect()
 }
 
 /// Keeps caches and stops as the database has them.

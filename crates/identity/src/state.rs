@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use countersign_audit::Recorder;
-use countersign_crypto::{KeyProvider, Keyring, SharedClock, SharedRandom};
+use countersign_crypto::{KeyProvider, Keyring, SharedClock, SharedRandom, Timestamp};
 use countersign_db::{ChangeFeed, DbError, Pool, Transaction, record_change};
 use countersign_oauth::{Discovery, JwksCache, KeyDiscovery};
 use countersign_outbound as outbound;
@@ -17,10 +17,13 @@ use crate::access_key_use::AccessKeyUses;
 use crate::cache::Cache;
 use crate::client_keys::ClientKeys;
 use crate::config::{AccountChange, Config, GrantLimits, Quotas, SidRule, StartLogin};
+use crate::console::Verification;
 use crate::external_secret::ExternalSecrets;
 use crate::keys::{AccountKeys, InstallationKeys};
+use crate::principal_addresses::PrincipalAddresses;
 use crate::rate_limit::RateLimiter;
 use crate::stops::Stops;
+use crate::strangers::Strangers;
 use crate::vault::client_token::Turns;
 use crate::vault::refresh::Refreshes;
 
@@ -36,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) cache: Arc<Cache>,
     pub(crate) stops: Arc<Stops>,
     pub(crate) rates: RateLimiter,
+    pub(crate) strangers: Strangers,
     pub(crate) installation: InstallationKeys,
     /// Secrets in customers' own Secrets Manager.
     pub(crate) external_secrets: ExternalSecrets,
@@ -46,6 +50,12 @@ pub(crate) struct Shared {
     /// Refreshes under way in this replica.
     pub(crate) refreshes: Refreshes,
     pub(crate) access_key_uses: AccessKeyUses,
+    /// From where principals call.
+    pub(crate) principal_addresses: PrincipalAddresses,
+    /// When each gateway last asked who is stopped, by issuer.
+    pub(crate) gateways_asked: Mutex<HashMap<String, Timestamp>>,
+    /// The check of the trail that an operator began at the console.
+    pub(crate) verification: Verification,
     /// Opens what is new in `key_version`.
     pub(crate) key_provider: Arc<dyn KeyProvider>,
     pub(crate) accounts: HashMap<String, AccountKeys>,
@@ -82,6 +92,9 @@ pub(crate) enum NoKeys {
     /// might be lost when they are retired.
     #[error("the keys have changed and cannot be read")]
     Outdated,
+    /// The customer managed key of the account does not open its vault.
+    #[error("the vault's customer managed key does not open it")]
+    VaultAway,
 }
 
 impl Deref for State {
@@ -115,9 +128,15 @@ impl Shared {
             .ok_or_else(|| NoKeys::NotConfigured(account.to_owned()))
     }
 
-    /// Seals and opens tokens, client secrets and sessions of an account.
-    pub(crate) fn vault_keyring(&self, account: &str) -> Result<&Keyring, NoKeys> {
-        self.keys(account).map(|keys| &keys.vault)
+    /// Seals and opens tokens and sessions of an account.
+    pub(crate) fn vault_keyring(&self, account: &str) -> Result<Arc<Keyring>, NoKeys> {
+        self.keys(account)?.vault()
+    }
+
+    /// As [`Self::vault_keyring`], or `before` where the vault has closed since that was taken: for what a vendor gave in
+    /// the place of something that is spent by now, and that must not be lost.
+    pub(crate) fn vault_keyring_or(&self, account: &str, before: &Arc<Keyring>) -> Arc<Keyring> {
+        self.vault_keyring(account).unwrap_or_else(|_| Arc::clone(before))
     }
 
     /// The settings of an account; the strictest for one that is not configured any more.

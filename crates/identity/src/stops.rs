@@ -70,6 +70,17 @@ pub(crate) fn stored_kind(kind: &str) -> Option<SubjectKind> {
     })
 }
 
+/// The stored kind of one on the wire.
+pub(crate) const fn stored_word(kind: SubjectKind) -> &'static str {
+    match kind {
+        SubjectKind::User => "user",
+        SubjectKind::Workload => "workload",
+        SubjectKind::Provider => "provider",
+        SubjectKind::Principal => "principal",
+        SubjectKind::Account => "account",
+    }
+}
+
 /// The stops in force.
 #[derive(Debug)]
 pub(crate) struct Stops {
@@ -157,7 +168,7 @@ impl Stops {
         if self.feed.fresh() && in_force.heard == heard {
             return Ok(first_of(&in_force.stops, account, subjects));
         }
-        Ok(first_of(&read(&self.pool).await?, account, subjects))
+        Ok(first_of(&Box::pin(read(&self.pool)).await?, account, subjects))
     }
 }
 

@@ -6,19 +6,23 @@
 //! both, as plain AgentCore clients need it. An issuer is believed in its own account alone. What makes two
 //! artefacts the same person is the user key (D9), never the token's bytes.
 
+use countersign_api::data::MAX_USER_TOKEN_BYTES;
 use countersign_crypto::{
-    JwtError, JwtPolicy, UserKey, Verified, b64url_decode, peek_issuer, published_user_id,
+    JwtError, JwtPolicy, MAX_JWT_BYTES, UserKey, Verified, b64url_decode, peek_issuer, published_user_id,
 };
 use countersign_oauth::discovery::openid_configuration_url;
 use countersign_oauth::jwks::VerifyError;
 use countersign_web::PersonError;
 use serde_json::Value;
 
-use crate::config::{GatewayConfig, UserIssuerConfig};
+use crate::config::{Config, GatewayConfig, UserIssuerConfig};
 use crate::state::State;
 
 /// Clock difference to a foreign issuer that is forgiven, seconds.
 const LEEWAY_SECS: u64 = 30;
+
+/// The API refuses what could not be verified, and says why.
+const _: () = assert!(MAX_USER_TOKEN_BYTES == MAX_JWT_BYTES);
 
 /// Where a user token is presented.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +43,21 @@ pub(crate) struct Identified {
     pub(crate) sid: Option<String>,
     /// The audience by which the token was let in.
     pub(crate) audience: Option<String>,
+    /// The users' issuer whose token it was; `None` for a gateway of ours and for a user id.
+    pub(crate) user_issuer: Option<String>,
     /// What names the person in the sealed part of an audit record.
     pub(crate) name: String,
+}
+
+impl Identified {
+    /// Whether the artefact may be presented for this workload: its issuer lists it, as it stands now.
+    pub(crate) fn may_be_of(&self, config: &Config, account: &str, workload: &str) -> bool {
+        self.user_issuer.as_deref().is_none_or(|issuer| {
+            config
+                .user_issuer(account, issuer)
+                .is_some_and(|issuer| issuer.allows_workload(workload))
+        })
+    }
 }
 
 /// Verifies a user token at `door` of an operation in `account`.
@@ -61,7 +78,7 @@ pub(crate) async fn from_user_token(
     let foreign = config
         .user_issuer(account, &issuer)
         .ok_or(PersonError::UnknownIssuer)?;
-    // Completion compares the person with the session's, which a listed workload opened.
+    // Completion knows its workload by the session, and asks the list then ([`Identified::may_be_of`]).
     if let Door::Workload(name) = door
         && !foreign.allows_workload(name)
     {
@@ -89,6 +106,7 @@ async fn of_gateway(
         name: person.display_name().to_owned(),
         sid: person.sid,
         audience: Some(audience.clone()),
+        user_issuer: None,
     })
 }
 
@@ -136,6 +154,7 @@ async fn of_foreign_issuer(
         person: None,
         sid: None,
         audience: None,
+        user_issuer: Some(foreign.issuer.clone()),
         name: subject.to_owned(),
     })
 }
@@ -178,6 +197,7 @@ pub(crate) fn from_user_id(user_id: &str) -> Identified {
         person: is_published(user_id).then(|| user_id.to_owned()),
         sid: None,
         audience: None,
+        user_issuer: None,
         name: user_id.to_owned(),
     }
 }

@@ -20,16 +20,27 @@ pub(crate) struct Use {
 
 /// The last releases from a grant, newest first; at most `limit`.
 pub(crate) async fn list(state: &State, grant: &str, limit: u32) -> Result<Vec<Use>, AuditError> {
+    Ok(list_and_rest(state, grant, limit).await?.0)
+}
+
+/// As [`list`], and whether there may be older ones.
+pub(crate) async fn list_and_rest(
+    state: &State,
+    grant: &str,
+    limit: u32,
+) -> Result<(Vec<Use>, bool), AuditError> {
     let records = tail::list_by_grant(&state.pool, grant, RELEASE, limit).await?;
+    let rest = records.len() >= limit as usize;
     let released = records
         .into_iter()
         .filter(|record| record.detail["released"] == Value::Bool(true));
-    Ok(released
+    let uses = released
         .map(|record| Use {
             at: record.at,
             record: record.id.to_string(),
         })
-        .collect())
+        .collect();
+    Ok((uses, rest))
 }
 
 /// The last release from a grant. Requests that ended with a need for consent stand between releases, so a few records

@@ -13,7 +13,7 @@ use crate::store::access_key;
 const MAX_KEYS: usize = 2;
 
 impl Handle for CreateAccessKey {
-    #[tracing::instrument(name = "identity.create_access_key", skip_all)]
+    #[tracing::instrument(name = "identity.create_access_key", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let principal = authorized_principal(call, &input.principal_name).await?;
         if access_key::list(&call.state.pool, &principal.id).await?.len() >= MAX_KEYS {

@@ -10,7 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::principal::{self, PrincipalRow};
 
 impl Handle for CreatePrincipal {
-    #[tracing::instrument(name = "identity.create_principal", skip_all)]
+    #[tracing::instrument(name = "identity.create_principal", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry
             .detail

@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::access_key;
 
 impl Handle for DeleteAccessKey {
-    #[tracing::instrument(name = "identity.delete_access_key", skip_all)]
+    #[tracing::instrument(name = "identity.delete_access_key", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         authorized_access_key(call, &input.access_key_id).await?;
         let mut tx = call.state.pool.begin().await?;

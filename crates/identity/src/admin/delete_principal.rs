@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::principal;
 
 impl Handle for DeletePrincipal {
-    #[tracing::instrument(name = "identity.delete_principal", skip_all)]
+    #[tracing::instrument(name = "identity.delete_principal", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         let row = authorized_principal(call, &input.principal_name).await?;
         let mut tx = call.state.pool.begin().await?;

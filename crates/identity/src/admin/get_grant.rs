@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::grant;
 
 impl Handle for GetGrant {
-    #[tracing::instrument(name = "identity.get_grant", skip_all)]
+    #[tracing::instrument(name = "identity.get_grant", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.grant = Some(input.grant_id.clone());
         call.authorize(&[Arn::grant(call.region(), call.account(), &input.grant_id)])

@@ -7,7 +7,7 @@ use super::{authorized_principal, shown};
 use crate::operation::{Call, Handle, OperationError};
 
 impl Handle for GetPrincipal {
-    #[tracing::instrument(name = "identity.get_principal", skip_all)]
+    #[tracing::instrument(name = "identity.get_principal", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let principal = authorized_principal(call, &input.principal_name).await?;
         Ok(Output {

@@ -8,7 +8,7 @@ use super::{authorized_principal, shown};
 use crate::operation::{Call, Handle, OperationError};
 
 impl Handle for GetPrincipalPolicy {
-    #[tracing::instrument(name = "identity.get_principal_policy", skip_all)]
+    #[tracing::instrument(name = "identity.get_principal_policy", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let row = authorized_principal(call, &input.principal_name).await?;
         let stored = row.policy.ok_or_else(|| {

@@ -12,7 +12,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::key;
 
 impl Handle for ListKeys {
-    #[tracing::instrument(name = "identity.list_keys", skip_all)]
+    #[tracing::instrument(name = "identity.list_keys", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.authorize(&[Arn::account(call.region(), call.account())])
             .await?;
@@ -26,8 +26,10 @@ impl Handle for ListKeys {
         let mut keys = Vec::with_capacity(rows.len());
         for row in &rows {
             let values = match row.state {
-                KeyState::Enabled => Some(key_rotation::values_under(&call.state, row).await?),
-                KeyState::Primary | KeyState::Retired => None,
+                KeyState::Enabled if input.without_sealed_values != Some(true) => {
+                    Some(key_rotation::values_under(&call.state, row).await?)
+                }
+                KeyState::Enabled | KeyState::Primary | KeyState::Retired => None,
             };
             keys.extend(shown::key(row, values));
         }

@@ -10,7 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::principal;
 
 impl Handle for ListPrincipals {
-    #[tracing::instrument(name = "identity.list_principals", skip_all)]
+    #[tracing::instrument(name = "identity.list_principals", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.authorize(&[Arn::account(call.region(), call.account())])
             .await?;

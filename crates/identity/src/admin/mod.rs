@@ -1,25 +1,33 @@
 //! Our extension of the API (design D29): principals, keys and policies, stops, grants, the audit trail. One file
 //! an operation; every action is `countersign:*`, which no policy written for AWS matches.
 
+mod confirm_authorization_session;
 mod create_access_key;
 mod create_principal;
 mod delete_access_key;
 mod delete_principal;
 mod delete_principal_policy;
 mod describe_authorization_session;
+mod describe_health;
 mod explain_audit_record;
+mod export_audit_records;
 mod forget_user;
+mod get_audit_report;
 mod get_grant;
 mod get_principal;
 mod get_principal_policy;
 mod list_access_keys;
 mod list_audit_records;
+mod list_authorization_sessions;
 mod list_grants;
 mod list_keys;
 mod list_principals;
 mod list_stops;
+mod list_users;
+mod live_tokens;
 mod put_principal_policy;
 mod put_return_handle;
+mod record_binding_refusal;
 mod retire_key;
 mod revoke_grant;
 mod rotate_key;
@@ -27,7 +35,7 @@ mod shown;
 mod simulate_policy;
 mod start;
 mod stop;
-mod stop_subject;
+pub(crate) mod stop_subject;
 mod update_access_key;
 mod update_principal;
 mod verify_audit;
@@ -70,8 +78,15 @@ pub(crate) fn routes(router: Router<State>) -> Router<State> {
     let router = route::<admin::RevokeGrant>(router);
     let router = route::<admin::ForgetUser>(router);
     let router = route::<admin::DescribeAuthorizationSession>(router);
+    let router = route::<admin::ConfirmAuthorizationSession>(router);
+    let router = route::<admin::RecordBindingRefusal>(router);
+    let router = route::<admin::ListUsers>(router);
+    let router = route::<admin::ListAuthorizationSessions>(router);
+    let router = route::<admin::DescribeHealth>(router);
     let router = route::<admin::ListAuditRecords>(router);
     let router = route::<admin::ExplainAuditRecord>(router);
+    let router = route::<admin::ExportAuditRecords>(router);
+    let router = route::<admin::GetAuditReport>(router);
     route::<admin::VerifyAudit>(router)
 }
 

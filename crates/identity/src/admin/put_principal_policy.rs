@@ -11,7 +11,7 @@ use crate::policy::Policy;
 use crate::store::principal;
 
 impl Handle for PutPrincipalPolicy {
-    #[tracing::instrument(name = "identity.put_principal_policy", skip_all)]
+    #[tracing::instrument(name = "identity.put_principal_policy", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let row = authorized_principal(call, &input.principal_name).await?;
         let policy = Policy::parse(&input.document).map_err(|error| {
@@ -26,7 +26,7 @@ impl Handle for PutPrincipalPolicy {
             .insert("document".to_owned(), input.document.clone());
         if policy.joins_asking_and_completing() && !break_glass {
             let rule = "lets one principal both ask for tokens (GetWorkloadAccessToken*, GetResource*) and complete \
-                        their sessions (CompleteResourceTokenAuth); set breakGlass if that is meant";
+                        their sessions (CompleteResourceTokenAuth, countersign:ConfirmAuthorizationSession); set breakGlass if that is meant";
             return Err(OperationError::refused(
                 "joins_asking_and_completing",
                 ApiError::field("document", rule),

@@ -11,7 +11,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::workload_identity::{self, ReturnHandle};
 
 impl Handle for PutReturnHandle {
-    #[tracing::instrument(name = "identity.put_return_handle", skip_all)]
+    #[tracing::instrument(name = "identity.put_return_handle", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         call.entry.workload = Some(input.workload_name.clone());
         call.authorize(&[Arn::workload_identity(

@@ -12,7 +12,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::key;
 
 impl Handle for RetireKey {
-    #[tracing::instrument(name = "identity.retire_key", skip_all)]
+    #[tracing::instrument(name = "identity.retire_key", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry
             .detail

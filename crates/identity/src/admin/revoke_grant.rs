@@ -11,7 +11,7 @@ use crate::store::grant;
 use crate::vault::revoke;
 
 impl Handle for RevokeGrant {
-    #[tracing::instrument(name = "identity.revoke_grant", skip_all)]
+    #[tracing::instrument(name = "identity.revoke_grant", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.grant = Some(input.grant_id.clone());
         call.authorize(&[Arn::grant(call.region(), call.account(), &input.grant_id)])

@@ -10,7 +10,7 @@ use crate::key_rotation::{self, RotationError};
 use crate::operation::{Call, Handle, OperationError};
 
 impl Handle for RotateKey {
-    #[tracing::instrument(name = "identity.rotate_key", skip_all)]
+    #[tracing::instrument(name = "identity.rotate_key", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let purpose = match input.purpose {
             KeyPurpose::Vault => StoredPurpose::Vault,

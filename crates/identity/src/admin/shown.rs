@@ -16,7 +16,7 @@ use crate::store::principal::PrincipalRow;
 use crate::store::revocation::{self, RevocationRow, RevocationState as StoredState};
 use crate::store::stop::StopRow;
 use crate::uses;
-use crate::vault::open_identity;
+use crate::vault::readable_identity;
 
 /// A time on the wire.
 pub(super) fn time(at: Timestamp) -> EpochSeconds {
@@ -78,6 +78,7 @@ pub(super) fn stop(row: StopRow) -> Option<Stopped> {
         subject: row.subject,
         reason: row.reason,
         stopped_time: time(row.stopped_at),
+        stopped_by: Some(row.stopped_by),
     })
 }
 
@@ -111,11 +112,9 @@ fn revocation_of(row: &RevocationRow) -> Revocation {
 }
 
 fn stored_grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError> {
-    let keyring = call.state.vault_keyring(&row.account)?;
-    let identity = open_identity(keyring, row)
-        .map_err(|error| OperationError::internal("sealed_value_does_not_open", error))?;
+    let keyring = &*call.state.vault_keyring(&row.account)?;
     let (account_id, account_name) =
-        identity.map_or((None, None), |identity| (Some(identity.id), identity.name));
+        readable_identity(keyring, row).map_or((None, None), |identity| (Some(identity.id), identity.name));
     Ok(Grant {
         grant_arn: Arn::grant(call.region(), &row.account, &row.id).to_string(),
         grant_id: row.id.clone(),
@@ -129,6 +128,7 @@ fn stored_grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError> {
             grant::GrantState::Refreshing => GrantState::Refreshing,
             grant::GrantState::OutcomeUnknown => GrantState::OutcomeUnknown,
             grant::GrantState::NeedsConsent => GrantState::NeedsConsent,
+            grant::GrantState::Unconfirmed => GrantState::Unconfirmed,
             grant::GrantState::Revoked | grant::GrantState::Replaced => GrantState::Revoked,
         },
         reason: row.reason.clone(),

@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::authorized_principal;
 use crate::operation::{Call, Handle, OperationError};
-use crate::policy::{Policy, Simulation};
+use crate::policy::{Concerned, Policy, Simulation};
 
 impl Handle for SimulatePolicy {
-    #[tracing::instrument(name = "identity.simulate_policy", skip_all)]
+    #[tracing::instrument(name = "identity.simulate_policy", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let row = authorized_principal(call, &input.principal_name).await?;
         call.entry
@@ -69,13 +69,13 @@ fn resources(call: &Call, input: &Input) -> Result<Vec<Arn>, OperationError> {
             )
         });
     }
-    let (region, account) = (call.region(), call.account());
-    let workload = input.workload_name.as_ref();
-    let provider = input.credential_provider_name.as_ref();
-    let mut resources = vec![Arn::directory(region, account), Arn::token_vault(region, account)];
-    resources.extend(workload.map(|name| Arn::workload_identity(region, account, name)));
-    resources.extend(provider.map(|name| Arn::oauth2_provider(region, account, name)));
-    Ok(resources)
+    let of = Concerned {
+        region: call.region(),
+        account: call.account(),
+        workload: input.workload_name.as_deref(),
+        provider: input.credential_provider_name.as_deref(),
+    };
+    Ok(of.resources(&input.action))
 }
 
 fn invalid(member: &str, rule: &str) -> OperationError {

@@ -1,10 +1,15 @@
 //! `Stop`: in force on this replica when it is answered, within a second on the others. It lists the tokens that are out
-//! there (design D23). Grants stay and serve again after `Start`, unless the caller wants those tokens withdrawn.
+//! there (design D23): those of live grants, and what the trail says was released. Grants stay and serve again after
+//! `Start`, unless the caller wants those tokens withdrawn.
+
+use std::collections::HashSet;
 
 use countersign_api::admin::stop::{Input, Output};
 use countersign_api::admin::{LiveToken, Stop};
+use countersign_api::data::Oauth2Flow;
+use countersign_crypto::{Timestamp, UserKey};
 
-use super::{shown, stop_subject};
+use super::{live_tokens as released, shown, stop_subject};
 use crate::operation::{Call, Handle, OperationError};
 use crate::stops::Subject;
 use crate::store::grant::{self, GrantFilter};
@@ -17,19 +22,14 @@ const MAX_TOKENS: usize = 1000;
 const PAGE: i64 = 500;
 
 impl Handle for Stop {
-    #[tracing::instrument(name = "identity.stop", skip_all)]
+    #[tracing::instrument(name = "identity.stop", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
-        let (subject, resource) = stop_subject::read(call, input.subject_kind, &input.subject)?;
+        let (subject, resource) = stop_subject::recorded(call, input.subject_kind, &input.subject)?;
         let (kind, stored) = subject.stored(call.account());
-        call.entry.detail.insert("subjectKind".to_owned(), kind.into());
-        match &subject {
-            Subject::User(key) => call.entry.person = Some(*key),
-            Subject::Person(_) => {}
-            _ => drop(
-                call.entry
-                    .detail
-                    .insert("subject".to_owned(), stored.clone().into()),
-            ),
+        if let Some(reason) = &input.reason {
+            call.entry
+                .detail
+                .insert("reason".to_owned(), reason.clone().into());
         }
         call.authorize(&[resource]).await?;
         let new = StopRow {
@@ -46,11 +46,10 @@ impl Handle for Stop {
         let stop =
             shown::stop(in_force).ok_or_else(|| OperationError::internal("store_failed", "kind of stop"))?;
         // After the stop is in force, so that nothing is released behind the back of the list.
-        let (live_tokens, grants_revoked) = match filter(&subject) {
-            None => (Vec::new(), 0),
-            Some(filter) => live_tokens(call, &filter, input.revoke_tokens == Some(true)).await?,
-        };
-        let grants_revoked = (input.revoke_tokens == Some(true)).then_some(grants_revoked);
+        let revoke = input.revoke_tokens == Some(true);
+        let (live_tokens, grants_revoked, searched_from) = out_there(call, &subject, revoke).await?;
+        let truncated = live_tokens.len() > MAX_TOKENS;
+        let grants_revoked = revoke.then_some(grants_revoked);
         if let Some(revoked) = grants_revoked {
             call.entry
                 .detail
@@ -58,13 +57,46 @@ impl Handle for Stop {
         }
         Ok(Output {
             stop,
-            live_tokens,
+            live_tokens: live_tokens.into_iter().take(MAX_TOKENS).collect(),
+            truncated,
+            searched_from: searched_from.map(shown::time),
             grants_revoked,
         })
     }
 }
 
-/// The grants of a subject; `None` for one that has none.
+/// All that is out: what live grants have given, and what else the trail knows, since when. With `revoke` the grants end,
+/// and how many did is told.
+async fn out_there(
+    call: &Call,
+    subject: &Subject,
+    revoke: bool,
+) -> Result<(Vec<LiveToken>, i64, Option<Timestamp>), OperationError> {
+    let (mut tokens, mut revoked) = match filter(subject) {
+        None => (Vec::new(), 0),
+        Some(filter) => live_tokens(call, &filter, revoke).await?,
+    };
+    // As many as make the list too long, whatever of them is listed already.
+    let enough = if revoke { usize::MAX } else { MAX_TOKENS + 1 };
+    let on_record = released::on_record(call, subject, enough).await?;
+    let listed: HashSet<_> = tokens.iter().map(released::which).collect();
+    for token in on_record.tokens {
+        if listed.contains(&released::which(&token)) {
+            continue;
+        }
+        if let Some(id) = token.grant_id.as_ref().filter(|_| revoke)
+            && let Some(row) = grant::find(&call.state.pool, call.account(), id).await?
+            && revoke::end(&call.state, id, "stopped").await?
+        {
+            revoke::record_end(&call.state, &row, "stopped").await;
+            revoked += 1;
+        }
+        tokens.push(token);
+    }
+    Ok((tokens, revoked, on_record.searched_from))
+}
+
+/// The grants of a subject; `None` for one that has none: what a principal got is in the trail alone.
 fn filter(subject: &Subject) -> Option<GrantFilter> {
     Some(match subject {
         Subject::User(key) => GrantFilter {
@@ -72,7 +104,7 @@ fn filter(subject: &Subject) -> Option<GrantFilter> {
             ..GrantFilter::default()
         },
         Subject::Person(published) => GrantFilter {
-            user_key: Some(countersign_crypto::UserKey::id(published)),
+            user_key: Some(UserKey::id(published)),
             person: Some(published.clone()),
             ..GrantFilter::default()
         },
@@ -97,31 +129,35 @@ async fn live_tokens(
     revoke: bool,
 ) -> Result<(Vec<LiveToken>, i64), OperationError> {
     let (mut tokens, mut revoked, mut after) = (Vec::new(), 0, String::new());
+    // The database looks through the dead ones: a million of them pass in seconds there, and in minutes here.
+    let alive = GrantFilter {
+        alive_at: Some(call.now),
+        ..filter.clone()
+    };
     loop {
-        let page = grant::list(&call.state.pool, call.account(), filter, &after, PAGE).await?;
+        let page = grant::list(&call.state.pool, call.account(), &alive, &after, PAGE).await?;
         for row in &page {
-            let alive =
-                row.access_token.is_some() && row.access_expires_at.is_none_or(|expiry| expiry > call.now);
-            if !alive {
-                continue;
-            }
             let Some(released) = uses::last(&call.state, &row.id).await? else {
                 continue;
             };
             if revoke && revoke::end(&call.state, &row.id, "stopped").await? {
+                revoke::record_end(&call.state, row, "stopped").await;
                 revoked += 1;
             }
-            if tokens.len() < MAX_TOKENS {
+            // One more than is listed: there are more.
+            if tokens.len() <= MAX_TOKENS {
                 tokens.push(LiveToken {
-                    grant_id: row.id.clone(),
+                    grant_id: Some(row.id.clone()),
+                    oauth2_flow: Some(Oauth2Flow::UserFederation),
                     workload_name: row.workload_name.clone(),
                     credential_provider_name: row.provider_name.clone(),
                     last_released_time: Some(shown::time(released)),
                     expires_at: row.access_expires_at.map(shown::time),
+                    audit_record_id: None,
                 });
             }
         }
-        let full = !revoke && tokens.len() >= MAX_TOKENS;
+        let full = !revoke && tokens.len() > MAX_TOKENS;
         match page.last() {
             Some(last) if !full => last.id.clone_into(&mut after),
             _ => return Ok((tokens, revoked)),

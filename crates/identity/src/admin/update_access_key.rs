@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::access_key;
 
 impl Handle for UpdateAccessKey {
-    #[tracing::instrument(name = "identity.update_access_key", skip_all)]
+    #[tracing::instrument(name = "identity.update_access_key", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         let active = input.status == AccessKeyStatus::Active;
         call.entry.detail.insert("active".to_owned(), active.into());

@@ -8,7 +8,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::principal;
 
 impl Handle for UpdatePrincipal {
-    #[tracing::instrument(name = "identity.update_principal", skip_all)]
+    #[tracing::instrument(name = "identity.update_principal", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let mut row = authorized_principal(call, &input.principal_name).await?;
         if let Some(tags) = input.tags {

@@ -1,8 +1,11 @@
 //! `VerifyAudit`: checks this role's trail. An operator who trusts the server least runs `countersign audit verify`
 //! on a copy instead.
 
+use std::time::Duration;
+
 use countersign_api::admin::VerifyAudit;
 use countersign_api::admin::verify_audit::{Fault, Input, Output};
+use countersign_audit::Counted;
 use countersign_audit::verify::{Trail, verify};
 
 use super::authorize_audit;
@@ -10,7 +13,10 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store;
 
 impl Handle for VerifyAudit {
-    #[tracing::instrument(name = "identity.verify_audit", skip_all)]
+    /// A million records take most of a minute.
+    const TIME: Duration = Duration::from_mins(10);
+
+    #[tracing::instrument(name = "identity.verify_audit", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         authorize_audit(call).await?;
         let checkpoints = input.against.unwrap_or_default().join("\n");
@@ -26,8 +32,9 @@ impl Handle for VerifyAudit {
         call.entry.detail.insert("ok".to_owned(), report.ok.into());
         let anchor = report.anchored_outside.as_ref().or(report.anchored.as_ref());
         let anchored_to = anchor.map(|anchor| {
-            let (number, at, after) = (anchor.checkpoint, &anchor.at, anchor.records_after);
-            format!("checkpoint {number} of {at}; {after} records after it")
+            let (number, at) = (anchor.checkpoint, &anchor.at);
+            let after = Counted(anchor.records_after, "record");
+            format!("checkpoint {number} of {at}; {after} after it")
         });
         let fault = |fault: countersign_audit::verify::Fault| Fault {
             place: fault.place,

@@ -50,13 +50,14 @@ impl<K: Eq + Hash, V> Followed<K, V> {
 
     /// The value of `key`: from memory if `fresh` says that memory may be believed, else by `load`. Absence is never
     /// kept: what was just made can be used at once.
-    pub(super) async fn get<Q, E>(
+    pub(super) async fn get<Q, E, L>(
         &self,
         key: &Q,
         fresh: bool,
-        load: impl Future<Output = Result<Option<V>, E>>,
+        load: impl FnOnce() -> L,
     ) -> Result<Option<Arc<V>>, E>
     where
+        L: Future<Output = Result<Option<V>, E>>,
         K: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
@@ -70,7 +71,8 @@ impl<K: Eq + Hash, V> Followed<K, V> {
         if fresh && let Some(value) = self.rejuvenate(key) {
             return Ok(Some(value));
         }
-        let Some(value) = load.await?.map(Arc::new) else {
+        // Boxed, and not made before: who finds what they look for does not carry a query's future along.
+        let Some(value) = Box::pin(load()).await?.map(Arc::new) else {
             return Ok(None);
         };
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
@@ -79,6 +81,16 @@ impl<K: Eq + Hash, V> Followed<K, V> {
             self.keep(&mut entries, key.to_owned(), Arc::clone(&value));
         }
         Ok(Some(value))
+    }
+
+    /// Whether `key` is in memory.
+    pub(super) fn has<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.young.contains_key(key) || entries.old.contains_key(key)
     }
 
     /// Moves an entry of the older generation into the younger one.
@@ -144,7 +156,7 @@ mod tests {
     use super::*;
 
     async fn read(followed: &Followed<String, u8>, key: &str, fresh: bool, stored: Option<u8>) -> Option<u8> {
-        let load = async { Ok::<_, ()>(stored) };
+        let load = || async { Ok::<_, ()>(stored) };
         let value = followed.get(key, fresh, load).await.expect("it loads");
         value.map(|value| *value)
     }
@@ -152,7 +164,7 @@ mod tests {
     #[tokio::test]
     async fn a_value_read_before_a_change_is_not_kept() {
         let followed = Followed::entries(10);
-        let read_then_changed = async {
+        let read_then_changed = || async {
             followed.forget("a");
             Ok::<_, ()>(Some(1))
         };

@@ -7,30 +7,27 @@ use countersign_db::{DbError, Pool};
 use super::followed::Followed;
 use crate::store::grant::{self, GrantRow};
 
-/// Bytes of one generation. A grant has about three kilobytes, one with the largest tokens two hundred.
-const CAPACITY: usize = 16 << 20;
-
 /// Grants by vault key. The refresh ledger is not served from here: what memory holds may be behind by one lease,
 /// and only the store's fence decides who refreshes.
 #[derive(Debug)]
 pub(crate) struct Grants(Followed<[u8; 32], Vec<GrantRow>>);
 
-impl Default for Grants {
-    fn default() -> Self {
-        Self(Followed::weighed(CAPACITY, |grants| {
+impl Grants {
+    /// Up to `capacity` bytes in each of two generations. A grant has about three kilobytes, one with the largest tokens
+    /// two hundred.
+    pub(super) fn of(capacity: usize) -> Self {
+        Self(Followed::weighed(capacity, |grants| {
             grants.iter().map(weight).sum()
         }))
     }
-}
 
-impl Grants {
     pub(super) async fn get(
         &self,
         pool: &Pool,
         vault_key: &[u8; 32],
         fresh: bool,
     ) -> Result<Arc<Vec<GrantRow>>, DbError> {
-        let load = async {
+        let load = || async {
             let grants = grant::list_by_vault_key(pool, vault_key).await?;
             Ok::<_, DbError>((!grants.is_empty()).then_some(grants))
         };

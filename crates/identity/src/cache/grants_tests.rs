@@ -28,7 +28,7 @@ impl Replica {
     async fn start(pool: Pool) -> Self {
         let feed = ChangeFeed::start(pool.clone()).await.expect("a feed");
         let mut changes = feed.subscribe();
-        let cache = Arc::new(Cache::new(pool.clone(), feed.clone()));
+        let cache = Arc::new(Cache::new(pool.clone(), feed.clone(), 16 << 20));
         let following = Arc::clone(&cache);
         tokio::spawn(async move {
             while let Ok(change) = changes.recv().await {

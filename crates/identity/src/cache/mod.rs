@@ -9,6 +9,7 @@ mod followed;
 mod grants;
 #[cfg(test)]
 mod grants_tests;
+mod place;
 mod signing_key;
 
 use std::future::Future;
@@ -19,6 +20,7 @@ use countersign_db::{Change, ChangeFeed, DbError, Pool};
 
 use followed::Followed;
 pub(crate) use grants::Grants;
+use place::{OwnedPlace, Place};
 pub(crate) use signing_key::SigningKeys;
 
 use crate::store::access_key;
@@ -46,15 +48,16 @@ pub(crate) struct Cache {
     pool: Pool,
     feed: ChangeFeed,
     credentials: Followed<String, Credential>,
-    workloads: Followed<(String, String), WorkloadIdentityRow>,
-    workloads_by_id: Followed<(String, String), WorkloadIdentityRow>,
-    providers: Followed<(String, String), ProviderRow>,
-    providers_by_id: Followed<(String, String), ProviderRow>,
+    workloads: Followed<OwnedPlace, WorkloadIdentityRow>,
+    workloads_by_id: Followed<OwnedPlace, WorkloadIdentityRow>,
+    providers: Followed<OwnedPlace, ProviderRow>,
+    providers_by_id: Followed<OwnedPlace, ProviderRow>,
     grants: Grants,
 }
 
 impl Cache {
-    pub(crate) fn new(pool: Pool, feed: ChangeFeed) -> Self {
+    /// `grants` is how many bytes of grants are kept in each of two generations.
+    pub(crate) fn new(pool: Pool, feed: ChangeFeed, grants: usize) -> Self {
         Self {
             pool,
             feed,
@@ -63,17 +66,25 @@ impl Cache {
             workloads_by_id: Followed::entries(MAX_ENTRIES),
             providers: Followed::entries(MAX_ENTRIES),
             providers_by_id: Followed::entries(MAX_ENTRIES),
-            grants: Grants::default(),
+            grants: Grants::of(grants),
         }
     }
 
     /// An access key; `load` reads and opens it.
-    pub(crate) async fn credential<E>(
+    pub(crate) async fn credential<E, L>(
         &self,
         access_key_id: &str,
-        load: impl Future<Output = Result<Option<Credential>, E>>,
-    ) -> Result<Option<Arc<Credential>>, E> {
+        load: impl FnOnce() -> L,
+    ) -> Result<Option<Arc<Credential>>, E>
+    where
+        L: Future<Output = Result<Option<Credential>, E>>,
+    {
         self.credentials.get(access_key_id, self.feed.fresh(), load).await
+    }
+
+    /// Whether an access key is in memory, and so was used lately.
+    pub(crate) fn knows_credential(&self, access_key_id: &str) -> bool {
+        self.credentials.has(access_key_id)
     }
 
     /// A workload identity by name.
@@ -82,9 +93,9 @@ impl Cache {
         account: &str,
         name: &str,
     ) -> Result<Option<Arc<WorkloadIdentityRow>>, DbError> {
-        let load = workload_identity::find(&self.pool, account, name);
+        let load = || workload_identity::find(&self.pool, account, name);
         self.workloads
-            .get(&(account.to_owned(), name.to_owned()), self.feed.fresh(), load)
+            .get(&(account, name) as &dyn Place, self.feed.fresh(), load)
             .await
     }
 
@@ -94,9 +105,9 @@ impl Cache {
         account: &str,
         id: &str,
     ) -> Result<Option<Arc<WorkloadIdentityRow>>, DbError> {
-        let load = workload_identity::find_by_id(&self.pool, account, id);
+        let load = || workload_identity::find_by_id(&self.pool, account, id);
         self.workloads_by_id
-            .get(&(account.to_owned(), id.to_owned()), self.feed.fresh(), load)
+            .get(&(account, id) as &dyn Place, self.feed.fresh(), load)
             .await
     }
 
@@ -106,9 +117,9 @@ impl Cache {
         account: &str,
         name: &str,
     ) -> Result<Option<Arc<ProviderRow>>, DbError> {
-        let load = oauth2_provider::find(&self.pool, account, name);
+        let load = || oauth2_provider::find(&self.pool, account, name);
         self.providers
-            .get(&(account.to_owned(), name.to_owned()), self.feed.fresh(), load)
+            .get(&(account, name) as &dyn Place, self.feed.fresh(), load)
             .await
     }
 
@@ -118,9 +129,9 @@ impl Cache {
         account: &str,
         id: &str,
     ) -> Result<Option<Arc<ProviderRow>>, DbError> {
-        let load = oauth2_provider::find_by_id(&self.pool, account, id);
+        let load = || oauth2_provider::find_by_id(&self.pool, account, id);
         self.providers_by_id
-            .get(&(account.to_owned(), id.to_owned()), self.feed.fresh(), load)
+            .get(&(account, id) as &dyn Place, self.feed.fresh(), load)
             .await
     }
 

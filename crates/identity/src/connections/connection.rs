@@ -12,7 +12,7 @@ use crate::stops::Subject;
 use crate::store::grant::{self, GrantRow, GrantState};
 use crate::store::revocation::{self, RevocationRow};
 use crate::uses::{self, Use};
-use crate::vault::{AccountIdentity, limits, open_identity};
+use crate::vault::{AccountIdentity, limits, readable_identity};
 
 /// How long a connection that has ended is still shown.
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
@@ -60,6 +60,12 @@ impl Connection {
             .max_by_key(|health| health.tone)
     }
 
+    /// The grant that ended last, which tells why the connection has ended.
+    pub(super) fn last_ended(&self) -> Option<&GrantRow> {
+        let ended = self.ended.iter().map(|(row, _)| row);
+        ended.max_by_key(|row| row.ended_at)
+    }
+
     pub(super) fn last_use(&self) -> Option<Timestamp> {
         let newest = |held: &Held| held.uses.first().map(|used| used.at);
         self.grants.iter().filter_map(newest).max()
@@ -68,19 +74,38 @@ impl Connection {
 
 /// The person's connections: live ones first, newest first.
 pub(super) async fn list(visit: &Visit, person: &Person) -> Result<Vec<Connection>, Refused> {
-    let state = &visit.state;
     let published = published_user_id(&person.issuer, &person.subject);
     let since = visit.now.minus(REMEMBERED);
-    let rows = grant::list_by_person(&state.pool, &person.user_key, &published, since).await?;
+    let mut rows = grant::list_by_person(&visit.state.pool, &person.user_key, &published, since).await?;
+    // To the person it is the same connection, renewed.
+    rows.retain(|row| row.state != GrantState::Replaced || row.reason.as_deref() != Some("newer_consent"));
+    connections(visit, &published, rows).await
+}
+
+/// All that is stored of the person's connections, renewed and long ended ones included; and whether there may be more.
+pub(super) async fn list_all(visit: &Visit, person: &Person) -> Result<(Vec<Connection>, bool), Refused> {
+    let published = published_user_id(&person.issuer, &person.subject);
+    let ever = Timestamp::from_secs(0);
+    let rows = grant::list_by_person(&visit.state.pool, &person.user_key, &published, ever).await?;
+    let rest = rows.len() >= grant::MOST_OF_PERSON;
+    Ok((connections(visit, &published, rows).await?, rest))
+}
+
+async fn connections(
+    visit: &Visit,
+    published: &str,
+    rows: Vec<GrantRow>,
+) -> Result<Vec<Connection>, Refused> {
+    let state = &visit.state;
     let mut connections: Vec<Connection> = Vec::new();
     for row in rows {
-        if row.state == GrantState::Replaced && row.reason.as_deref() == Some("newer_consent") {
+        // It is asked about on the page where it was connected, and connects nothing yet.
+        if row.state == GrantState::Unconfirmed {
             continue;
         }
-        let keyring = state.vault_keyring(&row.account)?;
-        let account =
-            open_identity(keyring, &row).map_err(|error| Refused::failed("vault_unreadable", error))?;
-        let id = id(&published, &row, account.as_ref());
+        let keyring = &*state.vault_keyring(&row.account)?;
+        let account = readable_identity(keyring, &row);
+        let id = id(published, &row, account.as_ref());
         let known = connections.iter().position(|known| known.id == id);
         let at = known.unwrap_or_else(|| {
             connections.push(Connection {

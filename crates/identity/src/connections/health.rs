@@ -102,7 +102,8 @@ pub(super) fn of(row: &GrantRow, stopped: bool, limit: Option<(Timestamp, Limit)
 /// From when on the end is worth a warning.
 const SOON: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
-fn lost(reason: Option<&str>, provider: &str) -> String {
+/// Why the access that the person gave is of no use any more, and what to do.
+pub(super) fn lost(reason: Option<&str>, provider: &str) -> String {
     match reason {
         Some("invalid_grant") => format!(
             "{provider} no longer accepts it. It was withdrawn there, or had not been used for too long. Connect it again."

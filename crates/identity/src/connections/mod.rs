@@ -17,7 +17,6 @@ mod disconnect;
 mod health;
 mod reconnect;
 mod records;
-mod scope_words;
 mod show;
 
 use axum::Router;
@@ -49,7 +48,7 @@ pub(crate) fn routes(router: Router<State>) -> Router<State> {
 async fn person(visit: &mut Visit) -> Result<Person, Refused> {
     let person = visit.person().await?;
     let person = person.ok_or(Refused::new(Refusal::Unavailable, "identity_missing"))?;
-    visit.acts(person.user_key, person.sid.as_deref());
+    visit.is_seen_by(&person);
     let state = &visit.state;
     visit.entry.account.clone_from(&state.config.account);
     visit.entry.region.clone_from(&state.config.region);

@@ -16,7 +16,7 @@ use crate::front_channel::visit::{Refused, Visit};
 use crate::session::{self, LIFETIME, Secrets, SessionUri, Status};
 use crate::state::State;
 use crate::store::authorization_session::{self, Opened, SessionRow};
-use crate::store::grant::GrantRow;
+use crate::store::grant::{GrantRow, GrantState};
 use crate::store::oauth2_provider::ProviderRow;
 use crate::vault::key::{VaultKeyParts, normalised_scopes};
 
@@ -45,9 +45,15 @@ async fn opened(visit: &mut Visit, body: axum::body::Body, id: &str) -> Result<S
     let form = read_form(visit, body, &reconnect_purpose(id)).await?;
     let absent = || Refused::new(Refusal::NoPage, "unknown_connection");
     let found = connection::find(visit, &person, id).await?.ok_or_else(absent)?;
-    let mut held = found.grants.into_iter();
-    let held = held.find(|held| Some(&held.row.id) == form.grant.as_ref());
-    let row = held.ok_or_else(absent)?.row;
+    let dead = found.ended.into_iter().map(|(row, _)| row);
+    let mut rows = found
+        .grants
+        .into_iter()
+        .map(|held| held.row)
+        // What the person has ended, or the operator, is not begun again from here.
+        .chain(dead.filter(|row| row.state == GrantState::NeedsConsent));
+    let row = rows.find(|row| Some(&row.id) == form.grant.as_ref());
+    let row = row.ok_or_else(absent)?;
     let withdrawn = |reason| Refused::new(Refusal::Withdrawn, reason);
     let return_url = return_url(&visit.state, &row)
         .await?
@@ -147,7 +153,7 @@ fn new_session(
         uri_hash: uri.hash(),
         state_hash,
         browser_hash: None,
-        secrets: secrets.seal(state.vault_keyring(&row.account)?, random, &row.account, &id),
+        secrets: secrets.seal(&*state.vault_keyring(&row.account)?, random, &row.account, &id),
         code: None,
         status: Status::Created,
         reason: None,
@@ -155,6 +161,7 @@ fn new_session(
         grant_id: None,
         created_at: visit.now,
         deadline: visit.now.plus(LIFETIME),
+        ended_at: None,
         id,
     };
     Ok((new, uri))

@@ -32,7 +32,8 @@ pub(super) async fn download(Extract(state): Extract<State>, request: Request) -
 async fn records(visit: &mut Visit) -> Result<Value, Refused> {
     let person = person(visit).await?;
     let mut connections = Vec::new();
-    for connection in connection::list(visit, &person).await? {
+    let (all, rest) = connection::list_all(visit, &person).await?;
+    for connection in all {
         let rows = connection.grants.iter().map(|held| &held.row);
         let ended = connection.ended.iter().map(|(row, _)| row);
         let mut grants = Vec::new();
@@ -50,6 +51,8 @@ async fn records(visit: &mut Visit) -> Result<Value, Refused> {
             "userKey": person.user_key.to_hex(),
         },
         "connections": connections,
+        // There may be older ones, of which the operator knows.
+        "truncated": rest,
     }))
 }
 
@@ -63,7 +66,7 @@ fn described(connection: &Connection, grants: &[Value]) -> Value {
 }
 
 async fn grant(visit: &Visit, row: &GrantRow) -> Result<Value, Refused> {
-    let uses = uses::list(&visit.state, &row.id, USES)
+    let (uses, rest) = uses::list_and_rest(&visit.state, &row.id, USES)
         .await
         .map_err(|error| Refused::failed("audit_unreadable", error))?;
     let uses: Vec<Value> = uses
@@ -80,6 +83,7 @@ async fn grant(visit: &Visit, row: &GrantRow) -> Result<Value, Refused> {
         "reason": row.reason,
         "endedAt": row.ended_at.map(Timestamp::to_rfc3339),
         "uses": uses,
+        "truncated": rest,
     }))
 }
 

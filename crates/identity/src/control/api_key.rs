@@ -29,7 +29,7 @@ pub(super) async fn accept(
         external::check(call, &reference, "apiKeySecretConfig").await?;
         return Ok(StoredApiKey::External(reference));
     }
-    let keyring = call.state.vault_keyring(call.account())?;
+    let keyring = &call.state.keys(call.account())?.credential;
     let key = key.unwrap_or_default().into_secret();
     Ok(StoredApiKey::seal(
         keyring,

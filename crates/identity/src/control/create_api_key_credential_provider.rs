@@ -10,7 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::api_key_provider::{self, ApiKeyProviderRow};
 
 impl Handle for CreateApiKeyCredentialProvider {
-    #[tracing::instrument(name = "identity.create_api_key_credential_provider", skip_all)]
+    #[tracing::instrument(name = "identity.create_api_key_credential_provider", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.provider = Some(input.name.clone());
         request_tags(call, input.tags.as_ref());

@@ -11,7 +11,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::oauth2_provider::{self, ProviderRow};
 
 impl Handle for CreateOauth2CredentialProvider {
-    #[tracing::instrument(name = "identity.create_oauth2_credential_provider", skip_all)]
+    #[tracing::instrument(name = "identity.create_oauth2_credential_provider", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.provider = Some(input.name.clone());
         request_tags(call, input.tags.as_ref());
@@ -31,7 +31,7 @@ impl Handle for CreateOauth2CredentialProvider {
         .await?;
         let account = call.account().to_owned();
         let id = uuid_v7(&*call.state.clock, &*call.state.random).to_string();
-        let keyring = call.state.vault_keyring(&account)?;
+        let keyring = &call.state.keys(&account)?.credential;
         let client_secret = ProviderRow::seal_client_secret(
             keyring,
             &*call.state.random,

@@ -10,7 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::workload_identity::{self, ReturnHandle, WorkloadIdentityRow};
 
 impl Handle for CreateWorkloadIdentity {
-    #[tracing::instrument(name = "identity.create_workload_identity", skip_all)]
+    #[tracing::instrument(name = "identity.create_workload_identity", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.workload = Some(input.name.clone());
         request_tags(call, input.tags.as_ref());

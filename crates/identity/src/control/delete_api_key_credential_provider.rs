@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::api_key_provider;
 
 impl Handle for DeleteApiKeyCredentialProvider {
-    #[tracing::instrument(name = "identity.delete_api_key_credential_provider", skip_all)]
+    #[tracing::instrument(name = "identity.delete_api_key_credential_provider", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         call.entry.provider = Some(input.name.clone());
         call.authorize(&api_key::resources(call, &input.name)).await?;

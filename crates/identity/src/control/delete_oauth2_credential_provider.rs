@@ -10,7 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::{grant, oauth2_provider};
 
 impl Handle for DeleteOauth2CredentialProvider {
-    #[tracing::instrument(name = "identity.delete_oauth2_credential_provider", skip_all)]
+    #[tracing::instrument(name = "identity.delete_oauth2_credential_provider", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         call.entry.provider = Some(input.name.clone());
         call.authorize(&provider_resources(call, &input.name)).await?;

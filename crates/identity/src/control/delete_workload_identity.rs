@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::{grant, workload_identity};
 
 impl Handle for DeleteWorkloadIdentity {
-    #[tracing::instrument(name = "identity.delete_workload_identity", skip_all)]
+    #[tracing::instrument(name = "identity.delete_workload_identity", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         call.entry.workload = Some(input.name.clone());
         call.authorize(&workload_resources(call, &input.name)).await?;

@@ -10,7 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::oauth2_provider;
 
 impl Handle for GetOauth2CredentialProvider {
-    #[tracing::instrument(name = "identity.get_oauth2_credential_provider", skip_all)]
+    #[tracing::instrument(name = "identity.get_oauth2_credential_provider", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.provider = Some(input.name.clone());
         call.authorize(&provider_resources(call, &input.name)).await?;

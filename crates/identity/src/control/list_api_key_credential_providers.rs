@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::api_key_provider::{self, ApiKeyProviderRow};
 
 impl Handle for ListApiKeyCredentialProviders {
-    #[tracing::instrument(name = "identity.list_api_key_credential_providers", skip_all)]
+    #[tracing::instrument(name = "identity.list_api_key_credential_providers", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let (region, account) = (call.region().to_owned(), call.account().to_owned());
         call.authorize(&[Arn::token_vault(&region, &account)]).await?;

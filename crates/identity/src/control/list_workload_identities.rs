@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::workload_identity;
 
 impl Handle for ListWorkloadIdentities {
-    #[tracing::instrument(name = "identity.list_workload_identities", skip_all)]
+    #[tracing::instrument(name = "identity.list_workload_identities", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let (region, account) = (call.region().to_owned(), call.account().to_owned());
         call.authorize(&[Arn::directory(&region, &account)]).await?;

@@ -28,7 +28,7 @@ async fn refuse(call: &mut Call, message: &'static str) -> Result<Empty, Operati
 macro_rules! not_offered {
     ($message:expr => $($operation:ident)+) => {
         $(impl Handle for $operation {
-            #[tracing::instrument(name = "identity.not_offered", skip_all)]
+            #[tracing::instrument(name = "identity.not_offered", skip_all, fields(request.id = call.caller.request_id))]
             async fn handle(call: &mut Call, _: Input) -> Result<Empty, OperationError> {
                 refuse(call, $message).await
             }

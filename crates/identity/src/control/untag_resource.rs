@@ -8,7 +8,7 @@ use super::tagging;
 use crate::operation::{Call, Handle, OperationError};
 
 impl Handle for UntagResource {
-    #[tracing::instrument(name = "identity.untag_resource", skip_all)]
+    #[tracing::instrument(name = "identity.untag_resource", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Empty, OperationError> {
         call.context.tag_keys = Some(input.tag_keys.clone());
         let subject = tagging::authorized(call, &input.resource_arn).await?;

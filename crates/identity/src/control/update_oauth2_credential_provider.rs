@@ -12,7 +12,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::oauth2_provider::{self, ProviderRow, ProviderUpdate};
 
 impl Handle for UpdateOauth2CredentialProvider {
-    #[tracing::instrument(name = "identity.update_oauth2_credential_provider", skip_all)]
+    #[tracing::instrument(name = "identity.update_oauth2_credential_provider", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.provider = Some(input.name.clone());
         call.authorize(&provider_resources(call, &input.name)).await?;
@@ -34,7 +34,7 @@ impl Handle for UpdateOauth2CredentialProvider {
             config: &registration.config,
             client_id: &registration.client_id,
             client_secret: ProviderRow::seal_client_secret(
-                call.state.vault_keyring(call.account())?,
+                &call.state.keys(call.account())?.credential,
                 &*call.state.random,
                 call.account(),
                 &present.id,

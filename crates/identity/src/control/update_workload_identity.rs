@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store::workload_identity;
 
 impl Handle for UpdateWorkloadIdentity {
-    #[tracing::instrument(name = "identity.update_workload_identity", skip_all)]
+    #[tracing::instrument(name = "identity.update_workload_identity", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.entry.workload = Some(input.name.clone());
         call.authorize(&workload_resources(call, &input.name)).await?;

@@ -1,25 +1,23 @@
 //! `CompleteResourceTokenAuth`: the person in front of the binding page is the one for whom the agent asked. Only
 //! now is the code exchanged (design D10), once, however many callers say so.
 //!
-//! Only the completion handle opens this door. To everybody but that person a session that is wrong in any way is
-//! the same "Invalid or expired session"; what was wrong stands in the audit record.
+//! Only the completion handle opens this door ([`presented_session`]).
 
 use std::time::Duration;
 
+use countersign_api::data::CompleteResourceTokenAuth;
 use countersign_api::data::complete_resource_token_auth::{Input, Output};
-use countersign_api::data::{CompleteResourceTokenAuth, UserIdentifier};
-use countersign_api::{ApiError, Arn, ValidationReason};
+use countersign_api::{ApiError, ValidationReason};
 use countersign_crypto::SecretString;
+use countersign_outbound::trace;
 
-use super::{invalid_session, refused_user_token, user_subjects};
-use crate::config::SidRule;
+use super::invalid_session;
+use super::presented_session::{self, record_before, record_granted};
 use crate::operation::{Call, Handle, OperationError};
-use crate::session::{self, EXCHANGE_TIME, Secrets, SessionUri, Status};
+use crate::session::{self, EXCHANGE_TIME, Secrets, Status};
 use crate::state::State;
-use crate::stops::Subject;
 use crate::store::authorization_session::{self, Ending, SessionRow};
 use crate::store::grant::GrantRow;
-use crate::user_artifact::{Door, Identified, from_user_id, from_user_token};
 use crate::vault::consent::{self, Consented, Stored};
 use crate::vault::provider::ExchangeError;
 use crate::vault::revoke::discard;
@@ -30,110 +28,11 @@ const WAIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 
 impl Handle for CompleteResourceTokenAuth {
-    #[tracing::instrument(name = "identity.complete_resource_token_auth", skip_all)]
+    #[tracing::instrument(name = "identity.complete_resource_token_auth", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
-        let (region, account) = (call.region().to_owned(), call.account().to_owned());
-        match &input.user_identifier {
-            UserIdentifier::UserId(user_id) => call.context.user_id = Some(user_id.clone()),
-            UserIdentifier::UserToken(token) => call.context.inbound_jwt = Some(token.clone()),
-        }
-        call.authorize(&[
-            Arn::token_vault(&region, &account),
-            Arn::directory(&region, &account),
-        ])
-        .await?;
-        let handle = SessionUri::parse(&input.session_uri).ok_or_else(|| {
-            let error = ApiError::field(
-                "sessionUri",
-                "must be what came back to the return URL as session_id",
-            );
-            OperationError::refused("malformed_session_uri", error)
-        })?;
-        let presented = identify(call, &input.user_identifier).await?;
-        let session = find(call, &handle).await?;
-        admit(call, &session, &presented).await?;
+        let session = presented_session::admit(call, &input.session_uri, &input.user_identifier).await?;
         complete(call, session).await
     }
-}
-
-async fn identify(call: &mut Call, identifier: &UserIdentifier) -> Result<Identified, OperationError> {
-    let presented = match identifier {
-        UserIdentifier::UserId(user_id) => from_user_id(user_id),
-        UserIdentifier::UserToken(token) => {
-            from_user_token(&call.state, call.account(), Door::Completion, token.expose())
-                .await
-                .map_err(|error| {
-                    refused_user_token(&error, ApiError::access_denied("Invalid or expired session"))
-                })?
-        }
-    };
-    call.entry.person = Some(presented.key);
-    call.entry.sid.clone_from(&presented.sid);
-    call.entry
-        .personal
-        .insert("user".to_owned(), presented.name.clone().into());
-    Ok(presented)
-}
-
-/// The session of a handle, if this caller may complete sessions of its workload and provider.
-async fn find(call: &mut Call, handle: &SessionUri) -> Result<SessionRow, OperationError> {
-    let session = authorization_session::find_by_handle(&call.state.pool, &handle.hash()).await?;
-    let session = session.filter(|session| session.account == call.account());
-    let session = session.ok_or_else(|| invalid_session("unknown_session"))?;
-    call.entry.session = Some(session.id.clone());
-    call.entry.workload = Some(session.workload_name.clone());
-    call.entry.provider = Some(session.provider_name.clone());
-    let (region, account) = (call.region().to_owned(), call.account().to_owned());
-    call.authorize(&[
-        Arn::oauth2_provider(&region, &account, &session.provider_name),
-        Arn::token_vault(&region, &account),
-        Arn::workload_identity(&region, &account, &session.workload_name),
-        Arn::directory(&region, &account),
-    ])
-    .await
-    .map_err(|_| invalid_session("not_authorized"))?;
-    Ok(session)
-}
-
-/// The same person, not stopped, in the browser session of the request.
-async fn admit(call: &mut Call, session: &SessionRow, presented: &Identified) -> Result<(), OperationError> {
-    if presented.key != session.user_key {
-        if session.status == Status::CodeHeld {
-            // The code is somebody's consent that reached the wrong person: nobody may use it any more.
-            let ending = Ending {
-                status: Status::Rejected,
-                reason: "wrong_person",
-                error: None,
-            };
-            authorization_session::end(
-                &call.state.pool,
-                &session.id,
-                Status::CodeHeld,
-                ending,
-                None,
-                call.now,
-            )
-            .await?;
-        }
-        return Err(invalid_session("wrong_person"));
-    }
-    let mut subjects = vec![
-        Subject::Workload(session.workload_name.clone()),
-        Subject::Provider(session.provider_name.clone()),
-    ];
-    subjects.extend(user_subjects(session.user_key, session.person.as_deref()));
-    call.check_stops(subjects).await?;
-    if session.sid.is_some() && session.sid != presented.sid {
-        match call.state.settings(&session.account).sid {
-            SidRule::Require => return Err(invalid_session("other_browser_session")),
-            SidRule::Warn => {
-                call.entry
-                    .detail
-                    .insert("other_browser_session".to_owned(), true.into());
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Exchanges the code, or waits for whoever does.
@@ -142,11 +41,19 @@ async fn complete(call: &mut Call, session: SessionRow) -> Result<Output, Operat
     let mut session = session;
     loop {
         let now = call.state.clock.now();
-        let lapsed = session.deadline <= now;
+        let lapsed = session.lapsed(now);
         match session.status {
             Status::Completed => {
                 call.entry.grant.clone_from(&session.grant_id);
                 call.entry.detail.insert("repeated".to_owned(), true.into());
+                return Ok(Output {});
+            }
+            // The exchange is over; what is left is another operation's business.
+            Status::Confirming if !lapsed => {
+                call.entry.grant.clone_from(&session.grant_id);
+                let detail = &mut call.entry.detail;
+                detail.insert("repeated".to_owned(), true.into());
+                detail.insert("awaits_confirmation".to_owned(), true.into());
                 return Ok(Output {});
             }
             Status::CodeHeld if lapsed => {
@@ -167,6 +74,9 @@ async fn complete(call: &mut Call, session: SessionRow) -> Result<Output, Operat
                 return Err(invalid_session("expired"));
             }
             Status::CodeHeld => {
+                if overtaken(call, &session).await? {
+                    return Err(invalid_session("superseded"));
+                }
                 let deadline = now.plus(EXCHANGE_TIME);
                 if authorization_session::begin_exchange(&call.state.pool, &session.id, deadline, now).await?
                 {
@@ -191,11 +101,19 @@ async fn complete(call: &mut Call, session: SessionRow) -> Result<Output, Operat
     }
 }
 
+/// Whether a newer request for the same has been completed: then this one's code is not sent any more.
+async fn overtaken(call: &Call, session: &SessionRow) -> Result<bool, OperationError> {
+    let mut tx = call.state.pool.begin().await?;
+    let overtaken = authorization_session::end_overtaken(&mut tx, session, call.now).await?;
+    tx.commit().await?;
+    Ok(overtaken)
+}
+
 /// The audit reason for a session that cannot be completed.
 const fn dead(status: Status) -> &'static str {
     match status {
         Status::Rejected => "already_rejected",
-        Status::Expired => "expired",
+        Status::Expired | Status::Confirming => "expired",
         Status::Superseded => "superseded",
         Status::Denied => "denied",
         Status::Failed => "already_failed",
@@ -218,16 +136,24 @@ enum Exchanged {
         identity: Option<AccountIdentity>,
         replaced_other_account: usize,
     },
+    Waits {
+        grant: Box<GrantRow>,
+        identity: Option<AccountIdentity>,
+        before: Option<AccountIdentity>,
+    },
     Refused {
         reason: &'static str,
         code: String,
     },
     Lapsed,
+    Overtaken,
 }
 
-/// Runs the exchange in a task of its own: it must come to its end even if this call does not.
+/// Runs the exchange in a task of its own: it must come to its end even if this call does not. It stays in the call's
+/// trace.
 async fn exchange(call: &mut Call, session: SessionRow) -> Result<Output, OperationError> {
-    let exchanged = tokio::spawn(exchange_and_store(call.state.clone(), session)).await;
+    let exchange = trace::carried(exchange_and_store(call.state.clone(), session));
+    let exchanged = tokio::spawn(exchange).await;
     let exchanged = exchanged.map_err(|error| OperationError::internal("exchange_panicked", error))??;
     match exchanged {
         Exchanged::Granted {
@@ -235,23 +161,24 @@ async fn exchange(call: &mut Call, session: SessionRow) -> Result<Output, Operat
             identity,
             replaced_other_account,
         } => {
-            call.entry.grant = Some(grant.id.clone());
-            call.entry
-                .detail
-                .insert("scopes".to_owned(), grant.scopes.clone().into());
+            record_granted(call, &grant, identity);
             if replaced_other_account > 0 {
                 call.entry
                     .detail
                     .insert("replaced_other_account".to_owned(), replaced_other_account.into());
             }
-            if let Some(identity) = identity {
-                call.entry
-                    .personal
-                    .insert("account_id".to_owned(), identity.id.into());
-                call.entry
-                    .personal
-                    .insert("account_name".to_owned(), identity.name.into());
-            }
+            Ok(Output {})
+        }
+        Exchanged::Waits {
+            grant,
+            identity,
+            before,
+        } => {
+            record_granted(call, &grant, identity);
+            record_before(call, before);
+            call.entry
+                .detail
+                .insert("awaits_confirmation".to_owned(), true.into());
             Ok(Output {})
         }
         Exchanged::Refused { reason, code } => {
@@ -259,6 +186,7 @@ async fn exchange(call: &mut Call, session: SessionRow) -> Result<Output, Operat
             Err(refused_exchange(reason, &code))
         }
         Exchanged::Lapsed => Err(invalid_session("exchange_interrupted")),
+        Exchanged::Overtaken => Err(invalid_session("superseded")),
     }
 }
 
@@ -288,9 +216,10 @@ async fn try_exchange(state: &State, session: &SessionRow) -> Result<Exchanged, 
         })
     };
     let unreadable = |error| OperationError::internal("session_unreadable", error);
-    let keyring = &state.keys(&session.account)?.vault;
-    let secrets = Secrets::open(keyring, session).map_err(unreadable)?;
-    let code: Option<SecretString> = session::open_code(keyring, session).map_err(unreadable)?;
+    // Also what the tokens are sealed with, should the vault close during the exchange.
+    let keyring = state.vault_keyring(&session.account)?;
+    let secrets = Secrets::open(&keyring, session).map_err(unreadable)?;
+    let code: Option<SecretString> = session::open_code(&keyring, session).map_err(unreadable)?;
     let Some(code) = code else {
         return refused("no_code", "no_code");
     };
@@ -313,7 +242,7 @@ async fn try_exchange(state: &State, session: &SessionRow) -> Result<Exchanged, 
             return refused("exchange_failed", error.code());
         }
     };
-    let stored = consent::store(state, session, &secrets, &provider, &consented).await?;
+    let stored = consent::store(state, session, &secrets, &provider, &consented, &keyring).await?;
     let Consented { tokens, identity } = consented;
     match stored {
         Stored::Granted {
@@ -324,10 +253,17 @@ async fn try_exchange(state: &State, session: &SessionRow) -> Result<Exchanged, 
             identity,
             replaced_other_account,
         }),
+        Stored::Waits { grant, before } => Ok(Exchanged::Waits {
+            grant,
+            identity,
+            before,
+        }),
         Stored::OtherAccount => {
             discard(state, &provider, &tokens).await;
             refused("other_account", "other_account")
         }
+        // Its tokens are let go of, not revoked: many a vendor would end the newer ones with them.
+        Stored::Overtaken => Ok(Exchanged::Overtaken),
         Stored::Lapsed => {
             discard(state, &provider, &tokens).await;
             Ok(Exchanged::Lapsed)

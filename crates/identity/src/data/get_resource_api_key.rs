@@ -13,7 +13,7 @@ use crate::stops::Subject;
 use crate::store::api_key_provider::{self, ApiKeyProviderRow, StoredApiKey};
 
 impl Handle for GetResourceApiKey {
-    #[tracing::instrument(name = "identity.get_resource_api_key", skip_all)]
+    #[tracing::instrument(name = "identity.get_resource_api_key", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let name = input.resource_credential_provider_name;
         call.entry.provider = Some(name.clone());
@@ -26,6 +26,7 @@ impl Handle for GetResourceApiKey {
             Arn::directory(&region, &account),
         ])
         .await?;
+        call.state.rates.workload(&workload.id, call.now)?;
         let mut subjects = vec![
             Subject::Workload(workload.name.clone()),
             Subject::Provider(name.clone()),
@@ -48,9 +49,9 @@ impl Handle for GetResourceApiKey {
 async fn open(call: &Call, provider: &ApiKeyProviderRow) -> Result<SecretString, OperationError> {
     match &provider.key {
         StoredApiKey::Sealed(sealed) => {
-            let keyring = call.state.vault_keyring(&provider.account)?;
+            let keys = call.state.keys(&provider.account)?;
             provider
-                .open(keyring, sealed)
+                .open(keys, sealed)
                 .map_err(|error| OperationError::internal("vault_unreadable", error))
         }
         StoredApiKey::External(reference) => {

@@ -7,7 +7,7 @@ use super::{authorize_mint, mint};
 use crate::operation::{Call, Handle, OperationError};
 
 impl Handle for GetWorkloadAccessToken {
-    #[tracing::instrument(name = "identity.get_workload_access_token", skip_all)]
+    #[tracing::instrument(name = "identity.get_workload_access_token", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let workload = authorize_mint(call, &input.workload_name).await?;
         Ok(Output {

@@ -10,7 +10,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::user_artifact::{Door, from_user_token};
 
 impl Handle for GetWorkloadAccessTokenForJWT {
-    #[tracing::instrument(name = "identity.get_workload_access_token_for_jwt", skip_all)]
+    #[tracing::instrument(name = "identity.get_workload_access_token_for_jwt", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.context.inbound_jwt = Some(input.user_token.clone());
         let workload = authorize_mint(call, &input.workload_name).await?;

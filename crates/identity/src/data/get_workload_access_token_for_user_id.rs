@@ -9,7 +9,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::user_artifact::from_user_id;
 
 impl Handle for GetWorkloadAccessTokenForUserId {
-    #[tracing::instrument(name = "identity.get_workload_access_token_for_user_id", skip_all)]
+    #[tracing::instrument(name = "identity.get_workload_access_token_for_user_id", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         call.context.user_id = Some(input.user_id.clone());
         let workload = authorize_mint(call, &input.workload_name).await?;

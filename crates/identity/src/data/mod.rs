@@ -6,6 +6,7 @@ mod get_resource_oauth2_token;
 mod get_workload_access_token;
 mod get_workload_access_token_for_jwt;
 mod get_workload_access_token_for_user_id;
+pub(crate) mod presented_session;
 
 use std::sync::Arc;
 
@@ -46,6 +47,15 @@ pub(crate) fn user_subjects(key: UserKey, person: Option<&str>) -> impl Iterator
 /// `AccessDeniedException` for everything about a session that its presenter may not know.
 pub(crate) fn invalid_session(reason: &'static str) -> OperationError {
     OperationError::refused(reason, ApiError::access_denied("Invalid or expired session"))
+}
+
+/// [`invalid_session`] in place of a policy's refusal, which would tell that there is such a session. A policy that
+/// could not be asked has refused nothing.
+pub(crate) fn unauthorized_session(error: OperationError) -> OperationError {
+    match error {
+        OperationError::Refused { .. } => invalid_session("not_authorized"),
+        failed @ OperationError::Failed { .. } => failed,
+    }
 }
 
 /// The refusal of a user token.
@@ -135,12 +145,11 @@ async fn open_wat(
         .await?;
     let workload = workload.ok_or_else(|| refused("workload_deleted"))?;
     call.entry.workload = Some(workload.name.clone());
-    call.state.rates.workload(&workload.id, call.now)?;
     if let Some(user) = &wat.user {
         call.entry.person = Some(user.key);
         call.entry.sid.clone_from(&user.sid);
         if let (true, Some(carried)) = (call.reads_claims(), &user.inbound_jwt) {
-            let jwt = wat::inbound_jwt(&call.state, &account, carried, call.now).await?;
+            let jwt = Box::pin(wat::inbound_jwt(&call.state, &account, carried, call.now)).await?;
             call.context.inbound_jwt = jwt.map(Sensitive::from);
         }
     }
@@ -201,6 +210,7 @@ impl From<&VaultError> for OperationError {
             VaultError::Refresh(error) => Self::unavailable("refresh_failed", error),
             VaultError::Exchange(error) => Self::unavailable("provider_unreachable", error),
             VaultError::Account(NoKeys::Outdated) => Self::unavailable("keys_unavailable", error),
+            VaultError::Account(NoKeys::VaultAway) => Self::unavailable("vault_key_unavailable", error),
             VaultError::Sealed(_) | VaultError::Account(NoKeys::NotConfigured(_)) => {
                 Self::internal("vault_unreadable", error)
             }
@@ -211,4 +221,27 @@ impl From<&VaultError> for OperationError {
 /// Whole seconds of a pause, at least one.
 fn seconds(pause: std::time::Duration) -> u64 {
     pause.as_secs() + u64::from(pause.subsec_nanos() > 0).max(u64::from(pause.is_zero()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_denies_nobody() {
+        let denied =
+            OperationError::refused("not_authorized", ApiError::access_denied("which policy it was"));
+        assert!(matches!(
+            unauthorized_session(denied),
+            OperationError::Refused { reason: "not_authorized", error } if error.message == "Invalid or expired session"
+        ));
+        let away = OperationError::unavailable("store_unavailable", "no connection");
+        assert!(matches!(
+            unauthorized_session(away),
+            OperationError::Failed {
+                reason: "store_unavailable",
+                ..
+            }
+        ));
+    }
 }

@@ -4,6 +4,8 @@
 //! of somebody whom only a workload can name goes on at once, with the cookie alone. In both cases the session
 //! remembers the browser, and another browser is refused from then on.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Request, State as Extract};
 use axum::response::Response;
 use countersign_crypto::{ExposeSecret as _, SecretString};
@@ -21,6 +23,7 @@ use crate::config::{SidRule, StartLogin};
 use crate::session::{Secrets, SessionUri, Status};
 use crate::state::State;
 use crate::store::authorization_session::{self, SessionRow};
+use crate::store::grant::{self, GrantState};
 
 const ACTION: &str = "StartAuthorization";
 /// Longest query and form read, bytes.
@@ -50,7 +53,7 @@ enum Step {
     /// Log in first.
     Login(SessionUri),
     /// The question.
-    Ask(Box<SessionRow>, Box<Person>, SessionUri),
+    Ask(Box<SessionRow>, Vec<String>, Box<Person>, SessionUri),
     /// Straight on.
     Go(Box<SessionRow>),
 }
@@ -74,7 +77,7 @@ pub(super) async fn show(Extract(state): Extract<State>, request: Request) -> Re
             url.query_pairs_mut().append_pair("request_uri", uri.expose());
             found(url.as_str())
         }
-        Ok(Step::Ask(session, person, uri)) => ask(&visit, &session, &person, &uri),
+        Ok(Step::Ask(session, held, person, uri)) => ask(&visit, &session, &held, &person, &uri),
         Ok(Step::Go(session)) => {
             visit.acts(session.user_key, session.sid.as_deref());
             let browser = visit
@@ -121,7 +124,10 @@ async fn step(visit: &mut Visit) -> Result<Step, Refused> {
     };
     check_startable(visit, &session).await?;
     match person {
-        Some(person) => Ok(Step::Ask(Box::new(session), Box::new(person), uri)),
+        Some(person) => {
+            let held = held_beside(visit, &session).await?;
+            Ok(Step::Ask(Box::new(session), held, Box::new(person), uri))
+        }
         None if visit.state.settings(&session.account).start_login == StartLogin::Required => {
             Err(Refused::new(Refusal::LoginRequired, "person_not_recognisable"))
         }
@@ -139,7 +145,7 @@ async fn find(visit: &mut Visit, uri: &SessionUri) -> Result<SessionRow, Refused
 /// The person of the session, in the login in which it was asked for: completion will require no less (design D9), so
 /// nobody is sent to consent in vain.
 fn check_person(visit: &mut Visit, session: &SessionRow, person: &Person) -> Result<(), Refused> {
-    visit.acts(person.user_key, person.sid.as_deref());
+    visit.is_seen_by(person);
     if !is_for(session, person) {
         return Err(Refused::new(Refusal::OtherPerson, "wrong_person"));
     }
@@ -169,7 +175,19 @@ async fn check_startable(visit: &Visit, session: &SessionRow) -> Result<(), Refu
     visit.refuse_stopped(session).await
 }
 
-fn ask(visit: &Visit, session: &SessionRow, person: &Person, uri: &SessionUri) -> Response {
+/// Scopes that the person has let the agent have, other than those that it asks for now.
+async fn held_beside(visit: &Visit, session: &SessionRow) -> Result<Vec<String>, Refused> {
+    let grants = grant::list_by_vault_key(&visit.state.pool, &session.vault_key).await?;
+    let held: BTreeSet<String> = grants
+        .into_iter()
+        .filter(|grant| grant.state != GrantState::NeedsConsent)
+        .flat_map(|grant| grant.scopes)
+        .filter(|scope| !session.scopes.contains(scope))
+        .collect();
+    Ok(held.into_iter().collect())
+}
+
+fn ask(visit: &Visit, session: &SessionRow, held: &[String], person: &Person, uri: &SessionUri) -> Response {
     let browser = visit
         .cookie()
         .read_or_make(&visit.parts.headers, &*visit.state.random);
@@ -182,7 +200,7 @@ fn ask(visit: &Visit, session: &SessionRow, person: &Person, uri: &SessionUri) -
     with_cookie(
         visit,
         &browser,
-        page::start(session, person, uri.expose(), &token),
+        page::start(session, held, person, uri.expose(), &token),
     )
 }
 
@@ -204,7 +222,7 @@ fn with_cookie(visit: &Visit, browser: &Browser, mut answer: Response) -> Respon
 /// created → started, and the URL of the authorization server.
 async fn go(visit: &Visit, session: &SessionRow, browser: &Browser) -> Result<String, Refused> {
     let provider = visit.unchanged(session).await?;
-    let keyring = visit.state.vault_keyring(&session.account)?;
+    let keyring = &*visit.state.vault_keyring(&session.account)?;
     let secrets =
         Secrets::open(keyring, session).map_err(|error| Refused::failed("session_unreadable", error))?;
     if !authorization_session::start(&visit.state.pool, &session.id, &browser.hash(), visit.now).await? {

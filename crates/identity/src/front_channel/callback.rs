@@ -148,7 +148,7 @@ async fn check_status(
     match session.status {
         Status::Started => Ok(()),
         Status::CodeHeld => {
-            let keyring = visit.state.vault_keyring(&session.account)?;
+            let keyring = &*visit.state.vault_keyring(&session.account)?;
             let held =
                 open_code(keyring, session).map_err(|error| Refused::failed("session_unreadable", error))?;
             let same = match (response, held) {
@@ -186,7 +186,7 @@ async fn hold(
     code: &SecretString,
 ) -> Result<SecretString, Refused> {
     let state = &visit.state;
-    let keyring = state.vault_keyring(&session.account)?;
+    let keyring = &*state.vault_keyring(&session.account)?;
     let secrets = open_secrets(visit, session)?;
     let handle = handle(visit, session, &secrets).await?;
     let sealed = seal_code(keyring, &*state.random, session, code);
@@ -256,7 +256,7 @@ pub(super) async fn deny(
 }
 
 fn open_secrets(visit: &Visit, session: &SessionRow) -> Result<Secrets, Refused> {
-    let keyring = visit.state.vault_keyring(&session.account)?;
+    let keyring = &*visit.state.vault_keyring(&session.account)?;
     Secrets::open(keyring, session).map_err(|error| Refused::failed("session_unreadable", error))
 }
 

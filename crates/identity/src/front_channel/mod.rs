@@ -41,7 +41,8 @@ const STOPS: &str = "/identities/stops";
 
 /// The front channel's routes.
 pub(crate) fn router(state: &State) -> Router {
-    crate::connections::routes(Router::new())
+    let router = crate::connections::routes(Router::new());
+    crate::console::routes(router)
         .route(AUTHORIZE, get(authorize::show).post(authorize::decide))
         .route(LOGIN, get(login::login))
         .route(CALLBACK, get(callback::callback))

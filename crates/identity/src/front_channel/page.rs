@@ -3,10 +3,11 @@
 
 use axum::response::Response;
 use countersign_web::RequestId;
-use countersign_web::page::{Button, Fact, FormPage, Message, Tone};
+use countersign_web::page::{Action, Button, Fact, FormPage, Message, Tone};
 use countersign_web::security_headers::FormAction;
 use countersign_web::{Person, csrf};
 use http::StatusCode;
+use url::Url;
 
 use crate::session::Status;
 use crate::store::authorization_session::SessionRow;
@@ -36,6 +37,10 @@ pub(crate) enum Refusal {
     ForeignForm,
     /// The answer of the authorization server does not belong to this browser, address or issuer.
     ForeignAnswer,
+    /// The console is for operators.
+    NotAnOperator,
+    /// The login is too old for a change.
+    OldLogin,
     /// The service cannot decide at the moment.
     Unavailable,
     /// Nothing is at this address.
@@ -57,7 +62,8 @@ impl Refusal {
                 StatusCode::FORBIDDEN,
                 "This request is not yours",
                 "Somebody else's agent asked for this connection. If a stranger sent you the link, close this page: \
-                 going on would have given them access to your account.",
+                 going on would have given them access to your account. If it is yours under another sign-in, log out and \
+                 use that one.",
             ),
             Self::OtherLogin => (
                 StatusCode::FORBIDDEN,
@@ -108,6 +114,17 @@ impl Refusal {
                 "It does not belong to a connection that this browser began. Nothing was stored. Go back to the \
                  agent and ask again.",
             ),
+            Self::NotAnOperator => (
+                StatusCode::FORBIDDEN,
+                "The console is for operators",
+                "None of your groups has a role here. Whoever runs this installation can give it one.",
+            ),
+            Self::OldLogin => (
+                StatusCode::FORBIDDEN,
+                "Sign in again to change something",
+                "A change needs a sign-in of the last ten minutes, and yours is older. Log out, sign in, and do it \
+                 again. Nothing was done.",
+            ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Not available right now",
@@ -126,13 +143,22 @@ impl Refusal {
         }
     }
 
-    /// The page.
-    pub(crate) fn page(self, request_id: Option<&RequestId>) -> Response {
+    /// The page; `person` is who is signed in. The way back is the operator's `app_url` and never anything that the
+    /// request brought: it is the same for everybody, so that it tells nothing either.
+    pub(crate) fn page(
+        self,
+        app: Option<&Url>,
+        request_id: Option<&RequestId>,
+        person: Option<&str>,
+    ) -> Response {
         let (status, title, lead) = self.words();
-        Message::new(title)
-            .lead(lead)
-            .tone(Tone::Problem)
+        let mut message = Message::new(title).lead(lead).tone(Tone::Problem);
+        if let Some(app) = app {
+            message = message.action(Action::primary("Back to the app", app.as_str()));
+        }
+        message
             .status(status)
+            .person(person)
             .request_id(request_id)
             .render()
     }
@@ -146,8 +172,15 @@ impl Refusal {
     }
 }
 
-/// The start page: who is signed in, which agent asks, for what, where; and the question.
-pub(crate) fn start(session: &SessionRow, person: &Person, request_uri: &str, csrf_token: &str) -> Response {
+/// The start page: who is signed in, which agent asks, for what, where; and the question. `held` are the scopes that the
+/// agent has there already, beside those that it asks for.
+pub(crate) fn start(
+    session: &SessionRow,
+    held: &[String],
+    person: &Person,
+    request_uri: &str,
+    csrf_token: &str,
+) -> Response {
     let title = format!("Connect {}?", session.provider_name);
     let lead = format!(
         "The agent {} asks for access to your account at {}. Next you are taken there to agree.",
@@ -159,7 +192,10 @@ pub(crate) fn start(session: &SessionRow, person: &Person, request_uri: &str, cs
         .fact(Fact::text("Agent", session.workload_name.as_str()))
         .fact(Fact::text("Service", session.provider_name.as_str()));
     if !session.scopes.is_empty() {
-        page = page.fact(Fact::list("Access asked for", session.scopes.clone()));
+        page = page.fact(Fact::scopes("It wants to", &session.scopes));
+    }
+    if !held.is_empty() {
+        page = page.fact(Fact::scopes("You let it already", held));
     }
     page.detail("Go on only if you asked this agent for something just now.")
         .hidden("request_uri", request_uri)

@@ -7,12 +7,12 @@
 //!
 //! Browsers never get here: the gateway forwards neither.
 
-use axum::Json;
 use axum::extract::{Request, State as Extract};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use countersign_audit::Outcome;
 use countersign_crypto::{UserKey, parse_strict_json, peek_issuer};
-use countersign_web::PersonError;
+use countersign_web::{PersonError, Routine};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
@@ -68,10 +68,13 @@ pub(super) async fn list(Extract(state): Extract<State>, request: Request) -> Re
     let listed = async {
         let gateway = gateway(&state, &visit.parts.headers).await?;
         let account = state.config.account_of(gateway.account.as_ref());
+        crate::health::gateway_asked(&state, &gateway.issuer, visit.now);
         Ok::<_, Refusal>(state.stops.of_people(account).await?)
     };
     match listed.await {
-        Ok((account, users)) => answer(Json(StopList { account, users }).into_response()),
+        Ok((account, users)) => {
+            answer((Extension(Routine), Json(StopList { account, users })).into_response())
+        }
         Err(refusal) => refuse(visit, refusal),
     }
 }

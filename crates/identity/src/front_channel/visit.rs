@@ -5,6 +5,7 @@ use axum::extract::{Request, State as Extract};
 use axum::response::Response;
 use countersign_audit::{Entry, Outcome};
 use countersign_crypto::{Timestamp, UserKey, published_user_id};
+use countersign_outbound::trace;
 use countersign_web::{Peer, Person, PersonError, RequestId};
 use http::request::Parts;
 
@@ -26,6 +27,8 @@ pub(crate) struct Visit {
     pub(crate) request_id: Option<RequestId>,
     pub(crate) now: Timestamp,
     pub(crate) entry: Entry,
+    /// Who is signed in, for the head of the page.
+    person: Option<String>,
     source: String,
 }
 
@@ -63,6 +66,7 @@ impl From<crate::state::NoKeys> for Refused {
         let reason = match error {
             crate::state::NoKeys::NotConfigured(_) => "account_not_configured",
             crate::state::NoKeys::Outdated => "keys_unavailable",
+            crate::state::NoKeys::VaultAway => "vault_key_unavailable",
         };
         Self::failed(reason, error)
     }
@@ -80,12 +84,14 @@ impl Visit {
             .map_or_else(|| "unknown".to_owned(), |peer| peer.0.ip().to_string());
         let mut entry = Entry::new(action, Outcome::Done).with_source(source.as_str());
         entry.request_id = request_id.as_ref().map(ToString::to_string);
+        entry.trace_id = trace::current_id();
         let visit = Self {
             state: state.clone(),
             parts,
             request_id,
             now: state.clock.now(),
             entry,
+            person: None,
             source,
         };
         (visit, body)
@@ -113,6 +119,12 @@ impl Visit {
         self.entry.sid = sid.map(str::to_owned);
     }
 
+    /// Names the logged-in person, in what is recorded and on the page.
+    pub(crate) fn is_seen_by(&mut self, person: &Person) {
+        self.acts(person.user_key, person.sid.as_deref());
+        self.person = Some(person.display_name().to_owned());
+    }
+
     /// The logged-in person; `None` where the gateway names nobody.
     pub(crate) async fn person(&self) -> Result<Option<Person>, Refused> {
         match self.state.persons.verify(&self.parts.headers).await {
@@ -125,7 +137,7 @@ impl Visit {
 
     /// Ends a session that is past its deadline, and says so.
     pub(crate) async fn refuse_lapsed(&self, session: &SessionRow) -> Result<(), Refused> {
-        if !session.status.awaits_the_person() || session.deadline > self.now {
+        if !session.status.awaits_the_person() || !session.lapsed(self.now) {
             return Ok(());
         }
         self.end(session, Status::Expired, "expired", None).await?;
@@ -195,14 +207,18 @@ impl Visit {
             Ok(_) => answer,
             Err(error) => {
                 tracing::error!(%error, "a visit could not be recorded; its answer is withheld");
-                Refusal::Unavailable.page(self.request_id.as_ref())
+                let app = self.state.config.app_url.as_ref();
+                Refusal::Unavailable.page(app, self.request_id.as_ref(), self.person.as_deref())
             }
         }
     }
 
     /// Records the refusal and shows its page. Strangers' refusals are counted rather than waited for (design D15).
     pub(crate) async fn refuse(mut self, refused: Refused) -> Response {
-        let page = refused.refusal.page(self.request_id.as_ref());
+        let app = self.state.config.app_url.as_ref();
+        let page = refused
+            .refusal
+            .page(app, self.request_id.as_ref(), self.person.as_deref());
         self.entry.outcome = if refused.refusal == Refusal::Unavailable {
             Outcome::Failed
         } else {

@@ -50,7 +50,7 @@ enum Test {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     Equal,
     Less,
     LessOrEqual,
@@ -72,7 +72,7 @@ impl Order {
 
 /// The operators by name: what they compare and whether they negate.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Null,
     Equals,
     EqualsIgnoreCase,
@@ -84,7 +84,7 @@ enum Kind {
     Ip,
 }
 
-const OPERATORS: [(&str, Kind, bool); 26] = [
+pub(super) const OPERATORS: [(&str, Kind, bool); 26] = [
     ("Null", Kind::Null, false),
     ("StringEquals", Kind::Equals, false),
     ("StringNotEquals", Kind::Equals, true),

@@ -24,7 +24,7 @@ pub(crate) struct Context {
     /// The user token that is presented, or that the workload access token was made from. Its claims may be compared
     /// before it is verified: an operation that then finds it unverifiable refuses all the same.
     pub(crate) inbound_jwt: Option<Sensitive>,
-    /// The scopes asked of a provider.
+    /// The scopes asked of a provider, as [`asked_scopes`] reads them.
     pub(crate) scopes: Option<Vec<String>>,
     /// The tags that the request sets.
     pub(crate) request_tags: Option<Tags>,
@@ -177,6 +177,36 @@ impl Context {
                 .unwrap_or_default()
         })
     }
+}
+
+/// The scopes that a request asks of a provider, as conditions compare them: those of `scopes`, every one by itself,
+/// and what custom parameters ask for beside them. Where a provider may see two scopes in one text (some separate by
+/// commas, and by spaces that RFC 6749 has not), each of the parts is compared as well as the whole.
+pub(crate) fn asked_scopes<'a>(
+    scopes: &'a [String],
+    custom_parameters: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Vec<String> {
+    let parts = |text: &'a str| text.split(separates_scopes).filter(|part| !part.is_empty());
+    let mut asked = scopes.to_vec();
+    for scope in scopes.iter().filter(|scope| scope.contains(separates_scopes)) {
+        asked.extend(parts(scope).map(str::to_owned));
+    }
+    for (_, value) in custom_parameters.filter(|(name, _)| asks_for_scopes(name)) {
+        asked.extend(parts(value).map(str::to_owned));
+    }
+    asked
+}
+
+/// What is no character of a scope (RFC 6749 section 3.3), and the comma.
+fn separates_scopes(character: char) -> bool {
+    !matches!(character, '\u{21}' | '\u{23}'..='\u{5b}' | '\u{5d}'..='\u{7e}') || character == ','
+}
+
+/// Slack's `user_scope`, `optional_scope` of Yandex and `HubSpot`, Auth0's `connection_scope`, Google's
+/// `include_granted_scopes`; and the rights of RFC 9396.
+fn asks_for_scopes(parameter: &str) -> bool {
+    let parameter = parameter.to_ascii_lowercase();
+    parameter.contains("scope") || parameter == "authorization_details"
 }
 
 /// The claims of a JWT as texts, unverified. `None` for what is not a JWT.

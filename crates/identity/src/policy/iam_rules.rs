@@ -76,17 +76,9 @@ mod reference {
             Some(operator) => (operator, true),
             None => (operator, false),
         };
-        let (positive, negated) = match operator
-            .strip_prefix("StringNot")
-            .map(|rest| format!("String{rest}"))
-        {
-            Some(positive) => (positive, true),
-            None => match operator {
-                "ArnNotLike" => ("ArnLike".to_owned(), true),
-                "NotIpAddress" => ("IpAddress".to_owned(), true),
-                other => (other.to_owned(), false),
-            },
-        };
+        // StringNotLike, NumericNotEquals, NotIpAddress.
+        let negated = operator.contains("Not");
+        let positive = operator.replacen("Not", "", 1);
         let Some(actual) = actual else {
             return if_exists || set == "ForAllValues" || (set.is_empty() && negated);
         };
@@ -107,13 +99,11 @@ mod reference {
 
     fn compare(operator: &str, expected: &str, actual: &str) -> bool {
         match operator {
-            "StringEquals" => expected == actual,
+            "StringEquals" | "Bool" => expected == actual,
             "StringEqualsIgnoreCase" => expected.to_lowercase() == actual.to_lowercase(),
             "StringLike" => like(expected, actual),
-            "ArnLike" => arn_like(expected, actual),
-            "NumericLessThan" => {
-                actual.parse::<f64>().expect("a number") < expected.parse().expect("a number")
-            }
+            // "Both ArnEquals and ArnLike behave identically."
+            "ArnEquals" | "ArnLike" => arn_like(expected, actual),
             "IpAddress" => {
                 let (network, bits) = expected.split_once('/').expect("a range");
                 let number = |text: &str| u32::from(text.parse::<std::net::Ipv4Addr>().expect("an address"));
@@ -121,7 +111,36 @@ mod reference {
                 let mask = if bits == 0 { 0 } else { u32::MAX << (32 - bits) };
                 number(network) & mask == number(actual) & mask
             }
-            other => panic!("the reference has no {other}"),
+            other => match (other.strip_prefix("Numeric"), other.strip_prefix("Date")) {
+                (Some(order), _) => ordered(order, actual.parse::<f64>().ok(), expected.parse().ok()),
+                (_, Some(order)) => ordered(order, seconds(actual), seconds(expected)),
+                _ => panic!("the reference has no {other}"),
+            },
+        }
+    }
+
+    /// A value that is no number, or no date, is neither equal nor less nor more.
+    fn ordered<T: PartialOrd>(order: &str, actual: Option<T>, expected: Option<T>) -> bool {
+        let (Some(actual), Some(expected)) = (actual, expected) else {
+            return false;
+        };
+        match order {
+            "Equals" => actual == expected,
+            "LessThan" => actual < expected,
+            "LessThanEquals" => actual <= expected,
+            "GreaterThan" => actual > expected,
+            "GreaterThanEquals" => actual >= expected,
+            other => panic!("the reference has no order {other}"),
+        }
+    }
+
+    /// The few dates that are generated, by a calendar; epoch seconds.
+    fn seconds(text: &str) -> Option<i64> {
+        match text {
+            "2027-01-15" => Some(1_799_971_200),
+            "2027-01-15T08:00:00Z" | "2027-01-15T09:00:00+01:00" => Some(1_800_000_000),
+            "2027-01-15T08:00:01Z" => Some(1_800_000_001),
+            other => other.parse().ok(),
         }
     }
 
@@ -170,18 +189,61 @@ fn some_of(values: &'static [&'static str]) -> impl Strategy<Value = Value> {
     proptest::collection::vec(owned, 1..3).prop_map(one_or_list)
 }
 
-/// An operator, a key it suits, and values.
-fn condition() -> impl Strategy<Value = (String, &'static str, Value)> {
-    let text_operators = &[
-        "StringEquals",
-        "StringNotEquals",
-        "StringEqualsIgnoreCase",
-        "StringNotEqualsIgnoreCase",
-        "StringLike",
-        "StringNotLike",
-    ][..];
+const OF_TEXTS: &[&str] = &[
+    "StringEquals",
+    "StringNotEquals",
+    "StringEqualsIgnoreCase",
+    "StringNotEqualsIgnoreCase",
+    "StringLike",
+    "StringNotLike",
+];
+const OF_ARNS: &[&str] = &["ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"];
+const OF_ADDRESSES: &[&str] = &["IpAddress", "NotIpAddress"];
+const OF_FLAGS: &[&str] = &["Bool"];
+const OF_NUMBERS: &[&str] = &[
+    "NumericEquals",
+    "NumericNotEquals",
+    "NumericLessThan",
+    "NumericLessThanEquals",
+    "NumericGreaterThan",
+    "NumericGreaterThanEquals",
+];
+const OF_DATES: &[&str] = &[
+    "DateEquals",
+    "DateNotEquals",
+    "DateLessThan",
+    "DateLessThanEquals",
+    "DateGreaterThan",
+    "DateGreaterThanEquals",
+];
+/// What the user id may be: something for operators of every type, and nothing for most.
+const USER_IDS: &[&str] = &[
+    "a",
+    "A",
+    "b",
+    "ab",
+    "",
+    "true",
+    "1800000000",
+    "2027-01-15T08:00:00Z",
+    "arn:aws:iam::000000000000:user/a",
+];
+
+/// One of `operators`, of `keys` and of `values`, in every form that an operator has.
+fn under(
+    operators: &'static [&'static str],
+    keys: &'static [&'static str],
+    values: &'static [&'static str],
+) -> impl Strategy<Value = (String, &'static str, Value)> {
     let set = proptest::sample::select(&["", "", "ForAllValues:", "ForAnyValue:"][..]);
     let if_exists = proptest::sample::select(&["", "", "IfExists"][..]);
+    let operator = (set, proptest::sample::select(operators), if_exists)
+        .prop_map(|(set, operator, if_exists)| format!("{set}{operator}{if_exists}"));
+    (operator, proptest::sample::select(keys), some_of(values))
+}
+
+/// An operator, a key it suits, and values.
+fn condition() -> impl Strategy<Value = (String, &'static str, Value)> {
     let text_keys = &[
         "bedrock-agentcore:userid",
         "countersign:scopes",
@@ -191,39 +253,66 @@ fn condition() -> impl Strategy<Value = (String, &'static str, Value)> {
         "aws:TagKeys",
         "aws:username",
     ][..];
-    let texts = (
-        (set, proptest::sample::select(text_operators), if_exists)
-            .prop_map(|(set, operator, if_exists)| format!("{set}{operator}{if_exists}")),
-        proptest::sample::select(text_keys),
-        some_of(&["a", "A", "b", "a*", "?b", "*", "team", ""]),
-    );
+    let texts = under(OF_TEXTS, text_keys, &["a", "A", "b", "a*", "?b", "*", "team", ""]);
     let null = (
         Just("Null".to_owned()),
         proptest::sample::select(text_keys),
         proptest::sample::select(&["true", "false"][..]).prop_map(|text| json!(text)),
     );
-    let arns = (
-        proptest::sample::select(&["ArnLike", "ArnNotLike", "ArnLikeIfExists"][..]).prop_map(str::to_owned),
-        Just("aws:PrincipalArn"),
-        some_of(&[
+    let arns = under(
+        OF_ARNS,
+        &["aws:PrincipalArn", "bedrock-agentcore:userid"],
+        &[
             "arn:aws:iam::000000000000:user/a",
             "arn:*:*::*:user/?",
             "arn:aws:iam::*:*",
             "arn:a:b:c:d:e",
-        ]),
+        ],
     );
-    let addresses = (
-        proptest::sample::select(&["IpAddress", "NotIpAddress", "IpAddressIfExists"][..])
-            .prop_map(str::to_owned),
-        Just("aws:SourceIp"),
-        some_of(&["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "192.0.2.0/31"]),
+    let addresses = under(
+        OF_ADDRESSES,
+        &["aws:SourceIp"],
+        &["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "192.0.2.0/31"],
     );
-    let numbers = (
-        proptest::sample::select(&["NumericLessThan", "NumericLessThanIfExists"][..]).prop_map(str::to_owned),
-        Just("aws:EpochTime"),
-        some_of(&["1799999999", "1800000000", "1800000001", "-1.5"]),
+    let flags = under(
+        OF_FLAGS,
+        &["aws:SecureTransport", "bedrock-agentcore:userid"],
+        &["true", "false"],
     );
-    prop_oneof![6 => texts, 1 => null, 1 => arns, 1 => addresses, 1 => numbers]
+    let numbers = under(
+        OF_NUMBERS,
+        &["aws:EpochTime", "bedrock-agentcore:userid"],
+        &["1799999999", "1800000000", "1800000001", "-1.5"],
+    );
+    let dates = under(
+        OF_DATES,
+        &["aws:CurrentTime", "aws:EpochTime", "bedrock-agentcore:userid"],
+        &[
+            "2027-01-15",
+            "2027-01-15T08:00:00Z",
+            "2027-01-15T09:00:00+01:00",
+            "2027-01-15T08:00:01Z",
+            "1799999999",
+        ],
+    );
+    prop_oneof![6 => texts, 1 => null, 2 => arns, 2 => addresses, 1 => flags, 2 => numbers, 2 => dates]
+}
+
+#[test]
+fn every_operator_is_compared_with_the_rules() {
+    let compared = [
+        OF_TEXTS,
+        OF_ARNS,
+        OF_ADDRESSES,
+        OF_FLAGS,
+        OF_NUMBERS,
+        OF_DATES,
+        &["Null"],
+    ]
+    .concat();
+    for (operator, ..) in super::condition::OPERATORS {
+        assert!(compared.contains(&operator), "{operator}");
+    }
 }
 
 fn statement() -> impl Strategy<Value = Value> {
@@ -269,20 +358,22 @@ fn request() -> impl Strategy<Value = (Request, Context, Tags, Option<Tags>)> {
     let text = proptest::option::of(
         proptest::sample::select(&["a", "A", "b", "ab", ""][..]).prop_map(str::to_owned),
     );
+    let user_id = proptest::option::of(proptest::sample::select(USER_IDS).prop_map(str::to_owned));
     let address = proptest::option::of(proptest::sample::select(
         &["10.1.2.3", "192.0.2.1", "172.16.0.1"][..],
     ));
-    let tag = text.clone();
+    let tag = text;
     (
-        text,
+        user_id,
         proptest::option::of(values()),
         address,
         tag.clone(),
         tag.clone(),
         tag,
+        any::<bool>(),
     )
         .prop_map(
-            |(user_id, scopes, address, of_principal, of_resource, of_request)| {
+            |(user_id, scopes, address, of_principal, of_resource, of_request, secure_transport)| {
                 let tags = |value: &Option<String>| {
                     value
                         .iter()
@@ -294,6 +385,7 @@ fn request() -> impl Strategy<Value = (Request, Context, Tags, Option<Tags>)> {
                     scopes: scopes.clone(),
                     request_tags: of_request.as_ref().map(|_| tags(&of_request)),
                     source_ip: address.map(|address| address.parse().expect("an address")),
+                    secure_transport,
                     ..Context::default()
                 };
                 let mut request = Request::new();
@@ -316,6 +408,8 @@ fn request() -> impl Strategy<Value = (Request, Context, Tags, Option<Tags>)> {
                 );
                 has("aws:SourceIp", address.map(str::to_owned).into_iter().collect());
                 has("aws:EpochTime", vec!["1800000000".to_owned()]);
+                has("aws:CurrentTime", vec!["2027-01-15T08:00:00Z".to_owned()]);
+                has("aws:SecureTransport", vec![secure_transport.to_string()]);
                 let resource_tags = of_resource.as_ref().map(|_| tags(&of_resource));
                 (request, context, tags(&of_principal), resource_tags)
             },
@@ -323,7 +417,7 @@ fn request() -> impl Strategy<Value = (Request, Context, Tags, Option<Tags>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(6000))]
 
     #[test]
     fn the_evaluator_decides_as_iam_does(

@@ -7,6 +7,7 @@
 //! The decision is IAM's: whoever is denied by a statement is denied, whoever is allowed by one is allowed, and all
 //! others are denied; for every resource of an operation by itself.
 
+mod concerned;
 mod condition;
 mod context;
 mod document;
@@ -22,7 +23,8 @@ use condition::Condition;
 use countersign_api::Arn;
 use pattern::{ActionPattern, ResourcePattern};
 
-pub(crate) use context::{Context, Facts, Principal, Tags};
+pub(crate) use concerned::Concerned;
+pub(crate) use context::{Context, Facts, Principal, Tags, asked_scopes};
 pub(crate) use pattern::like;
 pub(crate) use simulation::Simulation;
 

@@ -140,7 +140,7 @@ impl ResourcePattern {
         match self {
             Self::Any => Some(true),
             Self::Of(templates) => {
-                let parts = [
+                let parts: [&str; 5] = [
                     &arn.partition,
                     &arn.service,
                     &arn.region,

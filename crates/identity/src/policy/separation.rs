@@ -11,13 +11,18 @@ const ASK: [&str; 6] = [
     "bedrock-agentcore:GetResourceApiKey",
     "bedrock-agentcore:GetResourcePaymentToken",
 ];
-const COMPLETE: &str = "bedrock-agentcore:CompleteResourceTokenAuth";
+/// Completing what was asked for, or choosing the account of it.
+const COMPLETE: [&str; 2] = [
+    "bedrock-agentcore:CompleteResourceTokenAuth",
+    "countersign:ConfirmAuthorizationSession",
+];
 
 impl Policy {
     /// Whether its holder could ever do both. Resources and conditions are not compared: a policy that keeps the two
     /// apart only by them is one renamed workload, one tag or one user id away from joining them.
     pub(crate) fn joins_asking_and_completing(&self) -> bool {
-        self.may_ever(COMPLETE) && ASK.iter().any(|action| self.may_ever(action))
+        let may_one_of = |actions: &[&str]| actions.iter().any(|action| self.may_ever(action));
+        may_one_of(&COMPLETE) && may_one_of(&ASK)
     }
 
     /// Whether some statement allows `action`, on whatever and in whatever circumstances, and none denies it on
@@ -57,10 +62,15 @@ mod tests {
     fn asking_and_completing_in_one_policy_is_noticed() {
         let allow = |action: &str| json!({"Effect": "Allow", "Action": action, "Resource": "*"});
         for action in ASK {
-            assert!(joins(&json!([allow(action), allow(COMPLETE)])), "{action}");
+            for complete in COMPLETE {
+                assert!(
+                    joins(&json!([allow(action), allow(complete)])),
+                    "{action}, {complete}"
+                );
+            }
             assert!(!joins(&json!([allow(action)])), "{action}");
         }
-        assert!(!joins(&json!([allow(COMPLETE)])));
+        assert!(!joins(&json!([allow(COMPLETE[0]), allow(COMPLETE[1])])));
         for action in [
             "*",
             "bedrock-agentcore:*",
@@ -71,23 +81,27 @@ mod tests {
         }
         let arn = "arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/default";
         assert!(joins(&json!([
-            {"Effect": "Allow", "Action": COMPLETE, "Resource": arn},
+            {"Effect": "Allow", "Action": COMPLETE[0], "Resource": arn},
             allow("bedrock-agentcore:GetResource*"),
         ])));
     }
 
     #[test]
     fn the_whole_language_is_read_for_the_worst() {
-        let allow_but = |not: &str| json!({"Effect": "Allow", "NotAction": not, "Resource": "*"});
-        assert!(joins(&json!([allow_but("s3:*")])));
-        assert!(!joins(&json!([allow_but(COMPLETE)])), "it may not complete");
-        assert!(!joins(&json!([allow_but("bedrock-agentcore:*")])));
+        let allow_but = |not: &[&str]| json!({"Effect": "Allow", "NotAction": not, "Resource": "*"});
+        assert!(joins(&json!([allow_but(&["s3:*"])])));
+        assert!(!joins(&json!([allow_but(&COMPLETE)])), "it may not complete");
+        assert!(
+            joins(&json!([allow_but(&COMPLETE[..1])])),
+            "but choose the account"
+        );
+        assert!(!joins(&json!([allow_but(&["bedrock-agentcore:*"])])));
         let elsewhere = "arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/none";
         assert!(joins(&json!([
             {"Effect": "Allow", "Action": "bedrock-agentcore:*", "NotResource": elsewhere},
         ])));
         assert!(joins(&json!([
-            {"Effect": "Allow", "Action": COMPLETE, "Resource": "*",
+            {"Effect": "Allow", "Action": COMPLETE[0], "Resource": "*",
              "Condition": {"StringEquals": {"aws:username": "nobody"}}},
             {"Effect": "Allow", "Action": "bedrock-agentcore:GetResource*", "Resource": "*",
              "Condition": {"StringNotEquals": {"aws:username": "nobody"}}},
@@ -97,7 +111,7 @@ mod tests {
     #[test]
     fn a_denial_counts_only_when_it_is_everywhere_and_always() {
         let allow = json!({"Effect": "Allow", "Action": "bedrock-agentcore:*", "Resource": "*"});
-        let deny = |resource: &str| json!({"Effect": "Deny", "Action": COMPLETE, "Resource": resource});
+        let deny = |resource: &str| json!({"Effect": "Deny", "Action": COMPLETE[0], "Resource": resource});
         let arn = "arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/default";
         assert!(!joins(&json!([allow, deny("*")])));
         assert!(joins(&json!([allow, deny(arn)])));
@@ -106,11 +120,11 @@ mod tests {
         assert!(joins(&json!([allow, deny_but("bedrock-agentcore:*")])));
         assert!(joins(&json!([
             allow,
-            {"Effect": "Deny", "Action": COMPLETE, "NotResource": arn},
+            {"Effect": "Deny", "Action": COMPLETE[0], "NotResource": arn},
         ])));
         assert!(joins(&json!([
             allow,
-            {"Effect": "Deny", "Action": COMPLETE, "Resource": "*",
+            {"Effect": "Deny", "Action": COMPLETE[0], "Resource": "*",
              "Condition": {"Bool": {"aws:SecureTransport": "false"}}},
         ])));
     }

@@ -7,7 +7,7 @@ use countersign_api::Arn;
 use countersign_crypto::Timestamp;
 
 use super::condition;
-use super::context::{Context, Facts, Principal, Tags};
+use super::context::{Context, Facts, Principal, Tags, asked_scopes};
 use super::key::Key;
 
 /// The facts of a supposed request.
@@ -45,7 +45,7 @@ impl Simulation {
                 self.claims.insert(claim, values);
                 self.context.claims = OnceLock::from(self.claims.clone());
             }
-            Key::Scopes => self.context.scopes = Some(values),
+            Key::Scopes => self.context.scopes = Some(asked_scopes(&values, std::iter::empty())),
             Key::SourceIp => {
                 self.context.source_ip = Some(first.parse().map_err(|_| "must be an IP address")?);
             }

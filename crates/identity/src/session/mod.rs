@@ -31,6 +31,8 @@ pub(crate) const LIFETIME: Duration = Duration::from_mins(10);
 pub(crate) const CODE_KEPT: Duration = Duration::from_mins(5);
 /// After this an exchange is taken for interrupted.
 pub(crate) const EXCHANGE_TIME: Duration = Duration::from_mins(1);
+/// How long an account other than the one before waits to be confirmed (design D12), from the exchange on.
+pub(crate) const CONFIRM_TIME: Duration = Duration::from_mins(10);
 /// How long ended sessions stay, for polls and pages that ask what became of them.
 pub(crate) const KEEP_ENDED: Duration = Duration::from_hours(24);
 const HOUSEKEEPING: Duration = Duration::from_secs(15);

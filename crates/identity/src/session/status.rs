@@ -1,4 +1,5 @@
-//! The states of design chapter 5: `created → started → code_held → exchanging → completed`.
+//! The states of design chapter 5: `created → started → code_held → exchanging → completed`, with
+//! `confirming` before the end where another account than before was connected (design D12).
 
 /// Where an authorization session stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub(crate) enum Status {
     CodeHeld,
     /// The person was accepted; the one exchange of the code is under way.
     Exchanging,
+    /// A grant of another account than before exists, which nobody gets until the person has confirmed it.
+    Confirming,
     /// A grant exists.
     Completed,
     /// The person said no.
@@ -26,11 +29,12 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Created,
         Self::Started,
         Self::CodeHeld,
         Self::Exchanging,
+        Self::Confirming,
         Self::Completed,
         Self::Denied,
         Self::Failed,
@@ -46,6 +50,7 @@ impl Status {
             Self::Started => "started",
             Self::CodeHeld => "code_held",
             Self::Exchanging => "exchanging",
+            Self::Confirming => "confirming",
             Self::Completed => "completed",
             Self::Denied => "denied",
             Self::Failed => "failed",
@@ -62,7 +67,10 @@ impl Status {
 
     /// Whether time can still run out on it. An exchange has its own deadline and ends as `failed`.
     pub(crate) const fn awaits_the_person(self) -> bool {
-        matches!(self, Self::Created | Self::Started | Self::CodeHeld)
+        matches!(
+            self,
+            Self::Created | Self::Started | Self::CodeHeld | Self::Confirming
+        )
     }
 
     /// Whether it may still become `completed`.

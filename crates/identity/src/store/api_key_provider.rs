@@ -1,10 +1,12 @@
-//! API-key credential providers. The key is sealed under the account's vault keyring.
+//! API-key credential providers. The key is sealed under the account's credential key.
 
 use std::collections::BTreeMap;
 
 use countersign_api::control::SecretReference;
 use countersign_crypto::{Aad, ExposeSecret as _, Keyring, OpenError, Random, SecretString, Timestamp};
 use countersign_db::{DbError, Pool, Row, Transaction, params};
+
+use crate::keys::AccountKeys;
 
 const TABLE: &str = "api_key_provider";
 /// The kind of its rows in the change feed; the key is the internal id.
@@ -59,9 +61,9 @@ impl StoredApiKey {
 
 impl ApiKeyProviderRow {
     /// Opens a key that was sealed for this provider.
-    pub(crate) fn open(&self, keyring: &Keyring, sealed: &[u8]) -> Result<SecretString, OpenError> {
+    pub(crate) fn open(&self, keys: &AccountKeys, sealed: &[u8]) -> Result<SecretString, OpenError> {
         let place = Aad::new(&self.account, TABLE, &self.id, "api_key");
-        let plaintext = keyring.open(&place, sealed)?;
+        let plaintext = keys.open_provider_secret(&place, sealed)?;
         let text = std::str::from_utf8(plaintext.expose_secret()).map_err(|_| OpenError::Malformed)?;
         Ok(text.to_owned().into())
     }

@@ -1,6 +1,8 @@
 //! Authorization sessions. Every change of status is one compare-and-set that names the status it leaves, so
 //! that of any number of concurrent callers exactly one goes through each arrow of design chapter 5.
 
+use std::time::Duration;
+
 use countersign_crypto::{Timestamp, UserKey};
 use countersign_db::{DbError, Pool, Row, Transaction, params};
 
@@ -48,6 +50,7 @@ pub(crate) struct SessionRow {
     pub(crate) grant_id: Option<String>,
     pub(crate) created_at: Timestamp,
     pub(crate) deadline: Timestamp,
+    pub(crate) ended_at: Option<Timestamp>,
 }
 
 /// How [`open`] ended.
@@ -69,6 +72,17 @@ pub(crate) struct Ending<'a> {
     pub(crate) reason: &'static str,
     /// The authorization server's error code, already reduced to the characters of RFC 6749.
     pub(crate) error: Option<&'a str>,
+}
+
+/// How much further another replica's clock may be.
+const SKEW: Duration = Duration::from_mins(1);
+
+impl SessionRow {
+    /// Whether its time is over. One that was made in the future was made before the clock jumped back: how much of its
+    /// time has passed is not known, so none is left.
+    pub(crate) fn lapsed(&self, now: Timestamp) -> bool {
+        self.deadline <= now || self.created_at > now.plus(SKEW)
+    }
 }
 
 /// What a callback brought.
@@ -210,6 +224,44 @@ pub(crate) async fn find(pool: &Pool, id: &str) -> Result<Option<SessionRow>, Db
         .transpose()
 }
 
+/// Which sessions [`list`] shows; absent members match everything.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct SessionFilter {
+    pub(crate) workload_name: Option<String>,
+    pub(crate) provider_name: Option<String>,
+    pub(crate) user_key: Option<UserKey>,
+    /// Matches a published user id as well as `user_key`.
+    pub(crate) person: Option<String>,
+    /// A stored status.
+    pub(crate) status: Option<&'static str>,
+}
+
+/// A page of an account's sessions after id `after` (empty: from the start), newest first.
+pub(crate) async fn list(
+    pool: &Pool,
+    account: &str,
+    filter: &SessionFilter,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<SessionRow>, DbError> {
+    let sql = "SELECT * FROM authorization_session WHERE account = $1 AND id < $2 \
+               AND ($3 IS NULL OR workload_name = $3) AND ($4 IS NULL OR provider_name = $4) \
+               AND ($5 IS NULL OR user_key = $5 OR person = $6) AND ($8 IS NULL OR status = $8) \
+               ORDER BY id DESC LIMIT $7";
+    let user_key = filter.user_key.map(|key| key.as_bytes().to_vec());
+    let values = params![
+        account,
+        super::before_id(after),
+        filter.workload_name.as_deref(),
+        filter.provider_name.as_deref(),
+        user_key,
+        filter.person.as_deref(),
+        limit,
+        filter.status
+    ];
+    pool.fetch_all(sql, values).await?.iter().map(read).collect()
+}
+
 /// created → started by `browser`; the same browser may start again until a code is held. False when another
 /// browser was first, or the session is no longer at the start.
 pub(crate) async fn start(
@@ -271,6 +323,36 @@ pub(crate) async fn begin_exchange(
     Ok(changed == 1)
 }
 
+/// Ends a session whose code is held, or being exchanged, when a newer one of its slot has been completed: the last
+/// request wins, in whatever order they are finished. The code is dropped.
+pub(crate) async fn end_overtaken(
+    tx: &mut Transaction,
+    session: &SessionRow,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    // Takes the locks of the rows: one that is completed at this moment is waited for.
+    tx.execute(
+        "UPDATE authorization_session SET slot = slot WHERE slot = $1 AND status IN ('exchanging', 'completed')",
+        params![session.slot],
+    )
+    .await?;
+    let changed = tx
+        .execute(
+            "UPDATE authorization_session SET status = 'superseded', reason = 'newer_consent', code = NULL, \
+             ended_at = $2 WHERE id = $1 AND status IN ('code_held', 'exchanging') AND EXISTS \
+             (SELECT 1 FROM authorization_session newer WHERE newer.slot = $3 AND newer.status = 'completed' \
+             AND newer.created_at > $4)",
+            params![
+                session.id.as_str(),
+                now.as_micros(),
+                session.slot,
+                session.created_at.as_micros()
+            ],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
 /// exchanging → completed, in the transaction that stores the grant.
 pub(crate) async fn complete(
     tx: &mut Transaction,
@@ -317,11 +399,13 @@ pub(crate) async fn end(
 }
 
 /// Ends whatever lapsed: sessions that nobody finished, and exchanges whose process died (their outcome is
-/// unknown and their code is gone, so they failed).
+/// unknown and their code is gone, so they failed). The grant of one that nobody confirmed ends by itself
+/// ([`super::confirmation::list_overdue`]).
 pub(crate) async fn expire_due(pool: &Pool, now: Timestamp) -> Result<u64, DbError> {
     pool.execute(
         "UPDATE authorization_session SET code = NULL, ended_at = $1, \
-         reason = CASE status WHEN 'exchanging' THEN 'exchange_interrupted' ELSE 'expired' END, \
+         reason = CASE status WHEN 'exchanging' THEN 'exchange_interrupted' WHEN 'confirming' THEN 'not_confirmed' \
+         ELSE 'expired' END, \
          status = CASE status WHEN 'exchanging' THEN 'failed' ELSE 'expired' END \
          WHERE ended_at IS NULL AND deadline <= $1",
         params![now.as_micros()],
@@ -379,6 +463,7 @@ fn read(row: &Row) -> Result<SessionRow, DbError> {
         grant_id: row.opt_text("grant_id")?,
         created_at: Timestamp::from_micros(row.int("created_at")?),
         deadline: Timestamp::from_micros(row.int("deadline")?),
+        ended_at: row.opt_int("ended_at")?.map(Timestamp::from_micros),
         id,
     })
 }

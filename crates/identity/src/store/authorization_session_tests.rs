@@ -11,7 +11,7 @@ use super::authorization_session::{self as sessions, Ending, HeldCode, Opened, S
 use super::{MIGRATIONS, OWNER};
 use crate::session::Status;
 
-const BROWSER: [u8; 32] = [1; 32];
+pub(super) const BROWSER: [u8; 32] = [1; 32];
 const OTHER_BROWSER: [u8; 32] = [2; 32];
 const LIMIT: i64 = 20;
 
@@ -29,7 +29,7 @@ async fn databases() -> Vec<TestDatabase> {
     databases
 }
 
-fn session(id: &str) -> SessionRow {
+pub(super) fn session(id: &str) -> SessionRow {
     SessionRow {
         id: id.to_owned(),
         account: "000000000000".to_owned(),
@@ -58,10 +58,11 @@ fn session(id: &str) -> SessionRow {
         grant_id: None,
         created_at: at(0),
         deadline: at(600),
+        ended_at: None,
     }
 }
 
-async fn opened(pool: &Pool, new: &SessionRow, now: Timestamp) -> Opened {
+pub(super) async fn opened(pool: &Pool, new: &SessionRow, now: Timestamp) -> Opened {
     sessions::open(pool, new, LIMIT, now)
         .await
         .expect("the store answers")
@@ -75,7 +76,7 @@ async fn status(pool: &Pool, id: &str) -> Status {
         .status
 }
 
-async fn hold(pool: &Pool, new: &SessionRow, browser: &[u8; 32], now: Timestamp) -> bool {
+pub(super) async fn hold(pool: &Pool, new: &SessionRow, browser: &[u8; 32], now: Timestamp) -> bool {
     let held = HeldCode {
         code: b"sealed",
         handle_hash: &sha256(new.id.as_bytes()),

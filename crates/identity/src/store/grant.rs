@@ -5,9 +5,10 @@ use countersign_crypto::{Timestamp, UserKey};
 use countersign_db::{DbError, Pool, Row, Transaction, params, record_change};
 
 use super::refresh_ledger::{self, RefreshLedger};
-use super::{hash32, json_list, revocation, user_key};
+use super::{confirmation, hash32, json_list, revocation, user_key};
+use crate::session::Status;
 
-const TABLE: &str = "oauth2_grant";
+pub(super) const TABLE: &str = "oauth2_grant";
 /// The kind of its rows in the change feed. The key is the vault key in hexadecimal, since what changes
 /// is which grants answer a request.
 pub(crate) const CHANGE: &str = "grant";
@@ -38,6 +39,8 @@ pub(crate) enum GrantState {
     OutcomeUnknown,
     /// The refresh token is dead, or the provider is no longer the one that was consented to.
     NeedsConsent,
+    /// Of another account than before: it is not served until the person has confirmed it (design D12).
+    Unconfirmed,
     /// Withdrawn.
     Revoked,
     /// A newer consent took its place.
@@ -45,11 +48,12 @@ pub(crate) enum GrantState {
 }
 
 impl GrantState {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Active,
         Self::Refreshing,
         Self::OutcomeUnknown,
         Self::NeedsConsent,
+        Self::Unconfirmed,
         Self::Revoked,
         Self::Replaced,
     ];
@@ -61,12 +65,13 @@ impl GrantState {
             Self::Refreshing => "refreshing",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::NeedsConsent => "needs_consent",
+            Self::Unconfirmed => "unconfirmed",
             Self::Revoked => "revoked",
             Self::Replaced => "replaced",
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 }
@@ -115,6 +120,13 @@ pub(crate) struct GrantRow {
     pub(crate) ended_at: Option<Timestamp>,
 }
 
+impl GrantRow {
+    /// Whether its tokens may ever go out: it has not ended, and the person has nothing left to confirm.
+    pub(crate) fn is_served(&self) -> bool {
+        self.ended_at.is_none() && self.state != GrantState::Unconfirmed
+    }
+}
+
 /// Which grants [`list`] shows; absent members match everything.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct GrantFilter {
@@ -123,24 +135,77 @@ pub(crate) struct GrantFilter {
     pub(crate) user_key: Option<UserKey>,
     /// Matches a published user id as well as `user_key`.
     pub(crate) person: Option<String>,
+    /// Only live ones that need somebody: consent, or a look at their refreshes.
+    pub(crate) ailing: bool,
+    /// Only those whose access token is good at this time, as far as is known.
+    pub(crate) alive_at: Option<Timestamp>,
 }
 
-/// Stores a grant; the live one of the same vault key and scope set is replaced.
-pub(crate) async fn insert(tx: &mut Transaction, new: &GrantRow) -> Result<(), DbError> {
+/// The conditions after `$by`, which names the index, are those of a whole [`GrantFilter`].
+macro_rules! list_sql {
+    ($by:literal) => {
+        concat!(
+            "SELECT * FROM oauth2_grant WHERE account = $1 AND id < $2 ",
+            $by,
+            "AND ($3 IS NULL OR workload_name = $3) AND ($4 IS NULL OR provider_name = $4) ",
+            "AND ($5 IS NULL OR user_key = $5 OR person = $6) ",
+            "AND ($8 IS NULL OR (access_token IS NOT NULL AND (access_expires_at IS NULL OR access_expires_at > $8))) ",
+            "ORDER BY id DESC LIMIT $7"
+        )
+    };
+}
+
+impl GrantFilter {
+    /// One statement for each index that can lead to a page without a look at every grant of the account.
+    const fn list_sql(&self) -> &'static str {
+        if self.ailing {
+            // As the index has it.
+            list_sql!(
+                "AND ended_at IS NULL AND (state = 'needs_consent' OR state = 'outcome_unknown' OR failures > 0) "
+            )
+        } else if self.person.is_some() {
+            list_sql!("AND (user_key = $5 OR person = $6) ")
+        } else if self.user_key.is_some() {
+            list_sql!("AND user_key = $5 ")
+        } else if self.workload_name.is_some() {
+            list_sql!("AND workload_name = $3 ")
+        } else if self.provider_name.is_some() {
+            list_sql!("AND provider_name = $4 ")
+        } else {
+            list_sql!("")
+        }
+    }
+}
+
+/// Ends the live grant whose vault key and scope set are those of `new`. Its tokens are destroyed, not revoked: many a
+/// vendor would end the newer ones with them.
+pub(super) async fn replace(tx: &mut Transaction, new: &GrantRow, now: Timestamp) -> Result<(), DbError> {
     tx.execute(
         "UPDATE oauth2_grant SET state = 'replaced', reason = 'newer_consent', access_token = NULL, \
          refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $3, ended_at = $3 \
-         WHERE vault_key = $1 AND scope_set = $2 AND ended_at IS NULL",
-        params![new.vault_key, new.scope_set, new.created_at.as_micros()],
+         WHERE vault_key = $1 AND scope_set = $2 AND ended_at IS NULL AND state <> 'unconfirmed'",
+        params![new.vault_key, new.scope_set, now.as_micros()],
     )
     .await?;
+    Ok(())
+}
+
+/// Stores a grant; the live one of the same vault key and scope set is replaced, unless the new one has to be confirmed
+/// first.
+pub(crate) async fn insert(tx: &mut Transaction, new: &GrantRow) -> Result<(), DbError> {
+    let state = if new.state == GrantState::Unconfirmed {
+        GrantState::Unconfirmed
+    } else {
+        replace(tx, new, new.created_at).await?;
+        GrantState::Active
+    };
     tx.execute(
         "INSERT INTO oauth2_grant (id, account, workload_id, workload_name, provider_id, provider_name, user_key, \
          person, sid, session_id, vault_key, scopes, declined, scope_set, issuer, token_origin, client_id, \
          resources, account_identity, access_token, refresh_token, access_expires_at, state, fence, created_at, \
          updated_at, access_issued_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, 'active', 0, $23, $23, $23)",
+         $22, $24, 0, $23, $23, $23)",
         params![
             new.id.as_str(),
             new.account.as_str(),
@@ -165,14 +230,15 @@ pub(crate) async fn insert(tx: &mut Transaction, new: &GrantRow) -> Result<(), D
             new.refresh_token.as_deref(),
             new.access_expires_at.map(Timestamp::as_micros),
             new.created_at.as_micros(),
+            state.as_str(),
         ],
     )
     .await?;
     record_changed(tx, &new.vault_key, new.created_at).await
 }
 
-/// Ends a live grant in `tx`: its tokens leave it for the queue of revocations at the vendor. False when it had ended
-/// already.
+/// Ends a live grant in `tx`: its tokens leave it for the queue of revocations at the vendor; if its session still asks
+/// for a confirmation, there is nothing left to confirm. False when it had ended already.
 pub(crate) async fn end(
     tx: &mut Transaction,
     id: &str,
@@ -181,15 +247,28 @@ pub(crate) async fn end(
     now: Timestamp,
 ) -> Result<bool, DbError> {
     revocation::enqueue(tx, id, now).await?;
+    let_go(tx, id, state, reason, now).await
+}
+
+/// As [`end`], with nothing said to the vendor: the tokens are destroyed here, and live on there until they expire. For
+/// one whose revocation would take along another grant of the same account.
+pub(crate) async fn let_go(
+    tx: &mut Transaction,
+    id: &str,
+    state: GrantState,
+    reason: &'static str,
+    now: Timestamp,
+) -> Result<bool, DbError> {
     let ended = tx
         .fetch_optional(
             "UPDATE oauth2_grant SET state = $2, reason = $3, access_token = NULL, refresh_token = NULL, \
              fence = fence + 1, lease_until = NULL, updated_at = $4, ended_at = $4 \
-             WHERE id = $1 AND ended_at IS NULL RETURNING vault_key",
+             WHERE id = $1 AND ended_at IS NULL RETURNING vault_key, session_id",
             params![id, state.as_str(), reason, now.as_micros()],
         )
         .await?;
     if let Some(row) = &ended {
+        confirmation::end(tx, &row.text("session_id")?, Status::Failed, "grant_ended", now).await?;
         record_changed(tx, &row.bytes("vault_key")?, now).await?;
     }
     Ok(ended.is_some())
@@ -203,6 +282,7 @@ pub(crate) async fn end_of_workload(
     now: Timestamp,
 ) -> Result<usize, DbError> {
     revocation::enqueue_of_workload(tx, workload_id, now).await?;
+    confirmation::end_of_workload(tx, workload_id, now).await?;
     let sql = "UPDATE oauth2_grant SET state = 'revoked', reason = 'workload_deleted', access_token = NULL, \
                refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $2, ended_at = $2 \
                WHERE workload_id = $1 AND ended_at IS NULL RETURNING vault_key";
@@ -216,6 +296,7 @@ pub(crate) async fn end_of_provider(
     provider_id: &str,
     now: Timestamp,
 ) -> Result<usize, DbError> {
+    confirmation::end_of_provider(tx, provider_id, now).await?;
     let sql = "UPDATE oauth2_grant SET state = 'revoked', reason = 'provider_deleted', access_token = NULL, \
                refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $2, ended_at = $2 \
                WHERE provider_id = $1 AND ended_at IS NULL RETURNING vault_key";
@@ -244,31 +325,15 @@ pub(crate) async fn find(pool: &Pool, account: &str, id: &str) -> Result<Option<
         .transpose()
 }
 
-/// The live grants of a vault key.
+/// The live grants of a vault key; not those that the person has yet to confirm.
 pub(crate) async fn list_by_vault_key(pool: &Pool, vault_key: &[u8; 32]) -> Result<Vec<GrantRow>, DbError> {
-    let sql = "SELECT * FROM oauth2_grant WHERE vault_key = $1 AND ended_at IS NULL ORDER BY id LIMIT 100";
-    pool.fetch_all(sql, params![vault_key])
-        .await?
-        .iter()
-        .map(read)
-        .collect()
+    let sql = "SELECT * FROM oauth2_grant WHERE vault_key = $1 AND ended_at IS NULL AND state <> 'unconfirmed' \
+               ORDER BY id LIMIT 100";
+    Ok(readable(&pool.fetch_all(sql, params![vault_key]).await?)?.0)
 }
 
-/// The live grants by which a person is connected to a provider through a workload, whatever the vault key.
-pub(crate) async fn list_by_connection(
-    pool: &Pool,
-    workload_id: &str,
-    provider_id: &str,
-    person: &UserKey,
-) -> Result<Vec<GrantRow>, DbError> {
-    let sql = "SELECT * FROM oauth2_grant WHERE workload_id = $1 AND provider_id = $2 AND user_key = $3 \
-               AND ended_at IS NULL ORDER BY id LIMIT 1000";
-    pool.fetch_all(sql, params![workload_id, provider_id, person.as_bytes()])
-        .await?
-        .iter()
-        .map(read)
-        .collect()
-}
+/// Grants of a person that are listed.
+pub(crate) const MOST_OF_PERSON: usize = 1000;
 
 /// A person's grants in every account, newest first: the live ones, and those that ended after `ended_after`.
 pub(crate) async fn list_by_person(
@@ -278,12 +343,10 @@ pub(crate) async fn list_by_person(
     ended_after: Timestamp,
 ) -> Result<Vec<GrantRow>, DbError> {
     let sql = "SELECT * FROM oauth2_grant WHERE (user_key = $1 OR person = $2) \
-               AND (ended_at IS NULL OR ended_at > $3) ORDER BY id DESC LIMIT 1000";
-    pool.fetch_all(sql, params![user_key.as_bytes(), person, ended_after.as_micros()])
-        .await?
-        .iter()
-        .map(read)
-        .collect()
+               AND (ended_at IS NULL OR ended_at > $3) ORDER BY id DESC LIMIT $4";
+    let most = i64::try_from(MOST_OF_PERSON).unwrap_or(i64::MAX);
+    let values = params![user_key.as_bytes(), person, ended_after.as_micros(), most];
+    Ok(readable(&pool.fetch_all(sql, values).await?)?.0)
 }
 
 /// Live grants of an account that were made before `before`, oldest first, after `after` (time of making and id).
@@ -297,7 +360,7 @@ pub(crate) async fn list_older(
     let sql = "SELECT * FROM oauth2_grant WHERE account = $1 AND ended_at IS NULL AND created_at < $2 \
                AND (created_at > $3 OR (created_at = $3 AND id > $4)) ORDER BY created_at, id LIMIT $5";
     let values = params![account, before.as_micros(), after.0.as_micros(), after.1, limit];
-    pool.fetch_all(sql, values).await?.iter().map(read).collect()
+    Ok(readable(&pool.fetch_all(sql, values).await?)?.0)
 }
 
 /// Erases what is stored of a person's grants and authorization sessions, in every account; gives how many grants there
@@ -341,7 +404,8 @@ pub(crate) async fn list_live_by_user(
     rows.iter().map(|row| row.text("id")).collect()
 }
 
-/// A page of an account's grants after id `after` (empty: from the start), newest first.
+/// A page of an account's grants after id `after` (empty: from the start), newest first. It is short only at the end:
+/// damaged rows are passed over.
 pub(crate) async fn list(
     pool: &Pool,
     account: &str,
@@ -349,23 +413,70 @@ pub(crate) async fn list(
     after: &str,
     limit: i64,
 ) -> Result<Vec<GrantRow>, DbError> {
-    let sql = "SELECT * FROM oauth2_grant WHERE account = $1 AND ($2 = '' OR id < $2) \
-               AND ($3 IS NULL OR workload_name = $3) AND ($4 IS NULL OR provider_name = $4) \
-               AND ($5 IS NULL OR user_key = $5 OR person = $6) ORDER BY id DESC LIMIT $7";
+    let (mut grants, mut after, mut wanted) = (Vec::new(), after.to_owned(), limit);
+    while wanted > 0 {
+        let rows = list_rows(pool, account, filter, &after, wanted).await?;
+        let (page, damaged) = readable(&rows)?;
+        grants.extend(page);
+        match rows.last() {
+            Some(last) if !damaged.is_empty() => after = last.text("id")?,
+            _ => break,
+        }
+        wanted = i64::try_from(damaged.len()).unwrap_or(i64::MAX);
+    }
+    Ok(grants)
+}
+
+/// As [`list`] of every grant, but fails at the first damaged row.
+pub(crate) async fn list_whole(
+    pool: &Pool,
+    account: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<GrantRow>, DbError> {
+    let rows = list_rows(pool, account, &GrantFilter::default(), after, limit).await?;
+    rows.iter().map(read).collect()
+}
+
+async fn list_rows(
+    pool: &Pool,
+    account: &str,
+    filter: &GrantFilter,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Row>, DbError> {
     let user_key = filter.user_key.map(|key| key.as_bytes().to_vec());
     let values = params![
         account,
-        after,
+        super::before_id(after),
         filter.workload_name.as_deref(),
         filter.provider_name.as_deref(),
         user_key,
         filter.person.as_deref(),
-        limit
+        limit,
+        filter.alive_at.map(Timestamp::as_micros)
     ];
-    pool.fetch_all(sql, values).await?.iter().map(read).collect()
+    pool.fetch_all(filter.list_sql(), values).await
 }
 
-fn read(row: &Row) -> Result<GrantRow, DbError> {
+/// Those of `rows` that can be read, and the ids of those that cannot: they are named in the log, and keep nobody from
+/// what is beside them.
+pub(super) fn readable(rows: &[Row]) -> Result<(Vec<GrantRow>, Vec<String>), DbError> {
+    let (mut grants, mut damaged) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match read(row) {
+            Ok(grant) => grants.push(grant),
+            Err(error @ DbError::Inconsistent { .. }) => {
+                tracing::error!(%error, "a damaged row is passed over");
+                damaged.push(row.text("id")?);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((grants, damaged))
+}
+
+pub(super) fn read(row: &Row) -> Result<GrantRow, DbError> {
     let id = row.text("id")?;
     let inconsistent = |column| DbError::Inconsistent {
         table: TABLE,

@@ -6,8 +6,10 @@ use countersign_crypto::{Timestamp, UserKey};
 use countersign_db::testing::TestDatabase;
 use countersign_db::{Pool, migrate};
 
+use super::confirmation;
 use super::grant::{self, GrantFilter, GrantRow, GrantState};
 use super::refresh_ledger::RefreshLedger;
+use super::revocation;
 use super::{MIGRATIONS, OWNER};
 
 pub(crate) fn at(secs: u64) -> Timestamp {
@@ -100,15 +102,15 @@ async fn a_grant_is_read_as_it_was_written_and_a_newer_one_takes_its_place() {
             live.iter().map(|grant| grant.id.as_str()).collect::<Vec<_>>(),
             ["2", "3"]
         );
-        let connection = grant::list_by_connection(pool, "w", "p", &UserKey::id("alice"))
+        let alices = confirmation::list_of_user(pool, "p", &UserKey::id("alice"))
             .await
             .expect("answers");
-        assert_eq!(connection.len(), 2);
-        let other = grant::list_by_connection(pool, "w", "p", &UserKey::id("bob"))
+        assert_eq!(alices.0.len(), 2);
+        let other = confirmation::list_of_user(pool, "p", &UserKey::id("bob"))
             .await
             .expect("answers");
         assert!(
-            other.is_empty()
+            other.0.is_empty()
                 && grant::find(pool, "111111111111", "2")
                     .await
                     .expect("answers")
@@ -135,5 +137,26 @@ async fn a_grant_is_read_as_it_was_written_and_a_newer_one_takes_its_place() {
             .await,
             0
         );
+    }
+}
+
+#[tokio::test]
+async fn b11_a_revocation_of_a_clock_that_was_wrong_is_due_all_the_same() {
+    for database in databases().await {
+        let pool = &database.pool;
+        insert(pool, &grant("1", 1)).await;
+        // Ended by a clock that was a day ahead, and was then put right.
+        let mut tx = pool.begin().await.expect("a transaction");
+        let ended = grant::end(&mut tx, "1", GrantState::Revoked, "test", at(86_400)).await;
+        assert!(ended.expect("answers"));
+        tx.commit().await.expect("committed");
+        let due = async |now| revocation::list_due(pool, at(now), 10).await.expect("answers");
+        assert_eq!(due(1).await, ["1"], "{}", database.name);
+        let claim = async |now| {
+            let claimed = revocation::claim(pool, "1", at(now + 120), at(now)).await;
+            claimed.expect("answers").is_some()
+        };
+        assert!(claim(1).await, "{}: nobody waits a day", database.name);
+        assert!(due(2).await.is_empty() && !claim(2).await, "leased");
     }
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 
 use countersign_crypto::{KeyPurpose, KeyRow, KeyState, Timestamp};
-use countersign_db::{DbError, Pool, Row, Transaction, params};
+use countersign_db::{DbError, Pool, Row, Transaction, Value, params};
 
 const TABLE: &str = "key_version";
 /// The keys of an account (the change's key) are others, or their states.
@@ -101,17 +101,76 @@ pub(crate) async fn insert(pool: &Pool, key: &KeyRow) -> Result<bool, DbError> {
         .execute(
             "INSERT INTO key_version (id, account, purpose, version, state, resource, wrapped, provider_key_id, \
              created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+            new_values(key),
+        )
+        .await?;
+    Ok(inserted == 1)
+}
+
+fn new_values(key: &KeyRow) -> Vec<Value> {
+    params![
+        key.id.as_str(),
+        key.account.as_str(),
+        key.purpose.as_str(),
+        key.version,
+        key.state.as_str(),
+        key.resource.as_str(),
+        key.wrapped.as_slice(),
+        key.provider_key_id.as_str(),
+        key.created_at.as_micros(),
+    ]
+}
+
+/// All keys of all accounts that the root key `provider_key_id` wrapped, retired ones too.
+pub(crate) async fn list_of_root(pool: &Pool, provider_key_id: &str) -> Result<Vec<KeyRow>, DbError> {
+    let sql = "SELECT * FROM key_version WHERE provider_key_id = $1 ORDER BY account, purpose, version";
+    let rows = pool.fetch_all(sql, params![provider_key_id]).await?;
+    rows.iter().map(read).collect()
+}
+
+/// All keys of an account and purpose, retired ones too, newest first.
+pub(crate) async fn list_all(
+    pool: &Pool,
+    account: &str,
+    purpose: KeyPurpose,
+) -> Result<Vec<KeyRow>, DbError> {
+    let sql = "SELECT * FROM key_version WHERE account = $1 AND purpose = $2 ORDER BY version DESC";
+    let rows = pool.fetch_all(sql, params![account, purpose.as_str()]).await?;
+    rows.iter().map(read).collect()
+}
+
+/// As [`set_wrapped`], in `tx`; `false` when another replica was first.
+pub(crate) async fn rewrapped(
+    tx: &mut Transaction,
+    key: &KeyRow,
+    wrapped_before: &[u8],
+) -> Result<bool, DbError> {
+    let changed = tx
+        .execute(
+            "UPDATE key_version SET wrapped = $2, provider_key_id = $3 WHERE id = $1 AND wrapped = $4",
             params![
                 key.id.as_str(),
-                key.account.as_str(),
-                key.purpose.as_str(),
-                key.version,
-                key.state.as_str(),
-                key.resource.as_str(),
                 key.wrapped.as_slice(),
                 key.provider_key_id.as_str(),
-                key.created_at.as_micros(),
+                wrapped_before,
             ],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+/// Puts `key` in the place of all keys of its account and purpose, which are lost. `false`: it has been done.
+pub(crate) async fn replace_all(tx: &mut Transaction, key: &KeyRow) -> Result<bool, DbError> {
+    tx.execute(
+        "UPDATE key_version SET state = 'retired' WHERE account = $1 AND purpose = $2 AND version < $3",
+        params![key.account.as_str(), key.purpose.as_str(), key.version],
+    )
+    .await?;
+    let inserted = tx
+        .execute(
+            "INSERT INTO key_version (id, account, purpose, version, state, resource, wrapped, provider_key_id, \
+             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+            new_values(key),
         )
         .await?;
     Ok(inserted == 1)

@@ -12,13 +12,18 @@ pub(crate) mod authorization_session;
 #[cfg(test)]
 mod authorization_session_tests;
 pub(crate) mod client_token;
+pub(crate) mod confirmation;
+#[cfg(test)]
+mod confirmation_tests;
 pub(crate) mod grant;
+pub(crate) mod grant_overview;
 #[cfg(test)]
 pub(crate) mod grant_tests;
 pub(crate) mod inbound_jwt;
 pub(crate) mod key;
 pub(crate) mod oauth2_provider;
 pub(crate) mod principal;
+pub(crate) mod principal_address;
 pub(crate) mod refresh_ledger;
 #[cfg(test)]
 mod refresh_ledger_tests;
@@ -31,6 +36,7 @@ pub(crate) mod stop;
 pub(crate) mod tag;
 #[cfg(test)]
 mod tests;
+pub(crate) mod token_vault;
 pub(crate) mod workload_identity;
 
 use countersign_crypto::UserKey;
@@ -38,18 +44,23 @@ use countersign_db::Migration;
 
 macro_rules! migration {
     ($version:literal, $name:literal) => {
+        migration!("000", $version, $name)
+    };
+    ($zeros:literal, $version:literal, $name:literal) => {
         Migration {
             version: $version,
             name: $name,
             sqlite: include_str!(concat!(
-                "../../migrations/sqlite/000",
+                "../../migrations/sqlite/",
+                $zeros,
                 $version,
                 "_",
                 $name,
                 ".sql"
             )),
             postgres: include_str!(concat!(
-                "../../migrations/postgres/000",
+                "../../migrations/postgres/",
+                $zeros,
                 $version,
                 "_",
                 $name,
@@ -68,10 +79,19 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     migration!(5, "api_key_provider_and_resource_tag"),
     migration!(6, "revocations"),
     migration!(7, "refresh_ledger"),
+    migration!(8, "token_vault"),
+    migration!(9, "lists_and_principal_addresses"),
+    migration!("00", 10, "unconfirmed_grants"),
 ];
 
 /// The owner's name in the migration table, and the default schema in PostgreSQL.
 pub(crate) const OWNER: &str = "identity";
+
+/// What the ids of a page of newest first lie below: `after`, or for the first page more than any UUID. A condition that
+/// spared the first page the comparison would keep the others from beginning where they do in the index.
+fn before_id(after: &str) -> &str {
+    if after.is_empty() { "z" } else { after }
+}
 
 /// A stored SHA-256.
 fn hash32(bytes: Vec<u8>) -> Option<[u8; 32]> {

@@ -1,4 +1,4 @@
-//! OAuth2 credential providers. The client secret is sealed under the account's vault keyring.
+//! OAuth2 credential providers. The client secret is sealed under the account's credential key.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,9 @@ use countersign_api::control::private_endpoint::{
 };
 use countersign_api::control::private_key_jwt::PrivateKeyJwtConfig;
 use countersign_api::control::{CredentialProviderVendor, SecretReference};
-use countersign_crypto::{Aad, ExposeSecret as _, Keyring, OpenError, Random, SecretString, Timestamp};
+use countersign_crypto::{
+    Aad, ExposeSecret as _, Keyring, OpenError, Random, SecretBytes, SecretString, Timestamp,
+};
 use countersign_db::{DbError, Pool, Row, Transaction, params};
 use countersign_oauth::vendor::Settings;
 use serde::{Deserialize, Serialize};
@@ -146,9 +148,12 @@ impl ProviderRow {
             .into_bytes()
     }
 
-    /// Opens the client secret.
-    pub(crate) fn open_client_secret(&self, keyring: &Keyring) -> Result<SecretString, OpenError> {
-        let plaintext = keyring.open(&secret_place(&self.account, &self.id), &self.client_secret)?;
+    /// Opens the client secret with `open`, which is given its place and the sealed value.
+    pub(crate) fn open_client_secret(
+        &self,
+        open: impl FnOnce(&Aad, &[u8]) -> Result<SecretBytes, OpenError>,
+    ) -> Result<SecretString, OpenError> {
+        let plaintext = open(&secret_place(&self.account, &self.id), &self.client_secret)?;
         let text = std::str::from_utf8(plaintext.expose_secret()).map_err(|_| OpenError::Malformed)?;
         Ok(text.to_owned().into())
     }

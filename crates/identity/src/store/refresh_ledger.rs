@@ -126,7 +126,8 @@ pub(crate) async fn interrupt(
     Ok(changed.is_some())
 }
 
-/// Stores a new pair in the place of the one of `generation`. False when that one is gone: replaced or ended.
+/// Stores a new pair in the place of the one of `generation`. False when that one is gone: replaced or ended. True when
+/// it was replaced by this very pair, so that who was not told how a commit ended may ask again.
 pub(crate) async fn finish(
     pool: &Pool,
     id: &str,
@@ -153,11 +154,19 @@ pub(crate) async fn finish(
             ],
         )
         .await?;
-    if let Some(row) = &changed {
-        record_changed(&mut tx, &row.bytes("vault_key")?, now).await?;
-    }
+    let Some(row) = &changed else {
+        // Sealed values are salted: no other pair is sealed to these bytes.
+        let stored = tx
+            .fetch_optional(
+                "SELECT id FROM oauth2_grant WHERE id = $1 AND access_token = $2",
+                params![id, new.access_token.as_slice()],
+            )
+            .await?;
+        return Ok(stored.is_some());
+    };
+    record_changed(&mut tx, &row.bytes("vault_key")?, now).await?;
     tx.commit().await?;
-    Ok(changed.is_some())
+    Ok(true)
 }
 
 /// Gives the lease back without new tokens.

@@ -109,11 +109,23 @@ async fn a_holder_that_died_leaves_an_unknown_outcome() {
                 .await
                 .expect("answers")
         );
+        let second = Refreshed {
+            access_token: vec![9],
+            ..refreshed()
+        };
         assert!(
-            !ledger::finish(pool, "1", 0, &refreshed(), at(58))
+            !ledger::finish(pool, "1", 0, &second, at(58))
                 .await
                 .expect("answers"),
             "the second pair of one refresh token"
+        );
+        // Nor does the same pair again change anything, by who was not told that its commit had gone through.
+        assert!(
+            ledger::finish(pool, "1", 0, &refreshed(), at(58))
+                .await
+                .expect("answers"),
+            "{}",
+            database.name
         );
         assert!(
             !ledger::refuse(pool, "1", 3, "invalid_grant", at(58))

@@ -4,13 +4,19 @@
 //! An attempt is claimed by moving `next_at` to the end of its lease and counting `attempts`, which is its fence: whoever
 //! slept past the lease writes nothing.
 
+use std::time::Duration;
+
 use countersign_crypto::Timestamp;
 use countersign_db::{DbError, Pool, Row, Transaction, params};
 
 use super::json_list;
+use super::refresh_ledger::Refreshed;
 use crate::vault::provider::Pins;
 
 const TABLE: &str = "revocation";
+/// No pause is longer. What is due after twice that, for another replica's clock may be ahead, was written by a clock that
+/// was wrong.
+pub(crate) const LONGEST: Duration = Duration::from_hours(6);
 
 /// Where a revocation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +113,36 @@ pub(super) async fn enqueue_of_workload(
     Ok(())
 }
 
+/// Puts the tokens of a refresh that came back after its grant had ended in the place of those that it has spent, due at
+/// once, also where the vendor has taken the spent ones for withdrawn. False when the grant's end owes the vendor nothing,
+/// or others than those of `generation`.
+pub(crate) async fn replace(
+    pool: &Pool,
+    grant_id: &str,
+    generation: i64,
+    late: &Refreshed,
+    now: Timestamp,
+) -> Result<bool, DbError> {
+    // One more attempt, so that the one under way writes nothing.
+    let changed = pool
+        .execute(
+            "UPDATE revocation SET access_token = $2, refresh_token = COALESCE($3, refresh_token), \
+             access_expires_at = $4, state = 'pending', reason = NULL, attempts = attempts + 1, next_at = $5, \
+             created_at = $5, updated_at = $5 WHERE grant_id = $1 \
+             AND NOT EXISTS (SELECT 1 FROM oauth2_grant WHERE id = $1 AND generation <> $6)",
+            params![
+                grant_id,
+                late.access_token.as_slice(),
+                late.refresh_token.as_deref(),
+                late.access_expires_at.map(Timestamp::as_micros),
+                now.as_micros(),
+                generation,
+            ],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
 /// By its grant.
 pub(crate) async fn find(pool: &Pool, grant_id: &str) -> Result<Option<RevocationRow>, DbError> {
     let sql = "SELECT * FROM revocation WHERE grant_id = $1";
@@ -116,11 +152,45 @@ pub(crate) async fn find(pool: &Pool, grant_id: &str) -> Result<Option<Revocatio
         .transpose()
 }
 
+/// What an account still owes its vendors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Open {
+    pub(crate) pending: i64,
+    /// Since when the oldest of them waits.
+    pub(crate) pending_since: Option<Timestamp>,
+    /// Given up, of those that were begun after the given time.
+    pub(crate) failed: i64,
+}
+
+/// Counts it; each count ends at `most`.
+pub(crate) async fn count_open(
+    pool: &Pool,
+    account: &str,
+    failed_since: Timestamp,
+    most: i64,
+) -> Result<Open, DbError> {
+    let sql = "SELECT COUNT(*) AS n, MIN(created_at) AS since FROM (SELECT created_at FROM revocation \
+               WHERE account = $1 AND state = $2 AND state <> 'done' AND created_at >= $3 \
+               ORDER BY created_at LIMIT $4) counted";
+    let pending = params![account, "pending", i64::MIN, most];
+    let pending = pool.fetch_optional(sql, pending).await?;
+    let failed = params![account, "failed", failed_since.as_micros(), most];
+    let failed = pool.fetch_optional(sql, failed).await?;
+    Ok(Open {
+        pending: pending.as_ref().map_or(Ok(0), |row| row.int("n"))?,
+        pending_since: pending
+            .map_or(Ok(None), |row| row.opt_int("since"))?
+            .map(Timestamp::from_micros),
+        failed: failed.map_or(Ok(0), |row| row.int("n"))?,
+    })
+}
+
 /// The grants whose revocation is due, of every account.
 pub(crate) async fn list_due(pool: &Pool, now: Timestamp, limit: i64) -> Result<Vec<String>, DbError> {
-    let sql =
-        "SELECT grant_id FROM revocation WHERE state = 'pending' AND next_at <= $1 ORDER BY next_at LIMIT $2";
-    let rows = pool.fetch_all(sql, params![now.as_micros(), limit]).await?;
+    let sql = "SELECT grant_id FROM revocation WHERE state = 'pending' AND (next_at <= $1 OR next_at > $2) \
+               ORDER BY next_at LIMIT $3";
+    let values = params![now.as_micros(), now.plus(LONGEST * 2).as_micros(), limit];
+    let rows = pool.fetch_all(sql, values).await?;
     rows.iter().map(|row| row.text("grant_id")).collect()
 }
 
@@ -132,8 +202,14 @@ pub(crate) async fn claim(
     now: Timestamp,
 ) -> Result<Option<RevocationRow>, DbError> {
     let sql = "UPDATE revocation SET attempts = attempts + 1, next_at = $2, updated_at = $3 \
-               WHERE grant_id = $1 AND state = 'pending' AND next_at <= $3 RETURNING *";
-    pool.fetch_optional(sql, params![grant_id, lease_until.as_micros(), now.as_micros()])
+               WHERE grant_id = $1 AND state = 'pending' AND (next_at <= $3 OR next_at > $4) RETURNING *";
+    let values = params![
+        grant_id,
+        lease_until.as_micros(),
+        now.as_micros(),
+        now.plus(LONGEST * 2).as_micros()
+    ];
+    pool.fetch_optional(sql, values)
         .await?
         .map(|row| read(&row))
         .transpose()

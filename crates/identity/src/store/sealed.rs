@@ -14,6 +14,8 @@ pub(crate) struct SealedColumn {
     pub(crate) column: &'static str,
     /// Which of the account's keys seals it.
     pub(crate) purpose: KeyPurpose,
+    /// Which one sealed it in older versions, until the background pass comes by.
+    pub(crate) before: Option<KeyPurpose>,
     /// The table that a value is bound to (design D27): not `table` where a row takes over another's values.
     place: &'static str,
     list: &'static str,
@@ -27,6 +29,7 @@ macro_rules! sealed_column {
             table: $table,
             column: $column,
             purpose: KeyPurpose::$purpose,
+            before: None,
             place: $place,
             list: concat!(
                 "SELECT ", $id, " AS id, ", $column, " AS sealed FROM ", $table, " WHERE account = $1 AND ", $id,
@@ -56,13 +59,24 @@ pub(crate) const COLUMNS: &[SealedColumn] = &[
     sealed_column!(Vault, "authorization_session"."secrets"),
     sealed_column!(Vault, "authorization_session"."code"),
     sealed_column!(Vault, "client_token"."access_token"),
-    sealed_column!(Vault, "oauth2_provider"."client_secret"),
-    sealed_column!(Vault, "api_key_provider"."api_key"),
+    SealedColumn {
+        before: Some(KeyPurpose::Vault),
+        ..sealed_column!(Credential, "oauth2_provider"."client_secret")
+    },
+    SealedColumn {
+        before: Some(KeyPurpose::Vault),
+        ..sealed_column!(Credential, "api_key_provider"."api_key")
+    },
     sealed_column!(Credential, "access_key"."secret"),
     sealed_column!(WorkloadAccessToken, "inbound_jwt"."jwt"),
 ];
 
 impl SealedColumn {
+    /// Whether a key of this purpose may be needed for a value.
+    pub(crate) fn needs(&self, purpose: KeyPurpose) -> bool {
+        self.purpose == purpose || self.before == Some(purpose)
+    }
+
     /// Where the value of the row `id` is bound to.
     pub(crate) fn place(&self, account: &str, id: &str) -> Aad {
         Aad::new(account, self.place, id, self.column)

@@ -9,8 +9,9 @@ use super::sealed::COLUMNS;
 const ACCOUNTS: [&str; 2] = ["000000000000", "111111111111"];
 const ROWS: [&str; 2] = ["of alice, at one provider", "of bob, or at another"];
 
-/// V1: copied to another row (and so to another user, workload or provider), column, table or account, a value does not
-/// open. A revocation holds the values of its grant, and is no other place.
+/// V1: copied to another row (as one of another user, workload or provider is), column, table or account, a value does not
+/// open. A revocation holds the values of its grant, and is no other place. Of a row that is itself rewritten this says
+/// nothing (`docs/decisions/0015-a-sealed-value-is-bound-to-its-row.md`).
 #[tokio::test]
 async fn v01_a_sealed_value_opens_only_where_it_was_put() {
     let directory = tempfile::tempdir().expect("a directory");

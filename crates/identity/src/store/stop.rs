@@ -24,18 +24,19 @@ pub(crate) async fn list_all(pool: &Pool) -> Result<Vec<StopRow>, DbError> {
     rows.iter().map(read).collect()
 }
 
-/// Up to `limit` stops of the account after (`kind`, `subject`).
+/// Up to `limit` stops of the account after (`kind`, `subject`); of one kind, and of one subject, where they are given.
 pub(crate) async fn list(
     pool: &Pool,
     account: &str,
+    only: (Option<&str>, Option<&str>),
     after: (&str, &str),
     limit: i64,
 ) -> Result<Vec<StopRow>, DbError> {
     let rows = pool
         .fetch_all(
             "SELECT * FROM stop WHERE account = $1 AND (kind > $2 OR (kind = $2 AND subject > $3)) \
-             ORDER BY kind, subject LIMIT $4",
-            params![account, after.0, after.1, limit],
+             AND ($5 IS NULL OR kind = $5) AND ($6 IS NULL OR subject = $6) ORDER BY kind, subject LIMIT $4",
+            params![account, after.0, after.1, limit, only.0, only.1],
         )
         .await?;
     rows.iter().map(read).collect()

@@ -529,13 +529,19 @@ async fn stops() {
             .expect("stored");
         tx_.commit().await.expect("committed");
         assert_eq!(stop::list_all(pool).await.expect("read").len(), 3);
-        let after = stop::list(pool, ACCOUNT, ("user", "z"), 1).await.expect("a page");
+        let after = stop::list(pool, ACCOUNT, (None, None), ("user", "z"), 1)
+            .await
+            .expect("a page");
         assert_eq!(
             after.iter().map(|row| row.subject.as_str()).collect::<Vec<_>>(),
             ["a"]
         );
+        let only = stop::list(pool, ACCOUNT, (Some("workload"), Some("a")), ("", ""), 9).await;
+        assert_eq!(only.expect("a page").len(), 1, "the stop of one subject");
+        let only = stop::list(pool, ACCOUNT, (Some("provider"), None), ("", ""), 9).await;
+        assert_eq!(only.expect("a page").len(), 0, "stops of one kind");
         assert!(
-            stop::list(pool, OTHER, ("", ""), 10)
+            stop::list(pool, OTHER, (None, None), ("", ""), 10)
                 .await
                 .expect("a page")
                 .is_empty()
@@ -615,13 +621,19 @@ async fn keys_are_made_once_and_open_what_they_sealed() {
             }
         };
         let sealed = stored("p1");
-        assert!(sealed.open_client_secret(&keyring).is_ok());
+        assert!(
+            sealed
+                .open_client_secret(|place, value| keyring.open(place, value))
+                .is_ok()
+        );
         let moved = ProviderRow {
             id: "p2".to_owned(),
             ..sealed
         };
         assert!(
-            moved.open_client_secret(&keyring).is_err(),
+            moved
+                .open_client_secret(|place, value| keyring.open(place, value))
+                .is_err(),
             "a secret copied to another row does not open"
         );
     }

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use axum::body::Body;
 use axum::response::Response;
-use countersign_api::ErrorCode;
+use countersign_api::{ApiError, ErrorCode};
 use countersign_crypto::Timestamp;
 use countersign_db::DbError;
 use http::{HeaderValue, StatusCode, header};
 
 use crate::authn::Unauthenticated;
+use crate::operation::OperationError;
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
@@ -23,6 +24,8 @@ pub(super) struct StsError {
     pub(super) reason: &'static str,
     /// Something is wrong that is not the caller's doing; for our log alone.
     pub(super) cause: Option<String>,
+    /// Seconds after which to try again.
+    retry_after: Option<u64>,
 }
 
 impl StsError {
@@ -38,6 +41,7 @@ impl StsError {
             message: message.into(),
             reason,
             cause: None,
+            retry_after: None,
         }
     }
 
@@ -123,16 +127,37 @@ impl StsError {
         xml.text("Message", &self.message);
         xml.close("Error");
         xml.text("RequestId", request_id);
-        respond(self.status, xml.finish("ErrorResponse"))
+        let mut response = respond(self.status, xml.finish("ErrorResponse"));
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
 impl From<Unauthenticated> for StsError {
     fn from(error: Unauthenticated) -> Self {
-        let (error, reason) = match error {
-            Unauthenticated::Refused { error, reason } => (error, reason),
-            Unauthenticated::Failed(cause) => return Self::unavailable("store_unavailable", cause),
-        };
+        match error {
+            Unauthenticated::Refused { error, reason } => Self::refused(reason, error),
+            Unauthenticated::Failed(cause) => Self::unavailable("store_unavailable", cause),
+        }
+    }
+}
+
+impl From<OperationError> for StsError {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Refused { error, reason } => Self::refused(reason, error),
+            OperationError::Failed { reason, cause, .. } => Self::unavailable(reason, cause),
+        }
+    }
+}
+
+impl StsError {
+    /// A refusal of the JSON protocol, in STS's words.
+    fn refused(reason: &'static str, error: ApiError) -> Self {
         // STS has names of its own for what the JSON protocol calls exceptions (IAM, "Common errors").
         let code = match error.code {
             ErrorCode::MissingAuthenticationToken => "MissingAuthenticationToken",
@@ -140,10 +165,13 @@ impl From<Unauthenticated> for StsError {
             ErrorCode::UnrecognizedClient => "InvalidClientTokenId",
             ErrorCode::InvalidSignature => "SignatureDoesNotMatch",
             ErrorCode::ExpiredToken => "ExpiredToken",
+            ErrorCode::Throttling => "Throttling",
             code => code.as_str(),
         };
         let status = error.to_http().status();
-        Self::new(status, code, reason, error.message)
+        let mut answer = Self::new(status, code, reason, error.message);
+        answer.retry_after = error.retry_after;
+        answer
     }
 }
 

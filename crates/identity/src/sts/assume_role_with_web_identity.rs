@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use countersign_api::Arn;
-use countersign_crypto::{ExposeSecret as _, JwtError, JwtPolicy, SecretString, peek_issuer};
+use countersign_crypto::{ExposeSecret as _, JwtError, JwtPolicy, MAX_JWT_BYTES, SecretString, peek_issuer};
 use countersign_oauth::jwks::VerifyError;
 use serde_json::{Map, Value};
 
@@ -59,6 +59,7 @@ pub(super) async fn answer(call: &mut StsCall, parameters: &Parameters) -> Resul
     call.entry
         .detail
         .insert("audience".to_owned(), audience.as_str().into());
+    call.check_rate(asked.account)?;
 
     let duration = duration(&asked, &role)?;
     let session = RoleSession {
@@ -154,9 +155,20 @@ fn read(parameters: &Parameters) -> Result<Asked<'_>, StsError> {
         session: parameters.required("RoleSessionName", |text| {
             (2..=64).contains(&text.len()) && name(text)
         })?,
-        token: parameters.required("WebIdentityToken", |token| (4..=20_000).contains(&token.len()))?,
+        token: web_identity_token(parameters)?,
         duration,
     })
+}
+
+/// STS takes 20,000 characters; the verifier does not.
+fn web_identity_token(parameters: &Parameters) -> Result<&str, StsError> {
+    const NAME: &str = "WebIdentityToken";
+    let token = parameters.required(NAME, |token| token.len() >= 4)?;
+    if token.len() > MAX_JWT_BYTES {
+        let rule = format!("must have at most {MAX_JWT_BYTES} bytes");
+        return Err(StsError::validation(NAME, &rule));
+    }
+    Ok(token)
 }
 
 /// Verifies the token. Nothing is fetched for an issuer that is not listed for the account.

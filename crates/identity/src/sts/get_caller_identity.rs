@@ -29,6 +29,7 @@ pub(super) async fn answer(call: &mut StsCall, parts: &Parts, body: &[u8]) -> Re
     if presigned {
         call.entry.detail.insert("presigned".to_owned(), true.into());
     }
+    call.check_rate(&account)?;
     call.check_stops(&account, &caller.principal.name).await?;
     let user_id = match &caller.session {
         Some(session) => format!("{}:{session}", caller.principal.id),

@@ -12,6 +12,8 @@ mod parameters;
 pub(crate) mod session_token;
 pub(crate) mod trust;
 
+use std::net::IpAddr;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State as Extract};
@@ -26,6 +28,7 @@ use tracing::Instrument as _;
 
 use self::answer::StsError;
 use self::parameters::Parameters;
+use crate::authn;
 use crate::finished::Finished;
 use crate::operation::read_body;
 use crate::state::State;
@@ -41,7 +44,7 @@ struct StsCall {
     state: State,
     now: Timestamp,
     request_id: String,
-    source: Option<String>,
+    source: Option<IpAddr>,
     /// What will be recorded.
     entry: Entry,
     /// Whether the caller is somebody this installation knows. Refusals of all others are counted, not awaited: anybody
@@ -50,6 +53,11 @@ struct StsCall {
 }
 
 impl StsCall {
+    /// Counts a call of an account that has been authenticated, with those of its other operations.
+    fn check_rate(&self, account: &str) -> Result<(), StsError> {
+        Ok(self.state.rates.account(account, self.now)?)
+    }
+
     /// Refuses when the role or principal `name`, or its account, is stopped.
     async fn check_stops(&self, account: &str, name: &str) -> Result<(), StsError> {
         let subjects = [Subject::Principal(name.to_owned()), Subject::Account];
@@ -80,23 +88,24 @@ async fn serve(Extract(state): Extract<State>, request: Request) -> Response {
 async fn answer(state: State, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let request_id = parts.extensions.get::<RequestId>();
-    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string());
+    let source = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
     let mut call = StsCall {
         now: state.clock.now(),
         request_id: request_id.map_or_else(String::new, ToString::to_string),
-        source: peer.clone(),
+        source,
         entry: Entry::new("UnknownOperation", Outcome::Done),
         known: false,
         state,
     };
     call.entry.request_id = Some(call.request_id.clone());
-    call.entry.source = peer;
+    call.entry.source = source.map(|source| source.to_string());
     tracing::Span::current().record("request.id", call.request_id.as_str());
     let result = dispatch(&mut call, &parts, body).await;
     finish(call, result).await
 }
 
 async fn dispatch(call: &mut StsCall, parts: &Parts, body: Body) -> Result<Response, StsError> {
+    authn::admit_source(&call.state, parts, call.source, call.now)?;
     let body = read_body(body).await?;
     let parameters = Parameters::read(parts, &body)?;
     match parameters.get("Action") {
@@ -144,10 +153,16 @@ async fn finish(mut call: StsCall, result: Result<Response, StsError>) -> Respon
     )
     .increment(1);
     if !call.known && outcome != Outcome::Done {
-        let source = call.source.as_deref().unwrap_or("unknown");
+        authn::count_refusal(
+            &call.state,
+            call.source,
+            call.entry.reason.unwrap_or_default(),
+            call.now,
+        );
+        let source = call.entry.source.clone();
         call.state
             .recorder
-            .record_unauthenticated_refusal(source, call.entry);
+            .record_unauthenticated_refusal(source.as_deref().unwrap_or("unknown"), call.entry);
         return answer;
     }
     match call.state.recorder.record(call.entry).await {

@@ -83,7 +83,7 @@ async fn kept(
     let version = wanted.provider.config_version;
     let row = client_token::find(&state.pool, &wanted.vault_key, scope_set, version, good_at).await?;
     let Some(row) = row else { return Ok(None) };
-    let keyring = &state.keys(&row.account)?.vault;
+    let keyring = &*state.vault_keyring(&row.account)?;
     let plaintext = keyring.open(&place(&row.account, &row.id), &row.access_token)?;
     let text = std::str::from_utf8(plaintext.expose_secret())
         .map_err(|_| countersign_crypto::OpenError::Malformed)?;
@@ -113,7 +113,7 @@ async fn fetch(state: &State, wanted: &Wanted<'_>, scope_set: [u8; 32]) -> Resul
     };
     let account = &wanted.provider.account;
     let id = uuid_v7(&*state.clock, &*state.random).to_string();
-    let sealed = state.keys(account)?.vault.seal(
+    let sealed = state.vault_keyring(account)?.seal(
         &*state.random,
         &place(account, &id),
         token.access_token.expose_secret().as_bytes(),

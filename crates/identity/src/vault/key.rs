@@ -1,8 +1,12 @@
 //! What makes two token requests the same to the vault (design D13).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use countersign_crypto::{UserKey, sha256_parts};
+
+/// Most requests name neither custom parameters nor resources nor audiences: three hashes of nothing a request.
+static OF_NOTHING: LazyLock<[u8; 32]> = LazyLock::new(|| sha256_parts(&[]));
 
 /// Everything of a request that decides which grants may answer it, but the scopes.
 #[derive(Debug)]
@@ -35,7 +39,7 @@ impl VaultKeyParts<'_> {
             self.provider_id.as_bytes(),
             self.user_key.map_or(&[][..], |key| key.as_bytes()),
             self.flow.as_bytes(),
-            &sha256_parts(&parameters),
+            &hash_of(&parameters),
             &set_hash(self.resources),
             &set_hash(self.audiences),
         ])
@@ -54,7 +58,15 @@ pub(crate) fn normalised_scopes(scopes: &[String]) -> Vec<String> {
 /// A hash of a set of texts, whatever their order.
 pub(crate) fn set_hash(items: &[String]) -> [u8; 32] {
     let set: BTreeSet<&[u8]> = items.iter().map(String::as_bytes).collect();
-    sha256_parts(&set.into_iter().collect::<Vec<_>>())
+    hash_of(&set.into_iter().collect::<Vec<_>>())
+}
+
+fn hash_of(parts: &[&[u8]]) -> [u8; 32] {
+    if parts.is_empty() {
+        *OF_NOTHING
+    } else {
+        sha256_parts(parts)
+    }
 }
 
 #[cfg(test)]

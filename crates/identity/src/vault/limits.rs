@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use countersign_audit::{Entry, Outcome};
 use countersign_crypto::{Timestamp, token};
 use countersign_db::{DbError, claim_lease};
 
@@ -103,7 +102,8 @@ pub(crate) async fn enforce(state: State) {
     loop {
         tokio::time::sleep(ROUND).await;
         let now = state.clock.now();
-        if now < due {
+        // Later than that only by a clock that has jumped back since.
+        if now < due && due <= now.plus(EVERY) {
             continue;
         }
         due = now.plus(EVERY);
@@ -168,16 +168,7 @@ async fn enforce_on(
         }
     }
     if revoke::end(state, &row.id, limit.as_str()).await? {
-        let entry = Entry::new("EndGrant", Outcome::Done)
-            .with_reason(limit.as_str())
-            .with_account(row.account.as_str(), state.config.region.as_str())
-            .with_workload(row.workload_name.as_str())
-            .with_provider(row.provider_name.as_str())
-            .with_grant(row.id.as_str())
-            .with_person(row.user_key);
-        if let Err(error) = state.recorder.record(entry).await {
-            tracing::error!(%error, grant.id = row.id, "the end of a grant could not be recorded");
-        }
+        revoke::record_end(state, row, limit.as_str()).await;
     }
     Ok(())
 }

@@ -3,11 +3,14 @@
 //! It never releases a token by itself: an operation asks for one, records the release, and only then answers.
 
 pub(crate) mod client_token;
+pub(crate) mod confirmation;
 pub(crate) mod consent;
 pub(crate) mod direct_grant;
+mod holdings;
 pub(crate) mod key;
 pub(crate) mod limits;
 pub(crate) mod location;
+mod patience;
 mod proof;
 pub(crate) mod provider;
 pub(crate) mod refresh;
@@ -144,6 +147,14 @@ pub(crate) fn open_identity(
     serde_json::from_slice(plaintext.expose_secret())
         .map(Some)
         .map_err(|_| OpenError::Malformed)
+}
+
+/// As [`open_identity`], for those who go on without: a damaged one counts as unknown, and hides nothing else.
+pub(crate) fn readable_identity(keyring: &Keyring, grant: &GrantRow) -> Option<AccountIdentity> {
+    open_identity(keyring, grant).unwrap_or_else(|error| {
+        tracing::error!(%error, grant.id = grant.id, "the account of a grant does not open, and counts as unknown");
+        None
+    })
 }
 
 /// When a token that lives `expires_in` seconds from `now` expires.

@@ -72,7 +72,10 @@ impl Provider {
         match &self.row.config.client_secret_at {
             ClientSecretAt::Vault => {
                 let keys = state.keys(&self.row.account)?;
-                Ok((Some(self.row.open_client_secret(&keys.vault)?), None))
+                let secret = self
+                    .row
+                    .open_client_secret(|place, sealed| keys.open_provider_secret(place, sealed))?;
+                Ok((Some(secret), None))
             }
             ClientSecretAt::External(reference) => {
                 let secret = state.external_secrets.get(&self.row.account, reference, age);

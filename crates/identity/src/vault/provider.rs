@@ -26,7 +26,7 @@ use super::proof::Proof;
 use super::revoke::AtVendor;
 use crate::external_secret::{Age, ExternalSecretError};
 use crate::session::{CODE_KEPT, Secrets};
-use crate::state::{State, NoKeys};
+use crate::state::{NoKeys, State};
 use crate::store::authorization_session::SessionRow;
 use crate::store::grant::GrantRow;
 use crate::store::oauth2_provider::{ProviderConfig, ProviderRow};
@@ -222,15 +222,19 @@ impl Provider {
             resources: self.resources(&secrets.resources),
         };
         let endpoint = self.endpoint(state, &self.server.token_endpoint, &proof);
-        let tokens = endpoint.exchange_code(&exchange).await?;
+        let mut tokens = endpoint.exchange_code(&exchange).await?;
         let claims = self.id_token_claims(state, secrets, &tokens).await?;
-        let identity =
-            vendor::account_identity(self.vendor, &endpoint, &self.server, claims.as_ref(), &tokens)
-                .await
-                .map(|identity| AccountIdentity {
-                    id: identity.id,
-                    name: identity.name,
-                });
+        let found =
+            vendor::account_identity(self.vendor, &endpoint, &self.server, claims.as_ref(), &tokens).await;
+        let identity = found.map(|found| {
+            if tokens.scope.is_none() {
+                tokens.scope = found.scopes;
+            }
+            AccountIdentity {
+                id: found.id,
+                name: found.name,
+            }
+        });
         Ok(Consented { tokens, identity })
     }
 

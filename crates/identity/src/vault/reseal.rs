@@ -10,6 +10,7 @@ use std::time::Duration;
 use countersign_crypto::{ExposeSecret as _, KeyPurpose, Keyring, token};
 use countersign_db::{DbError, Fence, claim_lease, release_lease, renew_lease};
 
+use crate::keys::AccountKeys;
 use crate::state::State;
 use crate::store::sealed::{COLUMNS, SealedColumn};
 
@@ -26,13 +27,16 @@ pub(crate) struct Pass {
     pub(crate) unreadable: u64,
 }
 
-/// Seals anew what is not under the primary key of `keyring`; one replica at a time. `None`: another one is at it.
+/// Seals anew what is not under the primary key of `purpose`; one replica at a time. `None`: another one is at it.
 pub(crate) async fn pass(
     state: &State,
     account: &str,
     purpose: KeyPurpose,
-    keyring: &Keyring,
+    keys: &AccountKeys,
 ) -> Result<Option<Pass>, DbError> {
+    let Some(keyring) = keys.ring(purpose) else {
+        return Ok(None);
+    };
     let lease = format!("reseal {account} {}", purpose.as_str());
     let ttl = i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX);
     let now = state.clock.now().as_micros();
@@ -42,7 +46,8 @@ pub(crate) async fn pass(
     };
     let mut pass = Pass::default();
     for column in COLUMNS.iter().filter(|column| column.purpose == purpose) {
-        if !reseal_column(state, account, (column, keyring), (&lease, fence, ttl), &mut pass).await? {
+        let under = (column, keys, &*keyring);
+        if !reseal_column(state, account, under, (&lease, fence, ttl), &mut pass).await? {
             return Ok(None);
         }
     }
@@ -54,7 +59,7 @@ pub(crate) async fn pass(
 async fn reseal_column(
     state: &State,
     account: &str,
-    (column, keyring): (&SealedColumn, &Keyring),
+    (column, keys, keyring): (&SealedColumn, &AccountKeys, &Keyring),
     (lease, fence, ttl): (&str, Fence, i64),
     pass: &mut Pass,
 ) -> Result<bool, DbError> {
@@ -73,7 +78,7 @@ async fn reseal_column(
         let mut tx = state.pool.begin().await?;
         for (id, old) in &page {
             let place = column.place(account, id);
-            let Ok(plaintext) = keyring.open(&place, old) else {
+            let Ok(plaintext) = keys.open(column, &place, old) else {
                 tracing::error!(
                     table = column.table,
                     column = column.column,

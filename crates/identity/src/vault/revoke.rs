@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use countersign_audit::{Entry, Outcome};
-use countersign_crypto::Timestamp;
+use countersign_crypto::{Keyring, Timestamp};
 use countersign_db::DbError;
 use countersign_oauth::TokenSet;
 use countersign_oauth::revoke::TokenKind;
 
+use super::confirmation;
 use super::{Provider, VaultError, expiry, open_column, seal_token};
 use crate::state::State;
 use crate::store::grant::{self, GrantRow, GrantState};
@@ -23,7 +24,6 @@ const LEASE: Duration = Duration::from_mins(2);
 const WAIT: Duration = Duration::from_secs(10);
 /// After the first failure; twice as long after each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_hours(6);
 /// When a vendor that never answers is given up, and the tokens are destroyed.
 const GIVE_UP: Duration = Duration::from_hours(72);
 /// How often the queue is looked at, and how much of it at once.
@@ -45,6 +45,8 @@ pub(crate) enum AtVendor {
     ProviderChanged,
     /// There is no token left to show.
     NoToken,
+    /// The stored token does not open, and never will.
+    Unreadable,
 }
 
 impl AtVendor {
@@ -57,6 +59,7 @@ impl AtVendor {
             Self::ProviderDeleted => "provider_deleted",
             Self::ProviderChanged => "provider_changed",
             Self::NoToken => "no_token",
+            Self::Unreadable => "vault_unreadable",
         }
     }
 }
@@ -95,10 +98,30 @@ async fn end_once(state: &State, id: &str, reason: &'static str) -> Result<bool,
     Ok(ended)
 }
 
+/// Writes that `row` has ended by itself, or by an operation on many: `restore --audit-export` ends it again by that. The
+/// change is made already, so a failure of the trail is logged.
+pub(crate) async fn record_end(state: &State, row: &GrantRow, reason: &'static str) {
+    let mut entry = Entry::new("EndGrant", Outcome::Done)
+        .with_reason(reason)
+        .with_account(row.account.as_str(), state.config.region.as_str())
+        .with_workload(row.workload_name.as_str())
+        .with_provider(row.provider_name.as_str())
+        .with_grant(row.id.as_str())
+        .with_person(row.user_key);
+    entry.session = Some(row.session_id.clone());
+    if let Err(error) = state.recorder.record(entry).await {
+        tracing::error!(%error, grant.id = row.id, "the end of a grant could not be recorded");
+    }
+}
+
 /// Works the queue off, for as long as the role runs.
 pub(crate) async fn work(state: State) {
     loop {
         tokio::time::sleep(ROUND).await;
+        // What nobody has confirmed comes into the queue by that.
+        if let Err(error) = confirmation::end_overdue(&state).await {
+            tracing::warn!(%error, "grants that nobody has confirmed could not be ended");
+        }
         if let Err(error) = round(&state).await {
             tracing::warn!(%error, "revocations that are due could not be made");
         }
@@ -123,7 +146,17 @@ async fn attempt(state: &State, id: &str) -> Result<(), VaultError> {
     let Some(claimed) = revocation::claim(&state.pool, id, now.plus(LEASE), now).await? else {
         return Ok(());
     };
-    let at_vendor = tell_vendor(state, &claimed).await?;
+    // Whatever fails here counts as an attempt, or it would be made without end.
+    let at_vendor = match tell_vendor(state, &claimed).await {
+        Ok(at_vendor) => at_vendor,
+        Err(error) => {
+            tracing::warn!(%error, grant.id = claimed.grant_id, "a revocation could not be made");
+            match error {
+                VaultError::Sealed(_) => AtVendor::Unreadable,
+                _ => AtVendor::Failed,
+            }
+        }
+    };
     let now = state.clock.now();
     let over = now.since(claimed.created_at) >= GIVE_UP;
     let (revocation, next_at) = match at_vendor {
@@ -144,7 +177,7 @@ fn pause(attempts: i64) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1))
         .unwrap_or(u32::MAX)
         .min(16);
-    (FIRST_PAUSE * 2u32.pow(doublings)).min(LONGEST_PAUSE)
+    (FIRST_PAUSE * 2u32.pow(doublings)).min(revocation::LONGEST)
 }
 
 /// How it ended at the vendor. No token hangs on this record, so a failure to write it is logged and no more.
@@ -183,8 +216,8 @@ async fn tell_vendor(state: &State, row: &RevocationRow) -> Result<AtVendor, Vau
     let Some(kind) = provider.revocable(row.refresh_token.is_some()) else {
         return Ok(AtVendor::NotOffered);
     };
-    let keys = state.keys(&row.account)?;
-    let open = |column, sealed: &[u8]| open_column(&keys.vault, &row.account, &row.grant_id, column, sealed);
+    let keyring = state.vault_keyring(&row.account)?;
+    let open = |column, sealed: &[u8]| open_column(&keyring, &row.account, &row.grant_id, column, sealed);
     let token = match (kind, &row.refresh_token, &row.access_token) {
         (TokenKind::Refresh, Some(sealed), _) => open("refresh_token", sealed)?,
         (TokenKind::Access, None, Some(sealed)) => open("access_token", sealed)?,
@@ -196,7 +229,7 @@ async fn tell_vendor(state: &State, row: &RevocationRow) -> Result<AtVendor, Vau
             let refresh_token = open("refresh_token", sealed)?;
             match provider.refresh(state, &refresh_token, &row.resources).await {
                 Ok(tokens) => {
-                    keep(state, row, &tokens).await?;
+                    keep(state, &keyring, row, &tokens).await?;
                     tokens.access_token
                 }
                 Err(error) => {
@@ -215,8 +248,12 @@ fn alive(row: &RevocationRow, now: Timestamp) -> bool {
 }
 
 /// The pair that a refresh on the way gave: a next attempt needs it.
-async fn keep(state: &State, row: &RevocationRow, tokens: &TokenSet) -> Result<(), VaultError> {
-    let keyring = &state.keys(&row.account)?.vault;
+async fn keep(
+    state: &State,
+    keyring: &Keyring,
+    row: &RevocationRow,
+    tokens: &TokenSet,
+) -> Result<(), DbError> {
     let seal = |column, token| {
         seal_token(
             keyring,

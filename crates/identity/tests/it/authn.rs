@@ -294,7 +294,15 @@ async fn requests_that_no_operation_understands() {
             (status, error),
             (StatusCode::METHOD_NOT_ALLOWED, Some(ErrorCode::UnknownOperation))
         );
-        assert!(head.to_ascii_lowercase().contains("allow: post"), "{head}");
+        assert!(head.to_ascii_lowercase().contains("allow: post\r\n"), "{head}");
+        let tags = "/tags/arn:aws:bedrock-agentcore:us-east-1:000000000000:token-vault/default";
+        let (status, _, head) = send(&world, (Method::PUT, tags, b"{}"), signed, nothing).await;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+        let head = head.to_ascii_lowercase();
+        let allow = head.lines().find_map(|line| line.strip_prefix("allow: "));
+        let mut allowed: Vec<&str> = allow.unwrap_or_default().split(',').collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed, ["delete", "get", "head", "post"], "{head}");
 
         for body in [
             &b"{"[..],

@@ -257,6 +257,7 @@ async fn a_provider_by_explicit_metadata_lives_and_dies() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one case after the other")]
 async fn a_discovery_url_is_read_when_it_is_registered() {
     let server = MockServer::start().await;
     let issuer = server.uri();
@@ -281,6 +282,26 @@ async fn a_discovery_url_is_read_when_it_is_registered() {
             "/gone/.well-known/openid-configuration",
         ))
         .await;
+    let html = ResponseTemplate::new(200).set_body_raw("<!doctype html><title>Sign in</title>", "text/html");
+    let mut huge = document.clone();
+    huge["issuer"] = json!(format!("{issuer}/huge"));
+    huge["x"] = json!("x".repeat(5_000_000));
+    let away = "https://169.254.169.254/.well-known/openid-configuration";
+    for (template, at) in [
+        (html, "html"),
+        (ResponseTemplate::new(200).set_body_json(&huge), "huge"),
+        (
+            ResponseTemplate::new(302).insert_header("location", away),
+            "moved",
+        ),
+        (
+            ResponseTemplate::new(200).set_body_raw("[[[[", "application/json"),
+            "broken",
+        ),
+    ] {
+        let at = format!("/{at}/.well-known/openid-configuration");
+        server.register(answer(template, &at)).await;
+    }
     let allow = server.address().to_string().parse().expect("host and port");
     for world in worlds_with(|config| config.outbound_allow = vec![std::clone::Clone::clone(&allow)]).await {
         let admin = world.admin();
@@ -296,6 +317,22 @@ async fn a_discovery_url_is_read_when_it_is_registered() {
             ),
             (
                 format!("{issuer}/gone/.well-known/openid-configuration"),
+                "must answer 200",
+            ),
+            (
+                format!("{issuer}/html/.well-known/openid-configuration"),
+                "must answer 200",
+            ),
+            (
+                format!("{issuer}/huge/.well-known/openid-configuration"),
+                "could not be fetched",
+            ),
+            (
+                format!("{issuer}/moved/.well-known/openid-configuration"),
+                "must answer 200",
+            ),
+            (
+                format!("{issuer}/broken/.well-known/openid-configuration"),
                 "must answer 200",
             ),
             (

@@ -1,7 +1,5 @@
 //! External secrets, read from moto's Secrets Manager: the operator's list, the cache, rotation.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use countersign_api::{ClientError, ErrorCode, Sensitive, data};
 use countersign_identity::{Config, SecretsManagerConfig};
 use countersign_outbound as outbound;
 use http::{HeaderName, HeaderValue};
+use moto::Moto;
 use serde_json::{Value, json};
 use url::Url;
 use wiremock::matchers::{header_exists, method, path};
@@ -22,48 +21,19 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use crate::control::custom;
 use crate::world::{ACCOUNT, World, call, code, worlds_with};
 
-/// Moto's server. Dropped, it is killed.
-struct Moto {
-    child: Child,
+/// moto's Secrets Manager.
+struct SecretsManager {
+    _moto: Moto,
     endpoint: Url,
 }
 
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Moto {
-    /// `None` without the Python environment of `./test`, which sets its variable.
-    fn start() -> Option<Self> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a test is told by its environment where Python is"
-        )]
-        let python = std::env::var_os("COUNTERSIGN_TEST_PYTHON")?;
-        let port = {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-            listener.local_addr().expect("an address").port()
-        };
-        let mut child = Command::new(python)
-            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("moto starts");
-        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let ready = log
-            .by_ref()
-            .map_while(Result::ok)
-            .any(|line| line.contains("Running on"));
-        assert!(ready, "moto does not listen");
-        std::thread::spawn(move || log.for_each(drop));
-        Some(Self {
-            child,
-            endpoint: Url::parse(&format!("http://127.0.0.1:{port}/")).expect("a URL"),
-        })
+impl SecretsManager {
+    fn start() -> Self {
+        let moto = Moto::start();
+        Self {
+            endpoint: Url::parse(moto.url()).expect("a URL"),
+            _moto: moto,
+        }
     }
 
     async fn ask(&self, operation: &str, input: Value) {
@@ -166,17 +136,22 @@ async fn key(world: &World, name: &str) -> Result<String, ClientError> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_external_api_key_is_read_cached_and_picked_up_after_rotation() {
-    let Some(moto) = Moto::start() else { return };
-    moto.create("partners/weather", &json!({"key": "sk-first"})).await;
-    for world in worlds_with(|config| moto.configure(config)).await {
-        moto.rotate("partners/weather", &json!({"key": "sk-first"})).await;
+    let manager = SecretsManager::start();
+    manager
+        .create("partners/weather", &json!({"key": "sk-first"}))
+        .await;
+    for world in worlds_with(|config| manager.configure(config)).await {
+        manager
+            .rotate("partners/weather", &json!({"key": "sk-first"}))
+            .await;
         let input = external_key("weather", reference("partners/weather", "key"));
         let made = call::<control::CreateApiKeyCredentialProvider>(&world.admin(), input).await;
         let made = made.expect("created");
         assert_eq!(made.secret.api_key_secret_json_key.as_deref(), Some("key"));
         assert_eq!(made.secret.api_key_secret_source, Some(SecretSource::External));
         assert_eq!(key(&world, "weather").await.expect("the key"), "sk-first");
-        moto.rotate("partners/weather", &json!({"key": "sk-second"}))
+        manager
+            .rotate("partners/weather", &json!({"key": "sk-second"}))
             .await;
         assert_eq!(key(&world, "weather").await.expect("the kept key"), "sk-first");
         world.clock.advance(Duration::from_secs(301));
@@ -193,16 +168,16 @@ async fn an_external_api_key_is_read_cached_and_picked_up_after_rotation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_secrets_on_the_accounts_list_are_read_and_ours_never() {
-    let Some(moto) = Moto::start() else { return };
+    let manager = SecretsManager::start();
     for name in [
         "elsewhere/key",
         "countersign/database",
         "bedrock-agentcore-identity!default/x",
     ] {
-        moto.create(name, &json!({"key": "ours"})).await;
+        manager.create(name, &json!({"key": "ours"})).await;
     }
-    moto.create("partners/number", &json!({"key": 7})).await;
-    for world in worlds_with(|config| moto.configure(config)).await {
+    manager.create("partners/number", &json!({"key": 7})).await;
+    for world in worlds_with(|config| manager.configure(config)).await {
         let admin = world.admin();
         for secret in [
             "elsewhere/key",
@@ -239,8 +214,8 @@ async fn only_secrets_on_the_accounts_list_are_read_and_ours_never() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotated_client_secret_is_read_again_once_when_the_provider_refuses_the_old_one() {
-    let Some(moto) = Moto::start() else { return };
-    moto.create("partners/as", &json!({"secret": "old"})).await;
+    let manager = SecretsManager::start();
+    manager.create("partners/as", &json!({"secret": "old"})).await;
     let server = MockServer::start().await;
     // Accepts the new secret alone: `client:new` in Basic.
     let answer = |request: &Request| {
@@ -260,13 +235,13 @@ async fn a_rotated_client_secret_is_read_again_once_when_the_provider_refuses_th
         .and(header_exists("authorization"));
     token.respond_with(answer).mount(&server).await;
     let configure = |config: &mut Config| {
-        moto.configure(config);
+        manager.configure(config);
         config
             .outbound_allow
             .push(server.address().to_string().parse().expect("host and port"));
     };
-    for world in worlds_with(configure).await {
-        moto.rotate("partners/as", &json!({"secret": "old"})).await;
+    for world in Box::pin(worlds_with(configure)).await {
+        manager.rotate("partners/as", &json!({"secret": "old"})).await;
         let admin = world.admin();
         let metadata = AuthorizationServerMetadata {
             issuer: server.uri(),
@@ -292,7 +267,7 @@ async fn a_rotated_client_secret_is_read_again_once_when_the_provider_refuses_th
             .expect("created");
         assert_eq!(made.client_secret_source, Some(SecretSource::External));
         assert_eq!(made.client_secret_json_key.as_deref(), Some("secret"));
-        moto.rotate("partners/as", &json!({"secret": "new"})).await;
+        manager.rotate("partners/as", &json!({"secret": "new"})).await;
         // Old enough to be read again on refusal, and young enough to be used first.
         world.clock.advance(Duration::from_mins(1));
         let before = server.received_requests().await.expect("recorded").len();

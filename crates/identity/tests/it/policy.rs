@@ -195,7 +195,7 @@ async fn the_roles_that_dev_ships_keep_their_trust_lines() {
     }
 }
 
-/// Done-when 3 of issue 3: neither role may do the other's part, and the simulation says why.
+/// Neither role may do the other's part, and the simulation says why.
 #[tokio::test]
 async fn the_simulation_says_why_the_trust_lines_hold() {
     use countersign_api::admin::simulate_policy::{ContextEntry, Input, PolicyDecision};
@@ -285,8 +285,80 @@ async fn the_simulation_says_why_the_trust_lines_hold() {
     }
 }
 
+/// A policy that names just what its operation asks about is simulated as it is enforced.
+#[tokio::test]
+async fn the_simulation_agrees_with_what_is_enforced() {
+    use countersign_api::admin::simulate_policy::{Input, PolicyDecision};
+    use countersign_api::data;
+    for world in worlds().await {
+        let admin = world.admin();
+        let base = "arn:aws:bedrock-agentcore:us-east-1:000000000000:";
+        let directory = format!("{base}workload-identity-directory/default");
+        let workload = format!("{directory}/workload-identity/dev-agent");
+        let vault = format!("{base}token-vault/default");
+        let key_provider = format!("{vault}/apikeycredentialprovider/weather");
+        for name in ["weather", "other"] {
+            let input = control::create_api_key_credential_provider::Input {
+                name: name.to_owned(),
+                api_key: Some("sk-one".into()),
+                ..Default::default()
+            };
+            call::<control::CreateApiKeyCredentialProvider>(&admin, input)
+                .await
+                .expect("created");
+        }
+        let narrow = |action: &str, resources: &[&String]| {
+            json!({"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": format!("bedrock-agentcore:{action}"), "Resource": resources},
+            ]})
+        };
+        let minter = narrow("GetWorkloadAccessToken", &[&directory, &workload]);
+        let minter = world.principal("minter", minter).await;
+        let reader = narrow(
+            "GetResourceApiKey",
+            &[&directory, &workload, &vault, &key_provider],
+        );
+        let reader = world.principal("reader", reader).await;
+        let simulated = async |principal: &str, action: &str, workload: &str, provider: Option<&str>| {
+            let input = Input {
+                principal_name: principal.to_owned(),
+                action: format!("bedrock-agentcore:{action}"),
+                workload_name: Some(workload.to_owned()),
+                credential_provider_name: provider.map(str::to_owned),
+                ..Input::default()
+            };
+            let simulated = call::<admin::SimulatePolicy>(&admin, input).await;
+            simulated.expect("a decision").decision == PolicyDecision::Allowed
+        };
+        let mint = async |key: &countersign_identity::AccessKey, name: &str| {
+            let input = data::get_workload_access_token::Input {
+                workload_name: name.to_owned(),
+            };
+            call::<data::GetWorkloadAccessToken>(&world.client(key), input).await
+        };
+        for (name, expected) in [("dev-agent", true), ("another", false)] {
+            let enforced = mint(&minter, name).await.is_ok();
+            let told = simulated("minter", "GetWorkloadAccessToken", name, None).await;
+            assert_eq!((enforced, told), (expected, expected), "{name}");
+        }
+        let wat = mint(&world.dev.admin, "dev-agent").await.expect("a token");
+        for (name, expected) in [("weather", true), ("other", false)] {
+            let input = data::get_resource_api_key::Input {
+                workload_identity_token: wat.workload_access_token.clone(),
+                resource_credential_provider_name: name.to_owned(),
+            };
+            let enforced = call::<data::GetResourceApiKey>(&world.client(&reader), input)
+                .await
+                .is_ok();
+            let told = simulated("reader", "GetResourceApiKey", "dev-agent", Some(name)).await;
+            assert_eq!((enforced, told), (expected, expected), "{name}");
+        }
+        world.close().await;
+    }
+}
+
 /// A valid body for every operation that can be asked for without a secret.
-const BODIES: [(&str, &str); 30] = [
+const BODIES: [(&str, &str); 33] = [
     ("identities/CreateWorkloadIdentity", r#"{"name":"new"}"#),
     ("identities/GetWorkloadIdentity", r#"{"name":"dev-agent"}"#),
     ("identities/UpdateWorkloadIdentity", r#"{"name":"dev-agent"}"#),
@@ -354,6 +426,9 @@ const BODIES: [(&str, &str); 30] = [
     ),
     ("countersign/ListStops", "{}"),
     ("countersign/ListGrants", "{}"),
+    ("countersign/ListUsers", r#"{"user":"alice"}"#),
+    ("countersign/ListAuthorizationSessions", "{}"),
+    ("countersign/DescribeHealth", "{}"),
     ("countersign/ListAuditRecords", "{}"),
     ("countersign/VerifyAudit", "{}"),
 ];

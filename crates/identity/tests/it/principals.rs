@@ -234,3 +234,59 @@ async fn an_access_key_says_when_it_was_last_used() {
         world.close().await;
     }
 }
+
+#[tokio::test]
+async fn whoever_joins_asking_and_completing_is_listed() {
+    for world in worlds().await {
+        let before = world.break_glass().await;
+        assert!(before.contains(&"dev-admin".to_owned()), "{before:?}");
+        for (name, actions) in [
+            ("asks", &["bedrock-agentcore:GetResource*"][..]),
+            ("completes", &["bedrock-agentcore:Complete*"][..]),
+            (
+                "joins",
+                &["bedrock-agentcore:GetResource*", "bedrock-agentcore:Complete*"][..],
+            ),
+        ] {
+            world.principal(name, allow(actions)).await;
+        }
+        let mut after = world.break_glass().await;
+        after.retain(|name| !before.contains(name));
+        assert_eq!(after, ["joins"], "{}", world.engine);
+        world.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_call_from_an_address_is_recorded_once_and_seen_in_the_health() {
+    for world in worlds().await {
+        let admin = world.admin();
+        let mut records = Vec::new();
+        // It is written beside the calls.
+        for _ in 0..100 {
+            let input = admin::list_principals::Input::default();
+            call::<admin::ListPrincipals>(&admin, input)
+                .await
+                .expect("principals");
+            records = world.records("NewPrincipalAddress").await;
+            if !records.is_empty() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(records.len(), 1, "{}: {records:?}", world.engine);
+        assert_eq!(records[0]["source"], "127.0.0.1");
+        assert_eq!(records[0]["detail"]["otherAddresses"], 0);
+        let health = call::<admin::DescribeHealth>(&admin, admin::describe_health::Input {})
+            .await
+            .expect("health");
+        assert_eq!(health.callers.len(), 1, "{health:?}");
+        assert_eq!(health.callers[0].address, "127.0.0.1");
+        assert!(health.keys_readable && health.change_feed_fresh, "{health:?}");
+        assert!(
+            health.audit.unanchored_records > 0,
+            "no checkpoint covers it yet: {health:?}"
+        );
+        world.close().await;
+    }
+}

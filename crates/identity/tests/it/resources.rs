@@ -67,6 +67,19 @@ async fn an_api_key_is_released_replaced_stopped_and_gone() {
     }
 }
 
+/// The model has lengths for a key and no pattern.
+#[tokio::test]
+async fn an_api_key_of_several_lines_is_kept_as_it_is() {
+    for world in worlds().await {
+        let key = "-----BEGIN KEY-----\r\nYWJj\n-----END KEY-----\n";
+        call::<control::CreateApiKeyCredentialProvider>(&world.admin(), api_key("lines", key))
+            .await
+            .expect("created");
+        assert_eq!(released(&world, "lines").await.as_deref(), Ok(key));
+        world.close().await;
+    }
+}
+
 #[tokio::test]
 async fn tags_belong_to_an_account_and_are_seen_by_policies() {
     for world in worlds().await {

@@ -72,13 +72,13 @@ async fn stops_are_listed_and_lifted_once() {
         stop(&admin, SubjectKind::User, "alice").await;
         let input = admin::list_stops::Input {
             max_results: Some(1),
-            next_token: None,
+            ..admin::list_stops::Input::default()
         };
         let page = call::<admin::ListStops>(&admin, input).await.expect("a page");
         assert_eq!(page.stops[0].subject, "ledgerline");
         let input = admin::list_stops::Input {
-            max_results: None,
             next_token: page.next_token,
+            ..admin::list_stops::Input::default()
         };
         let rest = call::<admin::ListStops>(&admin, input).await.expect("a page");
         assert_eq!(rest.stops.len(), 1);

@@ -206,6 +206,19 @@ impl World {
         path: &str,
         body: &str,
     ) -> (http::StatusCode, Option<ErrorCode>) {
+        let answer = self.answer(key, service, path, body).await;
+        let error = ApiError::from_http(&answer.headers, &answer.body);
+        (answer.status, error.map(|error| error.code))
+    }
+
+    /// As [`Self::signed`], with the whole answer.
+    pub(crate) async fn answer(
+        &self,
+        key: &AccessKey,
+        service: &str,
+        path: &str,
+        body: &str,
+    ) -> outbound::Response {
         let credentials = Credentials {
             access_key_id: key.access_key_id.clone(),
             secret_access_key: key.secret_access_key.clone(),
@@ -222,9 +235,7 @@ impl World {
             body,
             ..outbound::Request::post(url)
         };
-        let answer = self.http.send(request).await.expect("an answer");
-        let error = ApiError::from_http(&answer.headers, &answer.body);
-        (answer.status, error.map(|error| error.code))
+        self.http.send(request).await.expect("an answer")
     }
 
     /// Another replica on the same database, by the same clock and keys; PostgreSQL only.
@@ -248,6 +259,22 @@ impl World {
             .expect("looked through");
         pool.close().await;
         (Self::serve_on(kept, clock, &|_| ()).await, found)
+    }
+
+    /// Changes the database beside the role; PostgreSQL only.
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        let pool = Pool::connect(&self.kept.database.database).await.expect("opens");
+        pool.execute(statement, Vec::new()).await.expect("changed");
+        pool.close().await;
+    }
+
+    /// Who may both ask and complete, as `doctor` sees it.
+    pub(crate) async fn break_glass(&self) -> Vec<String> {
+        let database = self.kept.database.database.clone().read_only();
+        let pool = Pool::connect(&database).await.expect("opens");
+        let found = countersign_identity::break_glass(&pool).await.expect("read");
+        pool.close().await;
+        found.into_iter().map(|found| found.principal).collect()
     }
 
     /// The same after it was ended in good order and started again.

@@ -32,6 +32,7 @@ pub(super) async fn token(call: &mut Call, request: &Request) -> Result<Output, 
     detail.insert("released".to_owned(), true.into());
     detail.insert("fetched".to_owned(), token.fetched.into());
     detail.insert("scopes".to_owned(), token.scopes.clone().into());
+    super::record_expiry(call, token.expires_at);
     Ok(Output {
         access_token: Some(token.access_token.into()),
         expires_at: token

@@ -12,10 +12,12 @@ use std::sync::Arc;
 use countersign_api::data::get_resource_oauth2_token::{Input, Output};
 use countersign_api::data::{GetResourceOauth2Token, Oauth2Flow};
 use countersign_api::{ApiError, Arn, ValidationReason};
+use countersign_crypto::Timestamp;
 use countersign_oauth::TokenError;
 
 use super::{open_wat, user_subjects};
 use crate::operation::{Call, Handle, OperationError};
+use crate::policy::asked_scopes;
 use crate::stops::Subject;
 use crate::store::oauth2_provider::ProviderRow;
 use crate::store::workload_identity::WorkloadIdentityRow;
@@ -46,20 +48,22 @@ struct SessionMembers {
 }
 
 impl Handle for GetResourceOauth2Token {
-    #[tracing::instrument(name = "identity.get_resource_oauth2_token", skip_all)]
+    #[tracing::instrument(name = "identity.get_resource_oauth2_token", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let flow = input.oauth2_flow;
         call.entry.detail.insert("flow".to_owned(), flow.as_str().into());
         let (request, members) = admit(call, input).await?;
+        // What talks to the store or to a provider is boxed, here and in the flows: a future is as large as the largest
+        // of what it may wait for, and is copied on its way to the executor. A token from the vault waits for none.
         match flow {
             Oauth2Flow::UserFederation => user_federation::token(call, request, members).await,
             Oauth2Flow::M2m => {
                 members.refuse(flow)?;
-                m2m::token(call, &request).await
+                Box::pin(m2m::token(call, &request)).await
             }
             Oauth2Flow::OnBehalfOfTokenExchange => {
                 members.refuse(flow)?;
-                on_behalf_of::token(call, &request).await
+                Box::pin(on_behalf_of::token(call, &request)).await
             }
         }
     }
@@ -70,7 +74,12 @@ async fn admit(call: &mut Call, input: Input) -> Result<(Request, SessionMembers
     let name = input.resource_credential_provider_name;
     call.entry.provider = Some(name.clone());
     let (wat, workload) = open_wat(call, &input.workload_identity_token).await?;
-    call.context.scopes = Some(input.scopes.clone());
+    let scopes = normalised_scopes(&input.scopes);
+    let custom_parameters = input.custom_parameters.unwrap_or_default();
+    let parameters = custom_parameters
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.expose()));
+    call.context.scopes = Some(asked_scopes(&scopes, parameters));
     let (region, account) = (call.region().to_owned(), call.account().to_owned());
     call.authorize(&[
         Arn::oauth2_provider(&region, &account, &name),
@@ -79,6 +88,7 @@ async fn admit(call: &mut Call, input: Input) -> Result<(Request, SessionMembers
         Arn::directory(&region, &account),
     ])
     .await?;
+    call.state.rates.workload(&workload.id, call.now)?;
     let provider = call.state.cache.provider(&account, &name).await?;
     let provider = provider.ok_or_else(|| OperationError::not_found("OAuth2 credential provider", &name))?;
     let mut subjects = vec![Subject::Workload(workload.name.clone()), Subject::Provider(name)];
@@ -89,12 +99,11 @@ async fn admit(call: &mut Call, input: Input) -> Result<(Request, SessionMembers
     );
     call.check_stops(subjects).await?;
     check_offered(&provider.config)?;
-    let custom_parameters = input.custom_parameters.unwrap_or_default();
     let request = Request {
         workload,
         provider,
         user: wat.user,
-        scopes: normalised_scopes(&input.scopes),
+        scopes,
         custom_parameters: custom_parameters
             .into_iter()
             .map(|(name, value)| (name, value.expose().to_owned()))
@@ -198,5 +207,14 @@ impl SessionMembers {
             "member_of_another_flow",
             ApiError::field(member, rule),
         ))
+    }
+}
+
+/// How long the released token is good by itself, as far as the service has said: reports tell it, long after the token
+/// is gone.
+fn record_expiry(call: &mut Call, expires: Option<Timestamp>) {
+    if let Some(expires) = expires {
+        let detail = &mut call.entry.detail;
+        detail.insert("expires".to_owned(), expires.as_secs().into());
     }
 }

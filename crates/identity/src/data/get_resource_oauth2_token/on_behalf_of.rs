@@ -181,9 +181,10 @@ fn release(call: &mut Call, request: &Request, provider: &Provider, tokens: Toke
     let detail = &mut call.entry.detail;
     detail.insert("released".to_owned(), true.into());
     detail.insert("scopes".to_owned(), scopes.clone().into());
+    let expires = expiry(tokens.expires_in, call.now);
+    super::record_expiry(call, expires);
     Output {
-        expires_at: expiry(tokens.expires_in, call.now)
-            .map(|time| EpochSeconds::from_micros(time.as_micros())),
+        expires_at: expires.map(|time| EpochSeconds::from_micros(time.as_micros())),
         access_token: Some(tokens.access_token.into()),
         granted_scopes: Some(scopes),
         ..Output::default()

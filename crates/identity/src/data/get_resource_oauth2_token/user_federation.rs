@@ -13,7 +13,7 @@ use super::{Request, SessionMembers};
 use crate::data::invalid_session;
 use crate::operation::{Call, OperationError};
 use crate::session::{self, LIFETIME, Secrets, SessionUri, Status};
-use crate::store::authorization_session::{self, Opened, SessionRow};
+use crate::store::authorization_session::{self, Ending, Opened, SessionRow};
 use crate::store::grant::{self, GrantRow};
 use crate::store::workload_identity::WorkloadIdentityRow;
 use crate::vault::provider::template;
@@ -67,7 +67,7 @@ pub(super) async fn token(
         request,
     };
     if let Some(uri) = session_uri
-        && let Some(output) = poll(call, &consent, &uri).await?
+        && let Some(output) = Box::pin(poll(call, &consent, &uri)).await?
     {
         return Ok(output);
     }
@@ -76,7 +76,7 @@ pub(super) async fn token(
     {
         return Ok(output);
     }
-    ask(call, &consent).await
+    Box::pin(ask(call, &consent)).await
 }
 
 fn session_uri(text: Option<&str>) -> Result<Option<SessionUri>, OperationError> {
@@ -128,7 +128,7 @@ async fn poll(
     if session.status == Status::Completed {
         let id = session.grant_id.as_deref().unwrap_or_default();
         let granted = grant::find(&call.state.pool, &session.account, id).await?;
-        if let Some(granted) = granted.filter(|granted| granted.ended_at.is_none())
+        if let Some(granted) = granted.filter(GrantRow::is_served)
             && let Some(output) = release(call, consent, granted).await?
         {
             return Ok(Some(output));
@@ -136,7 +136,25 @@ async fn poll(
         let gone = consent.return_url.is_none();
         return Ok(gone.then(|| pending(SessionStatus::Failed)));
     }
-    let live = session.status.is_live() && session.deadline > call.now;
+    let lapsed = session.lapsed(call.now);
+    if lapsed && session.status.awaits_the_person() {
+        // Written down where it is seen: a clock that jumps back does not bring it back to life.
+        let ending = Ending {
+            status: Status::Expired,
+            reason: "expired",
+            error: None,
+        };
+        authorization_session::end(
+            &call.state.pool,
+            &session.id,
+            session.status,
+            ending,
+            None,
+            call.now,
+        )
+        .await?;
+    }
+    let live = session.status.is_live() && !lapsed;
     let output = pending(if live {
         SessionStatus::InProgress
     } else {
@@ -159,6 +177,11 @@ async fn vaulted(call: &mut Call, consent: &Consent) -> Result<Option<Output>, O
         }
         return released(call, chosen).map(Some);
     }
+    Box::pin(renewed(call, consent)).await
+}
+
+/// As [`vaulted`], for a token that has to be renewed first.
+async fn renewed(call: &mut Call, consent: &Consent) -> Result<Option<Output>, OperationError> {
     // Renewal begins with what the store says now, not with what it said some time ago.
     let mut grants = grant::list_by_vault_key(&call.state.pool, &consent.vault_key).await?;
     while let Some(chosen) = scope::choose(&grants, &consent.request.scopes).cloned() {
@@ -195,7 +218,7 @@ async fn release(
 
 /// The token of a grant that is good as it is.
 fn released(call: &mut Call, grant: &GrantRow) -> Result<Output, OperationError> {
-    let keyring = &call.state.keys(&grant.account)?.vault;
+    let keyring = &*call.state.vault_keyring(&grant.account)?;
     let sealed = grant.access_token.as_deref().unwrap_or_default();
     let access_token = open_token(keyring, grant, "access_token", sealed)
         .map_err(|error| OperationError::internal("vault_unreadable", error))?;
@@ -204,6 +227,7 @@ fn released(call: &mut Call, grant: &GrantRow) -> Result<Output, OperationError>
     call.entry
         .detail
         .insert("scopes".to_owned(), grant.scopes.clone().into());
+    super::record_expiry(call, grant.access_expires_at);
     Ok(Output {
         access_token: Some(access_token.into()),
         expires_at: grant
@@ -225,7 +249,7 @@ async fn ask(call: &mut Call, consent: &Consent) -> Result<Output, OperationErro
             (new, uri.expose().to_owned())
         }
         Opened::Existing(session) => {
-            let keyring = &call.state.keys(&session.account)?.vault;
+            let keyring = &*call.state.vault_keyring(&session.account)?;
             let secrets = Secrets::open(keyring, &session)
                 .map_err(|error| OperationError::internal("session_unreadable", error))?;
             (*session, secrets.uri.clone())
@@ -255,7 +279,7 @@ async fn ask(call: &mut Call, consent: &Consent) -> Result<Output, OperationErro
 
 fn new_session(call: &Call, consent: &Consent) -> Result<(SessionRow, SessionUri), OperationError> {
     let random = &*call.state.random;
-    let keyring = &call.state.keys(call.account())?.vault;
+    let keyring = &*call.state.vault_keyring(call.account())?;
     let id = uuid_v7(&*call.state.clock, random).to_string();
     let uri = SessionUri::generate(random);
     let (state, state_hash) = session::generate_state(random);
@@ -306,6 +330,7 @@ fn new_session(call: &Call, consent: &Consent) -> Result<(SessionRow, SessionUri
         grant_id: None,
         created_at: call.now,
         deadline: call.now.plus(LIFETIME),
+        ended_at: None,
         id,
     };
     Ok((row, uri))

@@ -1,9 +1,10 @@
 //! One attempt to refresh a grant: claimed, made, and its outcome written down and audited.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use countersign_audit::{Entry, Outcome as AuditOutcome};
-use countersign_crypto::{ExposeSecret as _, SecretString, Timestamp, constant_time_eq};
+use countersign_crypto::{ExposeSecret as _, Keyring, SecretString, Timestamp, constant_time_eq};
+use countersign_db::DbError;
 use countersign_oauth::{Outcome, TokenError, TokenSet};
 
 use super::recovery::Recovery;
@@ -13,11 +14,24 @@ use crate::state::State;
 use crate::stops::Subject;
 use crate::store::grant::GrantRow;
 use crate::store::refresh_ledger::{self, Failure, Refreshed};
+use crate::store::revocation;
+use crate::vault::patience::Patience;
 use crate::vault::provider::ExchangeError;
 use crate::vault::{Provider, VaultError, expiry, open_token, revoke, seal_token};
 
 /// The audit action of everything here.
 const ACTION: &str = "RefreshGrant";
+/// The reason of a grant whose server will not say what became of its refresh token.
+pub(super) const NO_ANSWER: &str = "introspection_refused";
+
+/// What an attempt has come to, as far as the grant's row does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// The row says.
+    Done,
+    /// What became of the refresh token cannot be found out.
+    Unknowable,
+}
 
 /// Claims the lease and refreshes. `Ok` also when somebody else was quicker, or the grant turned out to be dead: the
 /// row says which.
@@ -26,8 +40,10 @@ pub(super) async fn run(
     grant: &GrantRow,
     provider: &Provider,
     recovery: Recovery,
-) -> Result<(), VaultError> {
+) -> Result<Made, VaultError> {
     refuse_stopped(state, grant).await?;
+    // Before anything is written: a vault that is closed now must not make the refresh token look presented.
+    let keyring = state.vault_keyring(&grant.account)?;
     let config = &state.config.refresh;
     let now = state.clock.now();
     let circuits = &state.refreshes.circuits;
@@ -36,11 +52,14 @@ pub(super) async fn run(
         .map_err(VaultError::ProviderAway)?;
     let lease_until = now.plus(config.lease());
     let claimed = refresh_ledger::claim(&state.pool, &grant.id, grant.fence, lease_until, now).await?;
-    let Some(fence) = claimed else { return Ok(()) };
+    let Some(fence) = claimed else {
+        return Ok(Made::Done);
+    };
     let attempt = Attempt {
         state,
         grant,
         provider,
+        keyring,
         fence,
         began: now,
     };
@@ -89,6 +108,8 @@ struct Attempt<'a> {
     state: &'a State,
     grant: &'a GrantRow,
     provider: &'a Provider,
+    /// The vault's keys as they were before the claim.
+    keyring: Arc<Keyring>,
     fence: i64,
     began: Timestamp,
 }
@@ -100,22 +121,29 @@ enum Answer {
     Spent,
     /// It could not be asked, and the refresh token stays as doubtful as it was.
     Unasked(ExchangeError),
+    /// It does not answer the question, and will not.
+    Unknowable(ExchangeError),
     Failed(ExchangeError),
 }
 
 impl Attempt<'_> {
     #[tracing::instrument(name = "identity.refresh_grant", skip_all, fields(grant.id = self.grant.id, recovery = ?recovery))]
-    async fn make(&self, recovery: Recovery) -> Result<(), VaultError> {
-        let keys = self.state.keys(&self.grant.account)?;
+    async fn make(&self, recovery: Recovery) -> Result<Made, VaultError> {
         let sealed = self.grant.refresh_token.as_deref().unwrap_or_default();
-        let presented = match open_token(&keys.vault, self.grant, "refresh_token", sealed) {
+        let presented = match open_token(&self.keyring, self.grant, "refresh_token", sealed) {
             Ok(token) => token,
             Err(error) => {
                 self.abandon(self.doubtful(), "vault_unreadable").await?;
                 return Err(error.into());
             }
         };
-        match self.ask(recovery, &presented).await {
+        let made = match self.ask(recovery, &presented).await {
+            Answer::Unknowable(error) => {
+                self.state.refreshes.circuits.succeeded(&self.grant.provider_id);
+                tracing::warn!(grant.id = self.grant.id, %error, "the server does not say what became of a refresh token");
+                self.abandon(true, NO_ANSWER).await?;
+                return Ok(Made::Unknowable);
+            }
             Answer::Tokens(tokens) => {
                 self.state.refreshes.circuits.succeeded(&self.grant.provider_id);
                 self.store(&presented, tokens).await
@@ -146,7 +174,8 @@ impl Attempt<'_> {
                 };
                 self.fail(error, doubtful).await
             }
-        }
+        };
+        made.map(|()| Made::Done)
     }
 
     /// Whether the refresh token had been presented before, with an outcome that nobody knows.
@@ -159,6 +188,7 @@ impl Attempt<'_> {
             match self.in_time(self.provider.is_active(self.state, presented)).await {
                 Ok(true) => {}
                 Ok(false) => return Answer::Spent,
+                Err(error) if is_final(&error) => return Answer::Unknowable(error),
                 Err(error) => return Answer::Unasked(error),
             }
         }
@@ -183,19 +213,10 @@ impl Attempt<'_> {
     /// Stores the new pair. Where the store is away it is tried until it is back, or the lease would be lost on
     /// everybody: a pair that is not stored is a grant that is lost.
     async fn store(&self, presented: &SecretString, tokens: TokenSet) -> Result<(), VaultError> {
-        const TRIES: u32 = 40;
         let (state, grant) = (self.state, self.grant);
-        let keys = state.keys(&grant.account)?;
-        let seal = |column, token| {
-            seal_token(
-                &keys.vault,
-                &*state.random,
-                &grant.account,
-                &grant.id,
-                column,
-                token,
-            )
-        };
+        let keyring = state.vault_keyring_or(&grant.account, &self.keyring);
+        let seal =
+            |column, token| seal_token(&keyring, &*state.random, &grant.account, &grant.id, column, token);
         let now = state.clock.now();
         let rotated = tokens.refresh_token.as_ref().is_some_and(|token| {
             !constant_time_eq(
@@ -212,21 +233,18 @@ impl Attempt<'_> {
             access_expires_at: expiry(tokens.expires_in, now),
             rotates: rotated,
         };
-        let mut tries = 0;
+        let mut patience = Patience::new();
         let stored = loop {
             let generation = grant.refresh.generation;
             match refresh_ledger::finish(&state.pool, &grant.id, generation, &refreshed, now).await {
-                Err(error) if error.is_transient() && tries < TRIES => {
-                    tries += 1;
-                    tokio::time::sleep(Duration::from_millis(250)).await;
-                }
-                stored => break stored?,
+                Ok(stored) => break stored,
+                Err(error) => patience.after(error).await?,
             }
         };
         if stored {
             record(state, grant, AuditOutcome::Done, None, Some(rotated)).await;
         } else {
-            // Ended meanwhile, or refreshed by somebody who took over: this pair is nobody's, and must not live on.
+            // Refreshed by somebody who took over, or ended meanwhile: this pair is nobody's, and must not live on.
             record(
                 state,
                 grant,
@@ -235,7 +253,19 @@ impl Attempt<'_> {
                 Some(rotated),
             )
             .await;
-            revoke::discard(state, self.provider, &tokens).await;
+            // What the end of the grant put into the queue is spent by now, and ends nothing at the vendor.
+            while let Err(error) = self.queue(&refreshed, &tokens).await {
+                patience.after(error).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn queue(&self, late: &Refreshed, tokens: &TokenSet) -> Result<(), DbError> {
+        let (state, now) = (self.state, self.state.clock.now());
+        let generation = self.grant.refresh.generation;
+        if !revocation::replace(&state.pool, &self.grant.id, generation, late, now).await? {
+            revoke::discard(state, self.provider, tokens).await;
         }
         Ok(())
     }
@@ -287,7 +317,7 @@ impl Attempt<'_> {
     }
 
     /// Never ends; dropped with the attempt.
-    async fn keep_lease(&self) -> Result<(), VaultError> {
+    async fn keep_lease(&self) -> Result<Made, VaultError> {
         let lease = self.state.config.refresh.lease();
         loop {
             tokio::time::sleep(lease / 3).await;
@@ -301,6 +331,16 @@ impl Attempt<'_> {
                 }
             }
         }
+    }
+}
+
+/// Whether an introspection endpoint would say the same again: it refuses, or says what is no answer (RFC 7662 section
+/// 2.2).
+fn is_final(error: &ExchangeError) -> bool {
+    match error {
+        ExchangeError::Token(TokenError::Status(408 | 429)) => false,
+        ExchangeError::Token(TokenError::Status(400..=499) | TokenError::Malformed(_)) => true,
+        _ => false,
     }
 }
 

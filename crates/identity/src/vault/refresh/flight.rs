@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use countersign_outbound::trace;
 use tokio::sync::watch;
 
 use super::circuit::Circuits;
@@ -99,13 +100,14 @@ fn begin(
         key,
     };
     let (grant, provider) = (grant.clone(), Arc::clone(provider));
-    tokio::spawn(async move {
+    // In the trace of whoever began it; the others wait for it in theirs.
+    tokio::spawn(trace::carried(async move {
         let landed = drive(&listed.state, &grant, provider, urgency)
             .await
             .map_err(Arc::new);
         // First off the list: who comes now begins anew, and finds in the row what this one left there.
         drop(listed);
         land.send_replace(Some(landed));
-    });
+    }));
     flight
 }

@@ -30,6 +30,7 @@ use crate::state::State;
 use crate::store::grant::{self, GrantRow, GrantState};
 use crate::store::oauth2_provider::ProviderRow;
 use crate::store::refresh_ledger::LONGEST;
+use attempt::Made;
 use recovery::Recovery;
 
 pub(crate) use flight::Refreshes;
@@ -37,6 +38,8 @@ pub(crate) use flight::Refreshes;
 /// How long a caller waits for another's refresh; below what an operation may take.
 const WAIT: Duration = Duration::from_secs(25);
 const POLL: Duration = Duration::from_millis(25);
+/// Why a person is asked where the outcome of a refresh cannot be found out.
+const UNKNOWN: &str = "outcome_unknown";
 
 /// What became of a grant that was to yield a token.
 #[derive(Debug, Clone)]
@@ -95,6 +98,10 @@ fn next(state: &State, grant: &GrantRow, provider: &Provider, now: Timestamp) ->
     }
     let paused = grant.refresh.retry_at;
     if let Some(until) = paused.filter(|until| *until > now && *until <= now.plus(LONGEST)) {
+        // Nobody waits for a server that has just said that it will not say.
+        if grant.state == GrantState::OutcomeUnknown && grant.reason.as_deref() == Some(attempt::NO_ANSWER) {
+            return Next::Unknowable;
+        }
         return Next::Pause(until);
     }
     recovery::of(grant, provider, &state.config.refresh, now).map_or(Next::Unknowable, Next::Attempt)
@@ -143,7 +150,9 @@ async fn drive(
         let alive = timing::alive(&grant, now);
         let wait_until = match next(state, &grant, &provider, now) {
             Next::Attempt(recovery) => match attempt::run(state, &grant, &provider, recovery).await {
-                Ok(()) => continue,
+                Ok(Made::Done) => continue,
+                Ok(Made::Unknowable) if alive => return Ok(Renewed::Usable(Arc::new(grant))),
+                Ok(Made::Unknowable) => return Ok(Renewed::NeedsConsent(UNKNOWN.to_owned())),
                 Err(error) if alive => {
                     tracing::info!(grant.id = grant.id, %error, "the token is served as long as it lives");
                     return Ok(Renewed::Usable(Arc::new(grant)));
@@ -160,7 +169,7 @@ async fn drive(
                 continue;
             }
             Next::Unknowable if alive => return Ok(Renewed::Usable(Arc::new(grant))),
-            Next::Unknowable => return Ok(Renewed::NeedsConsent("outcome_unknown".to_owned())),
+            Next::Unknowable => return Ok(Renewed::NeedsConsent(UNKNOWN.to_owned())),
             Next::Wait => {
                 waited = true;
                 now.plus(POLL)

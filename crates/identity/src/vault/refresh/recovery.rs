@@ -38,7 +38,9 @@ pub(super) fn of(
     };
     let grace = renewal.reuse_grace.or_else(|| config.grace(&grant.issuer));
     // The request may still be on its way there, and must arrive within the grace.
-    let in_grace = grace.is_some_and(|grace| now.since(presented_at) + config.timeout() < grace);
+    // After a clock that jumped back nobody knows how long it has been.
+    let in_grace =
+        grace.is_some_and(|grace| now >= presented_at && now.since(presented_at) + config.timeout() < grace);
     if !single_use || in_grace {
         Some(Recovery::Present)
     } else if provider.server.introspection_endpoint.is_some() {

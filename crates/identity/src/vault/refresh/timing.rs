@@ -5,12 +5,14 @@ use std::time::Duration;
 use countersign_crypto::{Random, Timestamp, random_bytes, sha256_parts};
 use countersign_oauth::Vendor;
 
-use crate::store::grant::GrantRow;
+use crate::store::grant::{GrantRow, GrantState};
 
 /// A token with less time left than this is renewed before it goes out: it is to arrive alive.
 pub(crate) const MARGIN: Duration = Duration::from_secs(20);
 /// How much earlier it is renewed where nobody has to wait for it, unless the vendor wants it earlier still.
 const AHEAD: Duration = Duration::from_mins(1);
+/// How much further another replica's clock may be.
+const SKEW: Duration = Duration::from_mins(1);
 /// The first pause after a failure, and the longest.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -21,9 +23,18 @@ pub(crate) fn usable(grant: &GrantRow, now: Timestamp) -> bool {
     alive(grant, now.plus(margin))
 }
 
-/// Whether the access token has not expired.
+/// Whether the access token has not expired. One of an account that the person has yet to confirm is not alive at all.
 pub(crate) fn alive(grant: &GrantRow, now: Timestamp) -> bool {
-    grant.access_token.is_some() && grant.access_expires_at.is_none_or(|expiry| now < expiry)
+    grant.state != GrantState::Unconfirmed
+        && grant.access_token.is_some()
+        && grant.access_expires_at.is_none_or(|expiry| now < expiry)
+        && !from_the_future(grant, now)
+}
+
+/// Whether the token came before the clock jumped back, so that nobody knows how old it is, and another can be had.
+fn from_the_future(grant: &GrantRow, now: Timestamp) -> bool {
+    let issued_at = grant.refresh.access_issued_at;
+    grant.refresh_token.is_some() && issued_at.is_some_and(|issued_at| issued_at > now.plus(SKEW))
 }
 
 /// Whether a usable access token is old enough to be renewed in the background. Grants that were made at the same time
@@ -82,8 +93,24 @@ mod tests {
         let mut endless = living("1", 8);
         endless.access_expires_at = None;
         assert!(usable(&endless, at(1 << 30)));
+        endless.state = GrantState::Unconfirmed;
+        assert!(!usable(&endless, at(0)), "its account is not confirmed yet");
+        endless.state = GrantState::Active;
         endless.access_token = None;
         assert!(!usable(&endless, at(0)));
+    }
+
+    #[test]
+    fn a_token_from_before_the_clock_jumped_back_is_of_unknown_age() {
+        let mut grant = living("1", 3600);
+        grant.refresh.access_issued_at = Some(at(1800));
+        assert!(
+            alive(&grant, at(1800)) && alive(&grant, at(1745)),
+            "another replica's clock"
+        );
+        assert!(!alive(&grant, at(1700)));
+        grant.refresh_token = None;
+        assert!(alive(&grant, at(1700)), "nothing better can be had");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use axum::body::Body;
 use countersign_api::Credentials;
 use countersign_crypto::{Clock as _, published_user_id};
-use http::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use http::header::{AsHeaderName, COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use url::Url;
@@ -109,11 +109,13 @@ pub(super) struct Page {
 }
 
 impl Page {
+    pub(super) fn header(&self, name: impl AsHeaderName) -> &str {
+        let value = self.headers.get(name);
+        value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
     pub(super) fn location(&self) -> &str {
-        self.headers
-            .get(LOCATION)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.header(LOCATION)
     }
 
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
@@ -149,6 +151,9 @@ pub(super) struct Person<'s> {
     pub(super) issuer: String,
     pub(super) subject: String,
     pub(super) sid: String,
+    pub(super) groups: Vec<&'static str>,
+    /// How long ago they proved who they are, seconds.
+    pub(super) login_age: i64,
     pub(super) cookies: Mutex<BTreeMap<String, String>>,
 }
 
@@ -158,8 +163,9 @@ impl Person<'_> {
         let now = self.system.clock.now().as_secs();
         let claims = json!({
             "iss": GATEWAY, "sub": format!("{}|{}", self.issuer, self.subject), "aud": audience,
-            "iat": now, "exp": now + 300, "sid": self.sid, "auth_time": now,
+            "iat": now, "exp": now + 300, "sid": self.sid, "auth_time": now - self.login_age,
             "idp_iss": self.issuer, "idp_sub": self.subject, "name": self.subject,
+            "groups": self.groups,
         });
         self.system
             .gateway

@@ -59,12 +59,12 @@ async fn e08_a_client_proves_itself_as_registered_and_to_its_own_server_alone() 
     }))
     .await;
     // RFC 6749 section 2.3.1: form-encoded, then joined and base64.
-    let secret = json!({"clientSecret": "p:w %+&=\u{fc}"});
+    let secret = json!({"clientSecret": "p:w %+&=\u{fc}\n"});
     assert!(asks_as(&system, secret.clone()).await.token().is_some());
     let sent = system.vendor.last_request();
     let encoded = base64::Engine::encode(
         &base64::engine::general_purpose::STANDARD,
-        "the%3Aclient%2Fid:p%3Aw+%25%2B%26%3D%C3%BC",
+        "the%3Aclient%2Fid:p%3Aw+%25%2B%26%3D%C3%BC%0A",
     );
     assert_eq!(sent[AUTHORIZATION], format!("Basic {encoded}"));
     assert!(!sent.contains_key("client_id") && !sent.contains_key("client_secret"));
@@ -76,7 +76,7 @@ async fn e08_a_client_proves_itself_as_registered_and_to_its_own_server_alone() 
     assert!(!sent.contains_key(AUTHORIZATION));
     assert_eq!(
         (&*sent["client_id"], &*sent["client_secret"]),
-        ("the:client/id", "p:w %+&=\u{fc}")
+        ("the:client/id", "p:w %+&=\u{fc}\n")
     );
 
     let signs = |payload: Value| {

@@ -393,6 +393,45 @@ async fn c11_a_user_token_opens_one_door() {
     assert_eq!(alice.completes(&handle).await.status, StatusCode::OK);
 }
 
+/// The model lets 131,072 characters through; what no verifier takes is not called invalid or expired.
+#[tokio::test]
+async fn a_user_token_that_is_too_long_is_refused_for_its_length() {
+    const GROUP: &str = "a group of a directory that puts every group of a person into the person's token";
+    let system = System::start().await;
+    let (mut alice, agent) = (system.person("alice"), system.workload("agent"));
+    let handle = alice.consents(agent.asks_for_token(&alice).await.link()).await;
+    alice.groups = vec![GROUP; 150];
+    let (wat, session) = (alice.token("agent"), alice.token("binding"));
+    assert!((16_385..20_000).contains(&wat.len()), "{}", wat.len());
+    for (credentials, path, body) in [
+        (
+            &agent.credentials,
+            "/identities/GetWorkloadAccessTokenForJWT",
+            json!({"workloadName": "agent", "userToken": wat}),
+        ),
+        (
+            &system.binding,
+            "/identities/CompleteResourceTokenAuth",
+            json!({"sessionUri": handle, "userIdentifier": {"userToken": session}}),
+        ),
+    ] {
+        let answer = system.call(credentials, path, &body).await;
+        assert_eq!(
+            (answer.status, answer.error().0),
+            (StatusCode::BAD_REQUEST, "ValidationException")
+        );
+        let says = answer.error().1;
+        assert!(
+            says.contains("userToken") && says.contains("must have at most 16384 bytes"),
+            "{says}"
+        );
+    }
+    // The same person with fewer groups, who still has many.
+    alice.groups = vec![GROUP; 100];
+    assert_eq!(alice.completes(&handle).await.status, StatusCode::OK);
+    assert_eq!(agent.asks_for_token(&alice).await.status, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn c12_only_the_signed_token_says_who_is_in_front_of_the_browser() {
     let system = System::start().await;

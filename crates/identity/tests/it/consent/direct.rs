@@ -117,6 +117,60 @@ async fn a_workloads_own_token_is_fetched_once_and_kept_until_it_expires() {
 }
 
 #[tokio::test]
+async fn a_stop_lists_what_belongs_to_no_grant_and_what_one_caller_was_given() {
+    let system = System::start().await;
+    let actions = [
+        "bedrock-agentcore:GetWorkloadAccessToken",
+        "bedrock-agentcore:GetResourceOauth2Token",
+    ];
+    let courier = Workload {
+        credentials: system.principal("courier", &actions, "agent", "vendor").await,
+        ..system.workload("agent")
+    };
+    // The same token twice.
+    let wat = courier.wat_alone().await;
+    for _ in 0..2 {
+        assert_eq!(courier.asks_m2m(&wat, json!({})).await.token(), Some("alone-1"));
+    }
+    // Another principal's, from a grant.
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    alice.connects(agent.asks_for_token(&alice).await.link()).await;
+    assert!(agent.asks_for_token(&alice).await.token().is_some());
+
+    let stop = async |kind: &str, subject: &str| {
+        let stopped = json!({"subjectKind": kind, "subject": subject});
+        let done = system.admin("Stop", stopped.clone()).await;
+        system.admin("Start", stopped).await;
+        assert_eq!(done["truncated"], false, "{done}");
+        assert!(done["searchedFrom"].is_null(), "all of the trail: {done}");
+        done["liveTokens"].as_array().expect("a list").clone()
+    };
+    let of_courier = stop("principal", "courier").await;
+    assert_eq!(of_courier.len(), 1, "{of_courier:?}");
+    assert_eq!(
+        (&of_courier[0]["oauth2Flow"], &of_courier[0]["workloadName"]),
+        (&json!("M2M"), &json!("agent"))
+    );
+    assert!(of_courier[0]["grantId"].is_null(), "{of_courier:?}");
+    assert!(of_courier[0]["auditRecordId"].is_string(), "{of_courier:?}");
+    let of_agent = stop("workload", "agent").await;
+    let mut flows: Vec<&str> = of_agent.iter().map(|token| text(&token["oauth2Flow"])).collect();
+    flows.sort_unstable();
+    assert_eq!(flows, ["M2M", "USER_FEDERATION"], "{of_agent:?}");
+    assert_eq!(stop("principal", "somebody-else").await, Vec::<Value>::new());
+
+    // The grants that a principal was given tokens from end too, where that is wanted.
+    let withdrawn = json!({"subjectKind": "principal", "subject": "dev-agent", "revokeTokens": true});
+    let done = system.admin("Stop", withdrawn).await;
+    assert_eq!(done["grantsRevoked"], 1, "{done}");
+    assert_ne!(system.grants().await[0]["state"], "ACTIVE");
+
+    // What has ended is out no more.
+    system.clock.advance(Duration::from_secs(3601));
+    assert_eq!(stop("principal", "courier").await, Vec::<Value>::new());
+}
+
+#[tokio::test]
 async fn everything_of_a_request_keys_a_workloads_own_token() {
     let system = System::start().await;
     system.add_workload("other-agent").await;

@@ -206,3 +206,44 @@ async fn a_person_of_a_configured_issuer_completes_with_a_newer_token() {
     );
     assert!(agent.asks(wat, &Ask::default()).await.token().is_some());
 }
+
+/// A workload that is taken off an issuer's list gets nothing of what that issuer's people have begun for it.
+#[tokio::test]
+async fn the_workload_list_holds_at_completion_too() {
+    let issuer = Issuer::start().await;
+    let system = System::start_with(json!({
+        "user_issuers": [{"issuer": issuer.server.uri(), "audiences": ["agents"], "workloads": ["agent"]}],
+        "outbound_allow": [issuer.server.address().to_string()],
+    }))
+    .await;
+    let token = issuer.token(system.clock.now().as_secs(), |_| ());
+    let agent = system.workload("agent");
+    let minted = agent.mint("ForJWT", json!({"userToken": token})).await;
+    let asked = agent
+        .asks(text(&minted.body["workloadAccessToken"]), &Ask::default())
+        .await;
+    let browser = system.person("carol");
+    let on = browser.opens_anonymously(asked.link()).await;
+    let handle = browser.agrees(on.location(), "carol").await.handle();
+
+    let body = json!({"sessionUri": handle, "userIdentifier": {"userToken": token}});
+    let path = "/identities/CompleteResourceTokenAuth";
+    let listed = |workload: &str| {
+        let workload = workload.to_owned();
+        move |config: &mut countersign_identity::Config| config.user_issuers[0].workloads = vec![workload]
+    };
+    let system = system.restarted_with(listed("other-agent")).await;
+    assert_invalid_session(&system.call(&system.binding, path, &body).await);
+    system.assert_nothing_happened().await;
+    system
+        .assert_recorded("CompleteResourceTokenAuth", "refused", "workload_not_listed")
+        .await;
+
+    let system = system.restarted_with(listed("agent")).await;
+    let completed = system.call(&system.binding, path, &body).await;
+    assert_eq!(
+        completed.status,
+        StatusCode::OK,
+        "{completed:?}: a refusal changes nothing"
+    );
+}

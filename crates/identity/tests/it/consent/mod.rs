@@ -2,18 +2,25 @@
 //! gateway is a signing key whose public half is served, the vendor a small HTTP server that remembers what it was
 //! asked; both are other people's parts, everything between them is real.
 
+mod account_change;
 mod accounts;
 mod actors;
 mod client_authentication;
+mod closed_vault;
+mod connections;
+mod console;
 mod context;
 mod direct;
+mod evidence;
 mod flow;
 mod foreign;
 mod grant_limits;
+mod load_balancer;
 mod people;
 mod protocol;
 mod refresh;
 mod replay;
+mod scope_cap;
 mod stop_list;
 mod urls;
 mod vendor;
@@ -40,10 +47,13 @@ use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use actors::{Ask, Page, Person, Workload};
+use closed_vault::Keys;
 use vendor::Vendor;
 
 const API: &str = "identity.test";
 const FRONT: &str = "https://account.test";
+/// The app, to which pages lead back.
+const APP: &str = "http://localhost:8400";
 const RETURN_URL: &str = "https://account.test/oauth2/session-binding";
 const GATEWAY: &str = "https://gateway.test/default";
 /// Signs with the same key.
@@ -54,6 +64,7 @@ const INVALID_SESSION: &str = "Invalid or expired session";
 /// An identity role with a gateway before it and a vendor behind it.
 struct System {
     identity: Identity,
+    config: Config,
     api: Router,
     front: Router,
     clock: Arc<ManualClock>,
@@ -107,7 +118,6 @@ impl System {
     /// With further members of the configuration; `{vendor}` in them is the vendor's issuer.
     async fn start_with(members: Value) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let random = Arc::new(SystemRandom);
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let gateway =
             SigningKey::from_pkcs8("gateway-key", &expose(&SigningKey::generate_pkcs8())).expect("a key");
@@ -124,6 +134,7 @@ impl System {
         let mut config = json!({
             "api_hosts": [API],
             "front_channel_url": FRONT,
+            "app_url": APP,
             "account": "000000000000",
             "database": {"url": format!("sqlite:{}", directory.path().join("identity.sqlite").display())},
             "gateways": [{
@@ -152,39 +163,26 @@ impl System {
             }
         }
         let config: Config = serde_json::from_value(config).expect("a configuration");
-        let key_provider =
-            FileKeyProvider::open_or_create(&directory.path().join("identity.key"), random.clone())
-                .expect("a key file");
-        let shared: SharedClock = clock.clone();
-        let parts = Parts {
-            clock: shared,
-            random,
-            key_provider: Arc::new(key_provider),
-            previous_key_provider: None,
-        };
-        let identity = Identity::start(config, parts)
-            .await
-            .expect("the identity role starts");
-        let done = identity
-            .bootstrap(Bootstrap {
-                admin: None,
-                agent: None,
-                binding: None,
-                workload: "agent".to_owned(),
-                return_urls: vec![Url::parse(RETURN_URL).expect("a URL")],
-                provider: BootstrapProvider {
-                    name: "vendor".to_owned(),
-                    discovery_url: vendor.discovery_url(),
-                    client_id: "client".to_owned(),
-                    client_secret: SecretString::from("client-secret-canary"),
-                },
-            })
-            .await
-            .expect("bootstrapped");
+        let identity = Self::identity(config.clone(), &clock, &directory).await;
+        let bootstrap = identity.bootstrap(Bootstrap {
+            admin: None,
+            agent: None,
+            binding: None,
+            workload: "agent".to_owned(),
+            return_urls: vec![Url::parse(RETURN_URL).expect("a URL")],
+            provider: BootstrapProvider {
+                name: "vendor".to_owned(),
+                discovery_url: vendor.discovery_url(),
+                client_id: "client".to_owned(),
+                client_secret: SecretString::from("client-secret-canary"),
+            },
+        });
+        let done = Box::pin(bootstrap).await.expect("bootstrapped");
         Self {
             api: identity.api_router(),
             front: identity.front_channel_router(),
             identity,
+            config,
             clock,
             vendor,
             gateway,
@@ -196,6 +194,71 @@ impl System {
         }
     }
 
+    async fn identity(config: Config, clock: &Arc<ManualClock>, directory: &tempfile::TempDir) -> Identity {
+        let random = Arc::new(SystemRandom);
+        let key_provider =
+            FileKeyProvider::open_or_create(&directory.path().join("identity.key"), random.clone())
+                .expect("a key file");
+        let parts = Parts {
+            clock: Arc::<ManualClock>::clone(clock) as SharedClock,
+            random,
+            key_provider: Arc::new(Keys {
+                file: Arc::new(key_provider),
+                closed: directory.path().join("closed"),
+                customers: false,
+            }),
+            previous_key_provider: None,
+        };
+        let started = Identity::start(config, parts).await;
+        started.expect("the identity role starts")
+    }
+
+    /// The same installation with another configuration.
+    async fn restarted_with(self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.config;
+        change(&mut config);
+        self.identity.close().await.expect("closed");
+        let identity = Self::identity(config.clone(), &self.clock, &self.directory).await;
+        Self {
+            api: identity.api_router(),
+            front: identity.front_channel_router(),
+            identity,
+            config,
+            ..self
+        }
+    }
+
+    /// The same installation after `statements` were run on its database.
+    async fn damaged(self, statements: &[&'static str]) -> Self {
+        let path = self.directory.path().join("identity.sqlite");
+        let (config, clock) = (self.config, self.clock);
+        self.identity.close().await.expect("closed");
+        let database = countersign_db::Database::Sqlite {
+            path,
+            read_only: false,
+        };
+        let pool = countersign_db::Pool::connect(&database).await.expect("opens");
+        for statement in statements {
+            let changed = pool.execute(statement, Vec::new()).await.expect("changed");
+            assert!(changed > 0, "{statement}");
+        }
+        pool.close().await;
+        let identity = Self::identity(config.clone(), &clock, &self.directory).await;
+        Self {
+            api: identity.api_router(),
+            front: identity.front_channel_router(),
+            identity,
+            config,
+            clock,
+            ..self
+        }
+    }
+
+    /// A further replica on the same database; calls of the API that it is asked go there.
+    async fn replica(&self) -> Identity {
+        Self::identity(self.config.clone(), &self.clock, &self.directory).await
+    }
+
     /// Somebody the gateway knows, in a browser of their own.
     fn person<'s>(&'s self, subject: &str) -> Person<'s> {
         Person {
@@ -203,6 +266,8 @@ impl System {
             issuer: IDP.to_owned(),
             subject: subject.to_owned(),
             sid: format!("sid-{subject}"),
+            groups: Vec::new(),
+            login_age: 0,
             cookies: Mutex::default(),
         }
     }
@@ -227,6 +292,11 @@ impl System {
         let document = json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": actions, "Resource": resources},
         ]});
+        self.principal_with(name, &document).await
+    }
+
+    /// A principal with this policy.
+    async fn principal_with(&self, name: &str, document: &Value) -> Credentials {
         self.admin("CreatePrincipal", json!({"principalName": name}))
             .await;
         self.admin(
@@ -284,6 +354,11 @@ impl System {
 
     /// A signed call of the operation at `path`.
     async fn call(&self, credentials: &Credentials, path: &str, body: &Value) -> Answer {
+        self.call_at(&self.api, credentials, path, body).await
+    }
+
+    /// As [`Self::call`], at another replica.
+    async fn call_at(&self, api: &Router, credentials: &Credentials, path: &str, body: &Value) -> Answer {
         let service = if path.starts_with("/countersign/") {
             "countersign"
         } else {
@@ -302,8 +377,7 @@ impl System {
             self.clock.now().as_secs(),
         )
         .expect("signed");
-        let response = self
-            .api
+        let response = api
             .clone()
             .oneshot(request.map(Body::from))
             .await
@@ -362,6 +436,19 @@ impl System {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         panic!("no {outcome} {action} with reason {reason} among {records}");
+    }
+
+    /// A record of `action` whose caller's ARN ends with `caller`.
+    async fn assert_recorded_by(&self, action: &str, outcome: &str, caller: &str) {
+        let query = json!({"action": action, "outcome": outcome, "newest": true, "maxResults": 5});
+        let records = self.admin("ListAuditRecords", query).await["records"].take();
+        let found = |record: &Value| text(&record["principal"]).ends_with(caller);
+        assert!(
+            records
+                .as_array()
+                .is_some_and(|records| records.iter().any(found)),
+            "no {outcome} {action} by {caller} among {records}"
+        );
     }
 
     /// The invariant of the attack matrix: no code reached the vendor, and nobody's vault holds anything.

@@ -64,6 +64,7 @@ async fn a01_the_start_page_refuses_everybody_but_the_person_for_whom_it_was_ask
         page.body.contains("not yours") && !page.body.contains("decision"),
         "no way to go on"
     );
+    assert!(page.body.contains("href=\"http://localhost:8400/\""), "but back");
     system
         .assert_recorded("StartAuthorization", "refused", "wrong_person")
         .await;

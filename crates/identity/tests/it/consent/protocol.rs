@@ -189,6 +189,10 @@ async fn another_account_at_the_service_replaces_the_first_or_is_refused() {
     assert_eq!(alice.completes(&handle).await.status, StatusCode::OK);
     let record = system.last_record("CompleteResourceTokenAuth").await;
     assert_eq!(record["detail"]["replaced_other_account"], 1, "{record}");
+    // The page can say so.
+    let told = alice.describes(&handle).await.body;
+    assert_eq!(told["accountId"], "alice-at-work", "{told}");
+    assert!(told["replacedAccountId"].is_string(), "{told}");
     assert_eq!(
         agent.asks(&wat, &Ask::default()).await.token(),
         None,

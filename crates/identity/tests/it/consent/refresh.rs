@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::join;
 use http::StatusCode;
 use serde_json::json;
 
@@ -22,7 +23,7 @@ async fn e05_twenty_requests_make_one_refresh_and_share_its_token() {
     let wat = connected(&alice, &agent).await;
     let old = agent.asks(&wat, &Ask::default()).await;
     system.clock.advance(Duration::from_secs(121));
-    system.vendor.will(Next::Slow);
+    system.vendor.will(Next::Slow(Duration::from_millis(400)));
     let ask = Ask::default();
     let answers = join_all((0..20).map(|_| agent.asks(&wat, &ask))).await;
     let new = answers[0].token().expect("a token");
@@ -153,6 +154,39 @@ async fn a_server_that_cannot_be_asked_never_gets_a_doubtful_refresh_token() {
     // The consent takes its place.
     alice.connects(agent.asks_for_token(&alice).await.link()).await;
     assert!(agent.asks(&wat, &Ask::default()).await.token().is_some());
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_to_say_whether_a_token_lives_keeps_nobody_waiting() {
+    for answer in [(401, "{}"), (403, "{}"), (404, ""), (200, "<html>"), (200, "{}")] {
+        let system = System::start().await;
+        let (alice, agent) = (system.person("alice"), system.workload("agent"));
+        let wat = connected(&alice, &agent).await;
+        system.clock.advance(Duration::from_secs(121));
+        system.vendor.will(Next::Broken);
+        agent.asks(&wat, &Ask::default()).await;
+        system.vendor.will(Next::Tokens { expires_in: 120 });
+        system.vendor.memory.lock().expect("not poisoned").introspection = Some(answer);
+        later(&system);
+        for _ in 0..3 {
+            let asked = agent.asks(&wat, &Ask::default()).await;
+            assert_eq!(
+                (asked.token(), asked.session_status()),
+                (None, "IN_PROGRESS"),
+                "{answer:?}"
+            );
+            let record = system.last_record("GetResourceOauth2Token").await;
+            assert_eq!(record["detail"]["consent_reason"], "outcome_unknown");
+        }
+        assert_eq!(system.vendor.token_requests(), 2, "nothing doubtful was sent");
+        // Once the server says, the grant goes on.
+        system.vendor.memory.lock().expect("not poisoned").introspection = None;
+        later(&system);
+        assert!(
+            agent.asks(&wat, &Ask::default()).await.token().is_some(),
+            "{answer:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -298,6 +332,102 @@ async fn v04_a_revoked_grant_is_gone_here_and_at_the_vendor() {
         sent[0].starts_with("refresh-"),
         "the refresh token takes its access tokens along"
     );
+}
+
+/// A damaged value, or a key that is gone: nobody tries that for three days, or without end.
+#[tokio::test]
+async fn v05_a_revocation_whose_token_does_not_open_ends_and_says_so() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    connected(&alice, &agent).await;
+    let grant = system.grants().await[0]["grantId"].clone();
+    system
+        .vendor
+        .memory
+        .lock()
+        .expect("not poisoned")
+        .refuses_revocations = 1;
+    system.admin("RevokeGrant", json!({ "grantId": grant })).await;
+    let system = system
+        .damaged(&["UPDATE revocation SET refresh_token = substr(refresh_token, 1, 20)"])
+        .await;
+    system.clock.advance(Duration::from_secs(31));
+    system
+        .assert_recorded("RevokeAtProvider", "failed", "vault_unreadable")
+        .await;
+    assert_eq!(system.grants().await[0]["revocation"]["state"], "FAILED");
+}
+
+/// Of two people's grants one is damaged, and of a third person the name of the account.
+#[tokio::test]
+async fn v05_a_damaged_grant_keeps_nobody_from_what_is_beside_it() {
+    let system = System::start().await;
+    let agent = system.workload("agent");
+    for name in ["alice", "bob", "carol"] {
+        let person = system.person(name);
+        person.connects(agent.asks_for_token(&person).await.link()).await;
+        // Ids are in the order of time, and of one millisecond in none.
+        system.clock.advance(Duration::from_secs(1));
+    }
+    let system = system
+        .damaged(&[
+            "UPDATE oauth2_grant SET scopes = '{not a list' WHERE id = (SELECT MIN(id) FROM oauth2_grant)",
+            "UPDATE oauth2_grant SET account_identity = x'00' WHERE id = (SELECT MAX(id) FROM oauth2_grant)",
+        ])
+        .await;
+    let agent = system.workload("agent");
+    assert_eq!(system.grants().await.len(), 2);
+    let page = system.admin("ListGrants", json!({"maxResults": 2})).await;
+    assert_eq!(page["grants"].as_array().map(Vec::len), Some(2), "{page}");
+    let bob = system.person("bob");
+    let answer = agent.asks(&agent.wat(&bob).await, &Ask::default()).await;
+    assert!(answer.token().is_some(), "{answer:?}");
+    // Who lost a grant by it gets another one, and who keeps it can have one more.
+    for name in ["alice", "carol"] {
+        let person = system.person(name);
+        let ask = Ask {
+            force: true,
+            ..Ask::default()
+        };
+        let pending = agent.asks(&agent.wat(&person).await, &ask).await;
+        person.connects(pending.link()).await;
+        let answer = agent.asks(&agent.wat(&person).await, &Ask::default()).await;
+        assert!(answer.token().is_some(), "{name}: {answer:?}");
+    }
+}
+
+/// What the vendor still takes is the pair that it gave last, also where the grant ended before that came back.
+#[tokio::test]
+async fn v04_a_pair_that_comes_after_the_end_of_its_grant_is_withdrawn_until_the_vendor_answers() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let wat = connected(&alice, &agent).await;
+    let grant = system.grants().await[0]["grantId"].clone();
+    system.clock.advance(Duration::from_secs(121));
+    system.vendor.will(Next::Slow(Duration::from_secs(1)));
+    // That of the token which is being spent, and the first of the new one.
+    system
+        .vendor
+        .memory
+        .lock()
+        .expect("not poisoned")
+        .refuses_revocations = 2;
+    let ask = Ask::default();
+    let revoke = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        system.admin("RevokeGrant", json!({ "grantId": grant })).await;
+    };
+    join!(agent.asks(&wat, &ask), revoke);
+    for _ in 0..100 {
+        let sent = system.vendor.memory.lock().expect("not poisoned").revoked.clone();
+        if sent.len() >= 3 {
+            assert!(sent[0] != sent[1] && sent[1] == sent[2], "{sent:?}");
+            return;
+        }
+        system.clock.advance(Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never withdrawn");
 }
 
 /// What the vault holds goes from key to key: the grant of one person, and the consent that another has not ended yet.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::StatusCode;
+use serde_json::json;
 
 use super::vendor::Next;
 use super::{Ask, System, assert_invalid_session};
@@ -25,7 +26,7 @@ async fn b02_fifty_concurrent_completions_make_one_exchange() {
     let system = System::start().await;
     let (alice, agent) = (system.person("alice"), system.workload("agent"));
     let handle = alice.consents(agent.asks_for_token(&alice).await.link()).await;
-    system.vendor.will(Next::Slow);
+    system.vendor.will(Next::Slow(Duration::from_millis(400)));
     let answers = join_all((0..50).map(|_| alice.completes(&handle))).await;
     assert!(
         answers.iter().all(|answer| answer.status == StatusCode::OK),
@@ -288,4 +289,112 @@ async fn b12_one_person_cannot_fill_the_database_with_sessions() {
     );
     system.clock.advance(Duration::from_mins(10));
     assert_eq!(agent.asks_for_token(&alice).await.status, StatusCode::OK);
+}
+
+/// What was seen to be over stays over, and what came before the jump does not get more time than it was given.
+#[tokio::test]
+async fn b11_a_clock_that_jumps_back_brings_nothing_back_to_life() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let pending = agent.asks_for_token(&alice).await;
+    let (link, uri) = (pending.link().to_owned(), pending.session_uri().to_owned());
+    system.clock.advance(Duration::from_mins(10));
+    let wat = agent.wat(&alice).await;
+    assert_eq!(agent.polls(&wat, &uri).await.session_status(), "FAILED");
+    system.clock.retreat(Duration::from_mins(5));
+    assert_eq!(agent.polls(&wat, &uri).await.session_status(), "FAILED");
+    assert_eq!(alice.opens(&link).await.status, StatusCode::GONE);
+
+    // One whose code is held, and which nobody has looked at since.
+    let handle = alice.consents(agent.asks_for_token(&alice).await.link()).await;
+    system.clock.retreat(Duration::from_mins(20));
+    assert_invalid_session(&alice.completes(&handle).await);
+    system.clock.advance(Duration::from_mins(20));
+    assert_invalid_session(&alice.completes(&handle).await);
+    system.assert_nothing_happened().await;
+
+    // A token that the vendor has let expire meanwhile is not taken for a living one.
+    let wat = agent.wat(&alice).await;
+    alice
+        .connects(agent.asks(&wat, &Ask::default()).await.link())
+        .await;
+    let old = agent.asks(&wat, &Ask::default()).await;
+    system.clock.retreat(Duration::from_mins(30));
+    let wat = agent.wat(&alice).await;
+    let new = agent.asks(&wat, &Ask::default()).await;
+    assert!(new.token().is_some() && new.token() != old.token(), "{new:?}");
+    let grant = system.grants().await[0]["grantId"].clone();
+    system.admin("RevokeGrant", json!({"grantId": grant})).await;
+    system.clock.retreat(Duration::from_mins(10));
+    let wat = agent.wat(&alice).await;
+    assert_eq!(agent.asks(&wat, &Ask::default()).await.token(), None, "revoked");
+}
+
+#[tokio::test]
+async fn b13_an_older_session_does_not_overwrite_what_a_forced_one_brought() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let wat = agent.wat(&alice).await;
+    let force = Ask {
+        force: true,
+        ..Ask::default()
+    };
+    // Before a code is held the newer request takes the place of the older.
+    let first = agent.asks(&wat, &Ask::default()).await;
+    let second = agent.asks(&wat, &force).await;
+    assert_ne!(first.session_uri(), second.session_uri());
+    assert_eq!(alice.opens(first.link()).await.status, StatusCode::CONFLICT);
+    assert_eq!(
+        agent.polls(&wat, first.session_uri()).await.session_status(),
+        "FAILED"
+    );
+
+    // A held code is out of its reach: both go on, and the last request wins whichever is finished first.
+    let older = alice.consents(second.link()).await;
+    system.clock.advance(Duration::from_secs(1));
+    let third = agent.asks(&wat, &force).await;
+    let newer = alice.consents(third.link()).await;
+    assert_eq!(alice.completes(&newer).await.status, StatusCode::OK);
+    let token = agent.asks(&wat, &Ask::default()).await;
+    assert_invalid_session(&alice.completes(&older).await);
+    assert_eq!(system.vendor.token_requests(), 1, "the older code is never sent");
+    assert_eq!(agent.asks(&wat, &Ask::default()).await.token(), token.token());
+    assert_eq!(
+        agent.polls(&wat, second.session_uri()).await.session_status(),
+        "FAILED"
+    );
+    assert_eq!(system.grants().await.len(), 1);
+    system
+        .assert_recorded("CompleteResourceTokenAuth", "refused", "superseded")
+        .await;
+}
+
+#[tokio::test]
+async fn b14_sessions_that_end_out_of_order_each_bring_their_own_scopes() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let wat = agent.wat(&alice).await;
+    let scopes = |scopes: &[&'static str]| Ask {
+        scopes: scopes.to_vec(),
+        ..Ask::default()
+    };
+    let (read, write) = (scopes(&["read"]), scopes(&["write"]));
+    let (first, second) = (agent.asks(&wat, &read).await, agent.asks(&wat, &write).await);
+    let first_handle = alice.consents(first.link()).await;
+    let second_handle = alice.consents(second.link()).await;
+    assert_eq!(alice.completes(&second_handle).await.status, StatusCode::OK);
+    assert_eq!(
+        agent.asks(&wat, &read).await.token(),
+        None,
+        "what was consented to for the one is not served for the other"
+    );
+    assert_eq!(alice.completes(&first_handle).await.status, StatusCode::OK);
+    for (ask, session) in [(&read, &first), (&write, &second)] {
+        let mut poll = ask.clone();
+        poll.more = json!({"sessionUri": session.session_uri()});
+        let polled = agent.asks(&wat, &poll).await;
+        assert_eq!(polled.body["grantedScopes"], json!(ask.scopes), "{polled:?}");
+        assert_eq!(agent.asks(&wat, ask).await.token(), polled.token());
+    }
+    assert_eq!(system.grants().await.len(), 2);
 }

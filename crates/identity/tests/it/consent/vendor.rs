@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use countersign_crypto::{b64url, sha256};
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ pub(super) enum Next {
     /// A broken answer, after which nobody knows what happened.
     Broken,
     /// Nothing for a while, then tokens.
-    Slow,
+    Slow(Duration),
     /// Tokens, in an answer that never arrives.
     Lost,
 }
@@ -48,8 +49,12 @@ pub(super) struct Memory {
     refresh_tokens: HashMap<String, String>,
     issued: usize,
     pub(super) revoked: Vec<String>,
+    /// How many revocations it answers with 503 first.
+    pub(super) refuses_revocations: usize,
     /// Whether it tells which tokens are active (RFC 7662).
     pub(super) introspects: bool,
+    /// How it answers that question, where it is not with the truth: status and body.
+    pub(super) introspection: Option<(u16, &'static str)>,
     /// Whether it takes a used refresh token again.
     pub(super) forgives: bool,
 }
@@ -71,7 +76,9 @@ impl Vendor {
             refresh_tokens: HashMap::new(),
             issued: 0,
             revoked: Vec::new(),
+            refuses_revocations: 0,
             introspects: true,
+            introspection: None,
             forgives: false,
         }));
         let uri = server.uri();
@@ -100,6 +107,9 @@ impl Vendor {
             .and(path("/introspect"))
             .respond_with(move |request: &Request| {
                 let memory = at_introspect.lock().expect("not poisoned");
+                if let Some((status, body)) = memory.introspection {
+                    return ResponseTemplate::new(status).set_body_string(body);
+                }
                 let active = memory.refresh_tokens.contains_key(&form(request)["token"]);
                 ResponseTemplate::new(200).set_body_json(json!({"active": active}))
             })
@@ -126,7 +136,9 @@ impl Vendor {
                 memory
                     .revoked
                     .push(form(request).remove("token").unwrap_or_default());
-                ResponseTemplate::new(200)
+                let refused = memory.refuses_revocations > 0;
+                memory.refuses_revocations = memory.refuses_revocations.saturating_sub(1);
+                ResponseTemplate::new(if refused { 503 } else { 200 })
             })
             .mount(&server)
             .await;
@@ -217,7 +229,7 @@ impl Memory {
             Next::Broken => return ResponseTemplate::new(502),
             Next::Granted(scope) => Some(*scope),
             Next::Says(body) => return ResponseTemplate::new(200).set_body_string(*body),
-            Next::Tokens { .. } | Next::Slow | Next::Lost => None,
+            Next::Tokens { .. } | Next::Slow(_) | Next::Lost => None,
         };
         let refused = || ResponseTemplate::new(400).set_body_json(json!({"error": "invalid_grant"}));
         let account = if form["grant_type"] == "authorization_code" {
@@ -284,8 +296,8 @@ impl Memory {
             body["scope"] = scope.into();
         }
         let answer = ResponseTemplate::new(200).set_body_json(body);
-        if self.next == Next::Slow {
-            answer.set_delay(std::time::Duration::from_millis(400))
+        if let Next::Slow(pause) = self.next {
+            answer.set_delay(pause)
         } else {
             answer
         }

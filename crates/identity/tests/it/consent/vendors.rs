@@ -28,6 +28,8 @@ struct Case {
     /// Further members of the configuration.
     config: Value,
     scopes: Vec<&'static str>,
+    /// What the vendor grants besides, and says so.
+    also_granted: Vec<&'static str>,
     custom_parameters: Value,
     /// Instead of the vendor's own.
     lifetime: Option<u64>,
@@ -44,6 +46,7 @@ impl Default for Case {
             member: "includedOauth2ProviderConfig",
             config: json!({}),
             scopes: vec!["read"],
+            also_granted: Vec::new(),
             custom_parameters: json!({}),
             lifetime: None,
             account: ("1001", "alice"),
@@ -256,7 +259,7 @@ async fn passes(case: Case) {
         .iter()
         .map(text)
         .collect();
-    for scope in &case.scopes {
+    for scope in case.scopes.iter().chain(&case.also_granted) {
         assert!(granted.contains(scope), "{name}: {scope} among {granted:?}");
     }
     let grants = system.grants().await;
@@ -386,7 +389,12 @@ vendors! {
     okta => openid();
     onelogin => openid();
     pingone => Case { scopes: vec!["openid", "files.read"], ..Case::default() };
-    facebook => Case { scopes: vec!["public_profile", "email"], account: ("1001", "Alice Archer"), ..Case::default() };
+    facebook => Case {
+        scopes: vec!["email"],
+        also_granted: vec!["public_profile"],
+        account: ("1001", "Alice Archer"),
+        ..Case::default()
+    };
     yandex => Case {
         scopes: vec!["login:info"],
         custom_parameters: json!({"device_id": "device-1"}),
