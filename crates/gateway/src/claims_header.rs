@@ -30,6 +30,7 @@ pub(crate) struct ClaimsHeaders {
     claims_header_lifetime: Duration,
     user_token_issuer: String,
     user_token_lifetime: Duration,
+    groups_claim: Arc<str>,
     clock: SharedClock,
     random: SharedRandom,
 }
@@ -43,10 +44,13 @@ pub(crate) struct Minted(Mutex<Vec<MintedSet>>);
 struct MintedSet {
     claims_header: bool,
     audience: Option<String>,
+    groups: bool,
+    /// Another after a reload.
+    groups_claim: Arc<str>,
     /// The keys that signed; a rotation ends the set.
     kids: [String; 2],
     at: Timestamp,
-    headers: Vec<(HeaderName, HeaderValue)>,
+    headers: Arc<[(HeaderName, HeaderValue)]>,
 }
 
 /// Claims of the user token.
@@ -69,6 +73,8 @@ struct UserTokenClaims<'a> {
     preferred_username: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<&'a str>,
 }
 
 impl ClaimsHeaders {
@@ -84,6 +90,7 @@ impl ClaimsHeaders {
             claims_header_lifetime: Duration::from_secs(config.claims_header.lifetime_seconds.into()),
             user_token_issuer: config.user_token.issuer().to_owned(),
             user_token_lifetime: Duration::from_secs(config.user_token.lifetime_seconds.into()),
+            groups_claim: config.authenticate_oidc.groups_claim.as_str().into(),
             clock,
             random,
         }
@@ -95,7 +102,7 @@ impl ClaimsHeaders {
         session: &Session,
         client: &str,
         group: &TargetGroup,
-    ) -> Result<Vec<(HeaderName, HeaderValue)>, Reason> {
+    ) -> Result<Arc<[(HeaderName, HeaderValue)]>, Reason> {
         let keys = self.keys.current();
         let now = self.clock.now();
         let serves = |set: &MintedSet| {
@@ -110,20 +117,25 @@ impl ClaimsHeaders {
                 && now.since(set.at) < lifetime / 2
         };
         let mut minted = session.minted.0.lock().unwrap_or_else(PoisonError::into_inner);
-        minted.retain(serves);
-        let same = |set: &&MintedSet| {
-            set.claims_header == group.claims_header && set.audience == group.user_token_audience
+        let same = |set: &MintedSet| {
+            set.claims_header == group.claims_header
+                && set.audience == group.user_token_audience
+                && set.groups == group.user_token_groups
+                && set.groups_claim == self.groups_claim
         };
-        if let Some(set) = minted.iter().find(same) {
-            return Ok(set.headers.clone());
+        if let Some(set) = minted.iter().find(|set| same(set) && serves(set)) {
+            return Ok(Arc::clone(&set.headers));
         }
-        let headers = self.sign(&keys, session, client, group)?;
+        minted.retain(serves);
+        let headers: Arc<[_]> = self.sign(&keys, session, client, group)?.into();
         minted.push(MintedSet {
             claims_header: group.claims_header,
             audience: group.user_token_audience.clone(),
+            groups: group.user_token_groups,
+            groups_claim: Arc::clone(&self.groups_claim),
             kids: [keys.alb_header.kid().to_owned(), keys.user_token.kid().to_owned()],
             at: now,
-            headers: headers.clone(),
+            headers: Arc::clone(&headers),
         });
         Ok(headers)
     }
@@ -145,7 +157,7 @@ impl ClaimsHeaders {
         if let Some(audience) = &group.user_token_audience {
             headers.push((
                 USER_TOKEN,
-                secret(&self.user_token(&keys.user_token, session, audience)?)?,
+                secret(&self.user_token(&keys.user_token, session, audience, group.user_token_groups)?)?,
             ));
         }
         Ok(headers)
@@ -178,7 +190,13 @@ impl ClaimsHeaders {
         alb::mint(key, &header, &session.login.claims)
     }
 
-    fn user_token(&self, key: &SigningKey, session: &Session, audience: &str) -> Result<String, Reason> {
+    fn user_token(
+        &self,
+        key: &SigningKey,
+        session: &Session,
+        audience: &str,
+        groups: bool,
+    ) -> Result<String, Reason> {
         let login = &session.login;
         let now = self.clock.now();
         let claims = UserTokenClaims {
@@ -198,6 +216,11 @@ impl ClaimsHeaders {
             name: text(&login.claims, "name"),
             preferred_username: text(&login.claims, "preferred_username"),
             email: text(&login.claims, "email"),
+            groups: if groups {
+                texts(&login.claims, &self.groups_claim)
+            } else {
+                Vec::new()
+            },
         };
         key.sign_jwt(Map::new(), &claims).map_err(|error| {
             tracing::error!(%error, "a user token could not be signed");
@@ -208,6 +231,12 @@ impl ClaimsHeaders {
 
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     claims.get(name)?.as_str()
+}
+
+/// The texts of an array; a claim of another shape has none.
+fn texts<'a>(claims: &'a Map<String, Value>, name: &str) -> Vec<&'a str> {
+    let items = claims.get(name).and_then(Value::as_array);
+    items.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// A login whose values cannot be headers is refused when it happens; this is the second line.

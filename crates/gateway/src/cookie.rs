@@ -71,6 +71,14 @@ impl CookieNames {
         cookie::read_single(headers, &self.ticket)
     }
 
+    /// The same, as it was sent.
+    pub(crate) fn ticket_bytes<'a>(
+        &self,
+        headers: &'a HeaderMap,
+    ) -> Result<Option<&'a [u8]>, DuplicateCookie> {
+        cookie::find_single(headers, &self.ticket)
+    }
+
     /// Has the browser keep a ticket. Without `Max-Age`: the session's limits are the server's matter,
     /// and a browser that is closed forgets it.
     pub(crate) fn set_ticket(&self, value: &str) -> HeaderValue {

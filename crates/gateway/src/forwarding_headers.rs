@@ -1,13 +1,15 @@
 //! What a target is told about the way a request came: `X-Forwarded-*`, `Host`, traces, TLS.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use countersign_crypto::{Random, Timestamp};
+use countersign_outbound::trace::{TRACEPARENT, TraceContext};
+use countersign_web::Connected;
 use countersign_web::tls::TlsSession;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 
 use crate::config::{AmznTraceId, Attributes, Traceparent, XffHeaderProcessing};
+use crate::headers::Seen;
 use crate::origin::Origin;
 use crate::reason::Reason;
 
@@ -15,10 +17,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_AMZN_TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+pub(crate) const X_AMZN_TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const X_AMZN_TLS_VERSION: HeaderName = HeaderName::from_static("x-amzn-tls-version");
 const X_AMZN_TLS_CIPHER_SUITE: HeaderName = HeaderName::from_static("x-amzn-tls-cipher-suite");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Addresses in `X-Forwarded-For`, at most, ours included; an ALB answers 463 to more.
@@ -33,12 +34,14 @@ pub(crate) struct Added<'a> {
     pub(crate) origin: &'a Origin,
     /// How the listener treats headers.
     pub(crate) attributes: &'a Attributes,
-    /// The client.
-    pub(crate) source: Option<SocketAddr>,
+    /// The client's connection.
+    pub(crate) connected: &'a Connected,
     /// The host that a transform has put in place of the browser's.
     pub(crate) host: Option<HeaderValue>,
-    /// Who is asking, and other headers that are the gateway's alone to send.
-    pub(crate) identity: Vec<(HeaderName, HeaderValue)>,
+    /// Who is asking.
+    pub(crate) identity: &'a [(HeaderName, HeaderValue)],
+    /// Other headers that are the gateway's alone to send.
+    pub(crate) tls: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Refuses an `X-Forwarded-For` that is longer than any honest chain of proxies.
@@ -57,13 +60,15 @@ pub(crate) fn check_forwarded_for(headers: &HeaderMap, attributes: &Attributes) 
     }
 }
 
-/// The host that every target of a request sees, as an extension of it; without one each sees its own.
-#[derive(Clone, Debug)]
-pub(crate) struct KeptHost(pub(crate) HeaderValue);
-
 /// Adds everything to a request whose client-sent spellings of these headers are gone
-/// ([`crate::headers::strip_reserved`]), and takes its `Host` out.
-pub(crate) fn add(headers: &mut HeaderMap, added: Added<'_>, preserve_host: bool) -> Option<KeptHost> {
+/// ([`crate::headers::strip_reserved`]), and takes its `Host` out. Answers the host that every target of the request
+/// sees; without one each sees its own.
+pub(crate) fn add(
+    headers: &mut HeaderMap,
+    added: Added<'_>,
+    seen: Seen,
+    preserve_host: bool,
+) -> Option<HeaderValue> {
     let sent = headers.remove(header::HOST);
     // HTTP/2 has no Host header; the listener's allow-list has checked whichever there was.
     let sent = sent.or_else(|| HeaderValue::from_str(&added.origin.authority()).ok());
@@ -75,14 +80,23 @@ pub(crate) fn add(headers: &mut HeaderMap, added: Added<'_>, preserve_host: bool
         X_FORWARDED_PROTO,
         HeaderValue::from_static(if added.origin.is_https() { "https" } else { "http" }),
     );
-    forwarded_for(headers, added.attributes, added.source);
+    forwarded_for(headers, added.attributes, added.connected, seen);
     for (name, value) in added.identity {
+        headers.insert(name.clone(), value.clone());
+    }
+    for (name, value) in added.tls {
         headers.insert(name, value);
     }
-    added.host.or(sent.filter(|_| preserve_host)).map(KeptHost)
+    added.host.or(sent.filter(|_| preserve_host))
 }
 
-fn forwarded_for(headers: &mut HeaderMap, attributes: &Attributes, source: Option<SocketAddr>) {
+fn forwarded_for(headers: &mut HeaderMap, attributes: &Attributes, connected: &Connected, seen: Seen) {
+    use XffHeaderProcessing::{Append, Replace};
+    let mode = attributes.xff_header_processing;
+    if !seen.any(Seen::FORWARDED_FOR) && matches!(mode, Append | Replace) && !attributes.xff_client_port {
+        headers.insert(X_FORWARDED_FOR, connected.address.clone());
+        return;
+    }
     let mut chain = match attributes.xff_header_processing {
         XffHeaderProcessing::Preserve => return,
         XffHeaderProcessing::Remove => {
@@ -101,7 +115,7 @@ fn forwarded_for(headers: &mut HeaderMap, attributes: &Attributes, source: Optio
             }),
     };
     headers.remove(X_FORWARDED_FOR);
-    let Some(source) = source else { return };
+    let source = connected.peer;
     let address = source.ip().to_canonical();
     let _ = match (attributes.xff_client_port, address.is_ipv6()) {
         (false, _) => write!(chain, "{address}"),
@@ -126,21 +140,35 @@ pub(crate) fn tls(session: &TlsSession, attributes: &Attributes) -> Vec<(HeaderN
     added
 }
 
-/// Sets the trace headers of a request as the listener's policy wants them.
-pub(crate) fn trace(headers: &mut HeaderMap, attributes: &Attributes, now: Timestamp, random: &dyn Random) {
+/// Sets `X-Amzn-Trace-Id` of a request as the listener's policy wants it.
+pub(crate) fn trace(
+    headers: &mut HeaderMap,
+    attributes: &Attributes,
+    seen: Seen,
+    now: Timestamp,
+    random: &dyn Random,
+) {
     match attributes.amzn_trace_id {
         AmznTraceId::Remove => {
             headers.remove(X_AMZN_TRACE_ID);
         }
         AmznTraceId::Set => {
-            let id = amzn_trace_id(headers, now, random);
-            if let Ok(id) = HeaderValue::try_from(id) {
+            let id = amzn_trace_id(headers, seen, now, random);
+            if let Ok(id) = id {
                 headers.insert(X_AMZN_TRACE_ID, id);
             }
         }
     }
-    let valid = traceparent_is_valid(headers);
-    match attributes.traceparent {
+}
+
+/// Sets `traceparent` and `tracestate` of a request as the listener's policy wants them.
+pub(crate) fn trace_parent(headers: &mut HeaderMap, policy: Traceparent, random: &dyn Random) {
+    let comes = headers.contains_key(TRACEPARENT) || headers.contains_key(TRACESTATE);
+    if !comes && matches!(policy, Traceparent::Preserve | Traceparent::Remove) {
+        return;
+    }
+    let valid = TraceContext::of(headers).is_some();
+    match policy {
         Traceparent::Preserve | Traceparent::Generate if valid => {}
         Traceparent::Preserve | Traceparent::Remove => {
             headers.remove(TRACEPARENT);
@@ -163,14 +191,29 @@ pub(crate) fn trace(headers: &mut HeaderMap, attributes: &Attributes, now: Times
 
 /// `Root=1-<time>-<96 random bits>`, or what the client sent with a `Self` of ours before it
 /// ("Request tracing for your Application Load Balancer", ELB user guide).
-fn amzn_trace_id(headers: &HeaderMap, now: Timestamp, random: &dyn Random) -> String {
+fn amzn_trace_id(
+    headers: &HeaderMap,
+    seen: Seen,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<HeaderValue, InvalidHeaderValue> {
     let mut bytes = [0; 12];
     random.fill(&mut bytes);
-    let id = format!("1-{:08x}-{}", now.as_secs(), hex::encode(bytes));
-    let sent = headers.get(X_AMZN_TRACE_ID).and_then(|value| value.to_str().ok());
+    // `Root=1-<8 digits>-<24 digits>`
+    let mut root = *b"Root=1-00000000-000000000000000000000000";
+    let seconds = u32::try_from(now.as_secs()).unwrap_or(u32::MAX).to_be_bytes();
+    // The lengths fit.
+    let _ = hex::encode_to_slice(seconds, &mut root[7..15]);
+    let _ = hex::encode_to_slice(bytes, &mut root[16..]);
+    let sent = seen
+        .any(Seen::AMZN_TRACE_ID)
+        .then(|| headers.get(X_AMZN_TRACE_ID))
+        .flatten();
+    let sent = sent.and_then(|value| value.to_str().ok());
     let Some(sent) = sent.filter(|sent| sent.len() <= MAX_TRACE_ID) else {
-        return format!("Root={id}");
+        return HeaderValue::from_bytes(&root);
     };
+    let id = String::from_utf8_lossy(&root[5..]);
     let fields = || sent.split(';').map(str::trim).filter(|field| !field.is_empty());
     let name = if fields().any(|field| field.starts_with("Root=")) {
         "Self"
@@ -178,37 +221,12 @@ fn amzn_trace_id(headers: &HeaderMap, now: Timestamp, random: &dyn Random) -> St
         "Root"
     };
     let kept = fields().filter(|field| !field.starts_with("Self="));
-    kept.fold(format!("{name}={id}"), |mut all, field| {
+    let all = kept.fold(format!("{name}={id}"), |mut all, field| {
         all.push(';');
         all.push_str(field);
         all
-    })
-}
-
-/// W3C Trace Context, section 3.2.2, version 00; of later versions the same beginning.
-fn traceparent_is_valid(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(TRACEPARENT).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return false;
-    };
-    let Ok(text) = value.to_str() else { return false };
-    let mut parts = text.split('-');
-    let mut hex = |length: usize| {
-        let part = parts.next().unwrap_or_default();
-        let digits = part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        (digits && part.len() == length).then_some(part)
-    };
-    let (version, trace, parent, flags) = (hex(2), hex(32), hex(16), hex(2));
-    let nothing_more = parts.next().is_none();
-    let not_zero = |part: Option<&str>| part.is_some_and(|part| part.bytes().any(|byte| byte != b'0'));
-    not_zero(trace)
-        && not_zero(parent)
-        && flags.is_some()
-        && match version {
-            Some("00") => nothing_more,
-            Some("ff") | None => false,
-            Some(_) => true,
-        }
+    });
+    HeaderValue::try_from(all)
 }
 
 #[cfg(test)]
@@ -225,6 +243,10 @@ mod tests {
         map
     }
 
+    fn connected(peer: &str) -> Connected {
+        Connected::new(peer.parse().expect("an address"), http::Extensions::new())
+    }
+
     fn forwarded(mode: XffHeaderProcessing, port: bool, sent: &[(&'static str, &'static str)]) -> String {
         let mut map = headers(sent);
         let attributes = Attributes {
@@ -232,11 +254,8 @@ mod tests {
             xff_client_port: port,
             ..Attributes::default()
         };
-        forwarded_for(
-            &mut map,
-            &attributes,
-            Some("192.0.2.9:4711".parse().expect("an address")),
-        );
+        let seen = Seen::of(&map);
+        forwarded_for(&mut map, &attributes, &connected("192.0.2.9:4711"), seen);
         let values: Vec<&str> = map
             .get_all(X_FORWARDED_FOR)
             .iter()
@@ -272,7 +291,8 @@ mod tests {
         forwarded_for(
             &mut map,
             &attributes,
-            Some("[2001:db8::1]:80".parse().expect("an address")),
+            &connected("[2001:db8::1]:80"),
+            Seen::default(),
         );
         assert_eq!(map[X_FORWARDED_FOR], "[2001:db8::1]:80");
     }
@@ -303,7 +323,9 @@ mod tests {
     fn traced(attributes: &Attributes, sent: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = headers(sent);
         let now = Timestamp::from_secs(0x6789_1233);
-        trace(&mut map, attributes, now, &SeededRandom::new(1));
+        let seen = Seen::of(&map);
+        trace(&mut map, attributes, seen, now, &SeededRandom::new(1));
+        trace_parent(&mut map, attributes.traceparent, &SeededRandom::new(1));
         map
     }
 
@@ -369,9 +391,8 @@ mod tests {
             assert!(
                 !state
                     && parent != sent
-                    && traceparent_is_valid(&headers(&[
-                        ("traceparent", Box::leak(parent.into_boxed_str()),)
-                    ]))
+                    && TraceContext::of(&headers(&[("traceparent", Box::leak(parent.into_boxed_str()),)]))
+                        .is_some()
             );
         }
         for (text, valid) in [
@@ -389,7 +410,7 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(
-                traceparent_is_valid(&headers(&[("traceparent", text)])),
+                TraceContext::of(&headers(&[("traceparent", text)])).is_some(),
                 valid,
                 "{text}"
             );

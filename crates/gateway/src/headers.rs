@@ -24,27 +24,102 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 /// Same, without a constant in crate `http`.
 const HOP_BY_HOP_NAMES: [&str; 2] = ["keep-alive", "proxy-connection"];
 
+/// What the headers of a message are about, found in one pass over them: most messages have few of the headers that
+/// the gateway treats, and asking for each of those by name would cost more than the pass.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Seen(u32);
+
+impl Seen {
+    /// Anything that [`strip_hop_by_hop`] could remove.
+    pub(crate) const HOP_BY_HOP: Self = Self(1);
+    /// Anything that [`strip_reserved`] removes.
+    pub(crate) const RESERVED: Self = Self(1 << 1);
+    pub(crate) const COOKIE: Self = Self(1 << 2);
+    pub(crate) const SET_COOKIE: Self = Self(1 << 3);
+    /// `Clear-Site-Data`, `Service-Worker-Allowed`.
+    pub(crate) const SITE_WIDE: Self = Self(1 << 4);
+    pub(crate) const TRAILER: Self = Self(1 << 5);
+    pub(crate) const TRANSFER_ENCODING: Self = Self(1 << 6);
+    pub(crate) const TE: Self = Self(1 << 7);
+    pub(crate) const UPGRADE: Self = Self(1 << 8);
+    pub(crate) const EXPECT: Self = Self(1 << 9);
+    pub(crate) const CONTENT_TYPE: Self = Self(1 << 10);
+    pub(crate) const CONTENT_LENGTH: Self = Self(1 << 11);
+    /// `Service-Worker`.
+    pub(crate) const SERVICE_WORKER: Self = Self(1 << 12);
+    pub(crate) const FORWARDED_FOR: Self = Self(1 << 13);
+    /// `X-Amzn-Trace-Id`.
+    pub(crate) const AMZN_TRACE_ID: Self = Self(1 << 14);
+    /// `traceparent` or `tracestate`.
+    pub(crate) const TRACE_CONTEXT: Self = Self(1 << 15);
+
+    /// Of the headers that came.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in headers.keys() {
+            seen.0 |= Self::of_name(name.as_str()).0;
+        }
+        seen
+    }
+
+    /// By length first: of the names with one length there are three at most.
+    fn of_name(name: &str) -> Self {
+        let both = |other: Self| Self(other.0 | Self::HOP_BY_HOP.0);
+        match (name.len(), name) {
+            (2, "te") => both(Self::TE),
+            (6, "cookie") => Self::COOKIE,
+            (6, "expect") => Self::EXPECT,
+            (7, "trailer") => both(Self::TRAILER),
+            (7, "upgrade") => both(Self::UPGRADE),
+            (10, "connection" | "keep-alive") => Self::HOP_BY_HOP,
+            (10, "set-cookie") => Self::SET_COOKIE,
+            (10, "tracestate") | (11, "traceparent") => Self::TRACE_CONTEXT,
+            (12, "content-type") => Self::CONTENT_TYPE,
+            (14, "content-length") => Self::CONTENT_LENGTH,
+            (14, "service-worker") => Self::SERVICE_WORKER,
+            (15, "x-forwarded-for") => Self::FORWARDED_FOR,
+            (15, "x-amzn-trace-id") => Self::AMZN_TRACE_ID,
+            (15, "clear-site-data") | (22, "service-worker-allowed") => Self::SITE_WIDE,
+            (17, "transfer-encoding") => both(Self::TRANSFER_ENCODING),
+            (16, "proxy-connection") | (18, "proxy-authenticate") | (19, "proxy-authorization") => {
+                Self::HOP_BY_HOP
+            }
+            _ if is_reserved(name) => Self::RESERVED,
+            _ => Self::default(),
+        }
+    }
+
+    /// Whether any of these was among them.
+    pub(crate) const fn any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+}
+
 /// Removes every header a target would take for the gateway's word, before the gateway adds its own.
 /// `X-Forwarded-For` itself stays for [`crate::forward`] to treat.
 pub(crate) fn strip_reserved(headers: &mut HeaderMap) {
     let reserved: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| {
-            // CGI-like frameworks fold `-`, `_` and `.` into one; removing all separators covers them.
-            let letters: String = name
-                .as_str()
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .collect();
-            RESERVED.iter().any(|prefix| letters.starts_with(prefix))
-                || (FORWARDING.iter().any(|prefix| letters.starts_with(prefix))
-                    && name.as_str() != "x-forwarded-for")
-        })
+        .filter(|name| is_reserved(name.as_str()))
         .cloned()
         .collect();
     for name in reserved {
         headers.remove(name);
     }
+}
+
+/// CGI-like frameworks fold `-`, `_` and `.` into one; leaving out all separators covers them.
+fn is_reserved(name: &str) -> bool {
+    // Compared in place, to the first letter that differs: this is asked of every header of every request.
+    let first = name.bytes().find(u8::is_ascii_alphanumeric);
+    if !matches!(first, Some(b'x' | b'f')) {
+        return false;
+    }
+    let begins_with = |prefix: &&str| {
+        let mut letters = name.bytes().filter(u8::is_ascii_alphanumeric);
+        prefix.bytes().all(|letter| letters.next() == Some(letter))
+    };
+    RESERVED.iter().any(begins_with) || (FORWARDING.iter().any(begins_with) && name != "x-forwarded-for")
 }
 
 /// Removes the headers that concern one connection only.
@@ -69,19 +144,36 @@ pub(crate) fn strip_request_cookies(headers: &mut HeaderMap, passed: &[String]) 
     let Entry::Occupied(entry) = headers.entry(header::COOKIE) else {
         return;
     };
-    let kept: Vec<Vec<u8>> = entry
+    // HTTP/1.1 targets get one header of what HTTP/2 may send as several (RFC 9113 section 8.2.3).
+    let mut values = entry.iter();
+    if let (Some(only), None) = (values.next(), values.next())
+        && !cookies(only.as_bytes())
+            .any(|pair| pair.is_empty() || is_reserved_cookie(cookie_name(pair), passed))
+    {
+        return;
+    }
+    let pairs = entry
         .iter()
-        .flat_map(|value| value.as_bytes().split(|&byte| byte == b';'))
-        .map(<[u8]>::trim_ascii)
-        .filter(|pair| !pair.is_empty() && !is_reserved_cookie(cookie_name(pair), passed))
-        .map(<[u8]>::to_vec)
-        .collect();
+        .flat_map(|value| cookies(value.as_bytes()))
+        .filter(|pair| !pair.is_empty() && !is_reserved_cookie(cookie_name(pair), passed));
+    let mut kept = Vec::new();
+    for pair in pairs {
+        if !kept.is_empty() {
+            kept.extend_from_slice(b"; ");
+        }
+        kept.extend_from_slice(pair);
+    }
     entry.remove_entry_mult();
-    if let Ok(value) = HeaderValue::from_bytes(&kept.join(&b"; "[..]))
+    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(kept))
         && !value.is_empty()
     {
         headers.insert(header::COOKIE, value);
     }
+}
+
+/// The pairs of a `Cookie` header.
+fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii)
 }
 
 /// Removes from a target's answer what would touch our cookies or outlive the page: `Set-Cookie` of our
@@ -111,7 +203,7 @@ fn remove_site_wide(headers: &mut HeaderMap) {
 
 /// The name of a `name=value; …` pair. A browser takes a pair without `=` for a value without a name,
 /// which some servers read as a name: so it counts as one here.
-fn cookie_name(pair: &[u8]) -> &[u8] {
+pub(crate) fn cookie_name(pair: &[u8]) -> &[u8] {
     pair.split(|&byte| byte == b'=' || byte == b';')
         .next()
         .unwrap_or_default()
@@ -121,19 +213,26 @@ fn cookie_name(pair: &[u8]) -> &[u8] {
 /// Whether a cookie name is ours and of none of the `passed` kinds. Case is ignored, since some servers
 /// ignore it. A nameless cookie is refused too: browsers send `=name=value` as `name=value`.
 fn is_reserved_cookie(name: &[u8], passed: &[String]) -> bool {
-    let name = name.to_ascii_lowercase();
     if name.is_empty() {
         return true;
     }
     let bare = [&b"__host-"[..], b"__secure-"]
         .iter()
-        .find_map(|prefix| name.strip_prefix(*prefix))
-        .unwrap_or(&name);
-    let Some(kind) = bare.strip_prefix(crate::cookie::PREFIX.as_bytes()) else {
+        .find_map(|prefix| strip_prefix(name, prefix))
+        .unwrap_or(name);
+    let Some(kind) = strip_prefix(bare, crate::cookie::PREFIX.as_bytes()) else {
         return false;
     };
     let kind = kind.split(|&byte| byte == b'-').next().unwrap_or_default();
-    !passed.iter().any(|passed| passed.as_bytes() == kind)
+    !passed
+        .iter()
+        .any(|passed| passed.as_bytes().eq_ignore_ascii_case(kind))
+}
+
+/// What follows a prefix in any case.
+fn strip_prefix<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (begins, rest) = text.split_at_checked(prefix.len())?;
+    begins.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 #[cfg(test)]
@@ -169,6 +268,45 @@ mod tests {
         let mut left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["traceparent", "x-amzn-requestid", "x-forwarded-for"]);
+    }
+
+    #[test]
+    fn one_pass_sees_whatever_the_removals_would_remove() {
+        let names = HOP_BY_HOP
+            .iter()
+            .map(HeaderName::as_str)
+            .chain(HOP_BY_HOP_NAMES)
+            .map(|name| (name, Seen::HOP_BY_HOP));
+        let others = [
+            ("x_amzn_oidc_data", Seen::RESERVED),
+            ("_x.forwarded.host", Seen::RESERVED),
+            ("forwarded", Seen::RESERVED),
+            ("x-forwarded-for", Seen::FORWARDED_FOR),
+            ("cookie", Seen::COOKIE),
+            ("set-cookie", Seen::SET_COOKIE),
+            ("clear-site-data", Seen::SITE_WIDE),
+            ("service-worker-allowed", Seen::SITE_WIDE),
+            ("te", Seen::TE),
+            ("trailer", Seen::TRAILER),
+            ("transfer-encoding", Seen::TRANSFER_ENCODING),
+            ("upgrade", Seen::UPGRADE),
+            ("expect", Seen::EXPECT),
+            ("content-type", Seen::CONTENT_TYPE),
+            ("content-length", Seen::CONTENT_LENGTH),
+            ("service-worker", Seen::SERVICE_WORKER),
+            ("x-amzn-trace-id", Seen::AMZN_TRACE_ID),
+            ("traceparent", Seen::TRACE_CONTEXT),
+            ("tracestate", Seen::TRACE_CONTEXT),
+        ];
+        for (name, expected) in names.chain(others) {
+            let mut map = headers(&[("accept", "*/*"), ("x-other", "1")]);
+            assert_eq!(Seen::of(&map), Seen::default());
+            map.insert(
+                HeaderName::from_bytes(name.as_bytes()).expect("a name"),
+                HeaderValue::from_static("1"),
+            );
+            assert!(Seen::of(&map).any(expected), "{name}");
+        }
     }
 
     #[test]

@@ -108,17 +108,21 @@ pub struct AuditKeys {
     pub signing: JwkSet,
     /// Opens the keys of persons.
     pub persons: Arc<Keyring>,
+    /// Signs checkpoints: the primary one, if there is one.
+    pub signer: Option<SigningKey>,
 }
 
 /// Reads the keys of the audit chain from the gateway's database, which may be open read-only. Creates
 /// none.
 pub async fn audit_keys(pool: &Pool, provider: &dyn KeyProvider) -> Result<AuditKeys, KeysError> {
     let rows = Store::new(pool.clone()).list_all_keys().await?;
-    let mut signing = JwkSet::default();
+    let (mut signing, mut signer) = (JwkSet::default(), None);
     for row in rows.iter().filter(|row| row.purpose == KeyPurpose::AuditSigning) {
-        signing
-            .keys
-            .push(SigningKey::unwrap(provider, row).await?.public_jwk());
+        let key = SigningKey::unwrap(provider, row).await?;
+        signing.keys.push(key.public_jwk());
+        if row.state == KeyState::Primary {
+            signer = Some(key);
+        }
     }
     let persons: Vec<KeyRow> = rows
         .into_iter()
@@ -127,6 +131,7 @@ pub async fn audit_keys(pool: &Pool, provider: &dyn KeyProvider) -> Result<Audit
     Ok(AuditKeys {
         signing,
         persons: Arc::new(Keyring::unwrap(provider, &persons).await?),
+        signer,
     })
 }
 

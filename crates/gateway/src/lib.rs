@@ -9,6 +9,7 @@
 
 mod access_log;
 mod acme;
+mod answer;
 mod authenticate;
 mod claims_header;
 pub mod config;
@@ -17,6 +18,7 @@ mod forward;
 mod forwarding_headers;
 mod gateway;
 mod headers;
+mod ids;
 mod key_listener;
 mod keys;
 mod listener;
@@ -36,12 +38,14 @@ mod stop_list;
 mod target_group;
 mod upgrade;
 
+pub use answer::AnswerBody;
 pub use config::{Config, ConfigError};
 pub use gateway::{Gateway, Parts, StartError, end_sessions, migrate, migrate_to};
 pub use keys::{AuditKeys, KeysError, audit_keys};
 pub use listener::ListenerName;
-pub use operator::{KeySummary, Operator, OperatorError, RotatingKey};
+pub use operator::{Forgotten, KeySummary, Operator, OperatorError, RotatingKey};
 pub use origin::{Origin, OriginError};
 pub use reason::Reason;
 pub use reload::ReloadError;
 pub use session::SessionSummary;
+pub use slot::Responder;

@@ -5,9 +5,29 @@ use std::time::Duration;
 
 use crate::reason::{AuthMetric, Reason};
 
-/// A login that succeeded, and how long the provider's endpoints took altogether.
-pub(crate) fn logged_in(latency: Duration) {
+/// Series that alerts are made of begin at nothing: what is not there yet cannot be seen to increase.
+pub(crate) fn begin() {
+    metrics::counter!("ELBAuthSuccess").increment(0);
+    metrics::counter!("ELBAuthFailure", "reason" => Reason::AuthInvalidStateParam.as_str()).increment(0);
+    for reason in [
+        Reason::AuthDiscoveryFailed,
+        Reason::AuthTokenEpRequestFailed,
+        Reason::AuthTokenEpRequestTimeout,
+        Reason::AuthUserinfoEpRequestFailed,
+        Reason::AuthUserinfoEpRequestTimeout,
+        Reason::AuthProviderError,
+    ] {
+        metrics::counter!("ELBAuthError", "reason" => reason.as_str()).increment(0);
+    }
+}
+
+/// A login that has become a session.
+pub(crate) fn logged_in() {
     metrics::counter!("ELBAuthSuccess").increment(1);
+}
+
+/// How long the provider's endpoints took altogether for a login.
+pub(crate) fn provider_answered(latency: Duration) {
     // Milliseconds, as the ALB counts it.
     metrics::histogram!("ELBAuthLatency").record(latency.as_secs_f64() * 1_000.0);
 }

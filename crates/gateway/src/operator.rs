@@ -1,12 +1,13 @@
-//! What an operator does on a gateway's store: see and end sessions, rotate keys. Every replica follows
-//! within a second.
+//! What an operator does on a gateway's store: see and end sessions, forget a person, rotate keys. Every replica
+//! follows within a second.
 //!
 //! A store in `PostgreSQL` can be opened beside running gateways. One in `SQLite` belongs to one process:
 //! the running gateway gives its own operator, and a second process opens it only once that has stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use countersign_audit::{AuditError, Entry, Outcome, Recorder, RecorderConfig};
+use countersign_audit::{AuditError, Entry, Outcome, PersonKeys, Recorder};
 use countersign_crypto::{
     KeyError, KeyProvider, KeyPurpose, KeyRow, KeyState, NewKey, SharedClock, SharedRandom, Timestamp,
     UserKey,
@@ -15,16 +16,17 @@ use countersign_db::{ChangeFeed, DbError, Pool};
 use uuid::Uuid;
 
 use crate::config::Config;
-use crate::gateway::{Parts, ROLE, Shared};
-use crate::keys::{Keys, KeysError, resource};
+use crate::gateway::{Parts, Shared, recorder_config};
+use crate::keys::{Keys, KeysError, audit_keys, resource};
 use crate::session::{SessionSummary, Store};
 
 /// An operator of one gateway's store.
 pub struct Operator {
     store: Store,
     recorder: Recorder,
-    /// The pool to close; `None`: it is a running gateway's.
-    opened: Option<Pool>,
+    pool: Pool,
+    /// Whether the pool is to be closed. Otherwise it is a running gateway's.
+    opened: bool,
     key_provider: Arc<dyn KeyProvider>,
     account: String,
     region: String,
@@ -58,6 +60,11 @@ pub enum OperatorError {
     Concurrent,
 }
 
+/// How long replicas may take to follow a change.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(2);
+/// How seldom verifiers ask for a key that they do not know (5 s, `countersign_web::person`), and a second.
+const FETCHED_WITHIN: Duration = Duration::from_secs(6);
+
 /// A key that rotates while the gateway runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RotatingKey {
@@ -86,6 +93,14 @@ impl RotatingKey {
             Self::Session => KeyPurpose::Session,
         }
     }
+
+    /// How long it is published before it is primary.
+    const fn published_for(self) -> Duration {
+        match self {
+            Self::UserTokenSigning | Self::AlbHeaderSigning => FETCHED_WITHIN,
+            Self::Session => FOLLOWED_WITHIN,
+        }
+    }
 }
 
 impl Operator {
@@ -94,7 +109,8 @@ impl Operator {
         Self {
             store: Store::new(pool.clone()),
             recorder: shared.recorder.clone(),
-            opened: None,
+            pool: pool.clone(),
+            opened: false,
             key_provider,
             account: shared.account.clone(),
             region: region.to_owned(),
@@ -109,23 +125,14 @@ impl Operator {
         let store = Store::new(pool.clone());
         let place = (config.account.as_str(), config.region.as_str());
         let (_, chain) = Keys::load(&store, &*parts.key_provider, place, &parts.clock, &parts.random).await?;
-        let recorder = Recorder::start(RecorderConfig {
-            pool: pool.clone(),
-            changes: ChangeFeed::start(pool.clone()).await?,
-            clock: parts.clock.clone(),
-            random: parts.random.clone(),
-            signing_key: chain.audit,
-            persons: Arc::new(chain.person),
-            checkpoint_file: config.checkpoint_file.clone(),
-            role: ROLE,
-            account: config.account.clone(),
-            region: config.region.clone(),
-        })
-        .await?;
+        let changes = ChangeFeed::start(pool.clone()).await?;
+        let recording = recorder_config(config, &parts, (&pool, changes), chain);
+        let recorder = Recorder::start(recording).await?;
         Ok(Self {
             store,
             recorder,
-            opened: Some(pool),
+            pool,
+            opened: true,
             key_provider: parts.key_provider,
             account: config.account.clone(),
             region: config.region.clone(),
@@ -138,13 +145,18 @@ impl Operator {
         &self.recorder
     }
 
-    /// Live sessions, newest first, at most `limit`; those of one person where `user` is given.
+    /// Live sessions, newest first, at most `limit`; those of one person where `user` is given. Recorded as `ListSessions`.
     pub async fn list_sessions(
         &self,
         user: Option<&UserKey>,
         limit: u32,
     ) -> Result<Vec<SessionSummary>, OperatorError> {
-        Ok(self.store.list(user, self.clock.now(), limit).await?)
+        let sessions = self.store.list(user, self.clock.now(), limit).await?;
+        // Who is logged in, and from when, is personal: reading it is on record before it is shown.
+        let mut entry = Entry::new("ListSessions", Outcome::Done).with_detail("sessions", sessions.len());
+        entry.person = user.copied();
+        self.recorder.record(entry).await?;
+        Ok(sessions)
     }
 
     /// Ends a session: within a second on every replica.
@@ -164,6 +176,27 @@ impl Operator {
         Ok(sids)
     }
 
+    /// Ends all sessions of a person and destroys the key under which this trail has their name (design D16). The record
+    /// of it names nobody: it would be the first trace of them again.
+    pub async fn forget_user(&self, user: &UserKey) -> Result<Forgotten, OperatorError> {
+        let sessions_ended = self.end_sessions_of(user).await?.len();
+        let persons = audit_keys(&self.pool, &*self.key_provider).await?.persons;
+        let pseudonym = PersonKeys::new(&self.pool, Arc::clone(&persons))
+            .pseudonym(user)
+            .await?;
+        let audit_details_erased =
+            countersign_audit::forget(&self.pool, &persons, user, self.clock.now()).await?;
+        let pseudonyms: Vec<String> = pseudonym.into_iter().collect();
+        let entry = Entry::new("ForgetUser", Outcome::Done)
+            .with_detail("pseudonyms", pseudonyms)
+            .with_detail("sessionsEnded", sessions_ended);
+        self.recorder.record(entry).await?;
+        Ok(Forgotten {
+            sessions_ended,
+            audit_details_erased,
+        })
+    }
+
     async fn record_end(&self, sid: Uuid, person: UserKey) -> Result<(), OperatorError> {
         let entry = Entry::new("EndSession", Outcome::Done)
             .with_sid(sid.to_string())
@@ -179,7 +212,9 @@ impl Operator {
         Ok(rows.into_iter().map(KeySummary::from).collect())
     }
 
-    /// Makes a new primary key; the one before opens and verifies until it is retired.
+    /// Makes a new primary key; the one before opens and verifies until it is retired. Takes seconds: at first the new
+    /// key is only published, so that every replica opens, and every verifier can have, what it is about to seal and
+    /// sign.
     pub async fn rotate_key(&self, key: RotatingKey) -> Result<KeySummary, OperatorError> {
         let purpose = key.purpose();
         let (account, resource) = (self.account.as_str(), resource(&self.region, &self.account));
@@ -194,9 +229,23 @@ impl Operator {
             RotatingKey::Session => KeyRow::generate_symmetric(provider, random, clock, new).await?,
             _ => KeyRow::generate_es256(provider, random, clock, new).await?,
         };
-        if !self.store.rotate_key(&row, self.clock.now()).await? {
+        let row = KeyRow {
+            state: KeyState::Enabled,
+            ..row
+        };
+        if !self.store.publish_key(&row, self.clock.now()).await? {
             return Err(OperatorError::Concurrent);
         }
+        tokio::time::sleep(key.published_for()).await;
+        // Where this process ends before, the key stays what opens and verifies nothing, and the next rotation passes
+        // it by.
+        if !self.store.promote_key(&row, self.clock.now()).await? {
+            return Err(OperatorError::Concurrent);
+        }
+        let row = KeyRow {
+            state: KeyState::Primary,
+            ..row
+        };
         let entry = Entry::new("RotateKey", Outcome::Done)
             .with_detail("purpose", purpose.as_str())
             .with_detail("key", row.id.clone());
@@ -216,12 +265,21 @@ impl Operator {
 
     /// Ends the audit chain with a checkpoint and closes the store, where it was opened for this.
     pub async fn close(self) -> Result<(), OperatorError> {
-        if let Some(pool) = self.opened {
+        if self.opened {
             self.recorder.close().await?;
-            pool.close().await;
+            self.pool.close().await;
         }
         Ok(())
     }
+}
+
+/// What forgetting a person came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Forgotten {
+    /// Sessions that were theirs.
+    pub sessions_ended: usize,
+    /// Whether records named them by a key, which is destroyed: nobody can read their details any more.
+    pub audit_details_erased: bool,
 }
 
 /// A key as operators see it.

@@ -1,9 +1,10 @@
-//! An operator's routes on the operations listener: browser sessions and the gateway's keys.
+//! An operator's routes on the operations listener: browser sessions, forgetting a person, and the gateway's keys.
 //!
 //! ```text
 //! GET    /gateway/sessions?user=KEY&limit=N      live sessions, newest first
 //! DELETE /gateway/sessions?user=KEY              all of a person
 //! DELETE /gateway/sessions/{sid}                 one
+//! POST   /gateway/users/{key}/forget             end a person's sessions, make their records name nobody
 //! GET    /gateway/keys                           keys, without what they unlock
 //! POST   /gateway/keys/{purpose}/rotate          a new primary key
 //! POST   /gateway/keys/{id}/retire               an old key is good for nothing from now on
@@ -103,6 +104,7 @@ fn router(operator: Operator, token: &SecretString) -> Router {
     Router::new()
         .route("/gateway/sessions", get(list_sessions).delete(end_sessions_of))
         .route("/gateway/sessions/{sid}", delete(end_session))
+        .route("/gateway/users/{key}/forget", post(forget_user))
         .route("/gateway/keys", get(list_keys))
         .route("/gateway/keys/{purpose}/rotate", post(rotate_key))
         .route("/gateway/keys/{id}/retire", post(retire_key))
@@ -141,11 +143,14 @@ fn selection(request: &Request) -> Result<(Option<UserKey>, u32), Refusal> {
     let query = request.uri().query().unwrap_or_default();
     let selection: Selection =
         form::parse(query).map_err(|_| Refusal::Invalid("the query has user and limit"))?;
-    let user = selection.user.as_deref().map(UserKey::from_hex).transpose();
-    let user = user.map_err(|_| Refusal::Invalid("user is a user key of 64 hexadecimal digits"))?;
+    let user = selection.user.as_deref().map(user_key).transpose()?;
     let limit = selection.limit.as_deref().map(str::parse).transpose();
     let limit = limit.map_err(|_| Refusal::Invalid("limit is a number"))?;
     Ok((user, limit.unwrap_or(DEFAULT_LIMIT).clamp(1, MAX_LIMIT)))
+}
+
+fn user_key(text: &str) -> Result<UserKey, Refusal> {
+    UserKey::from_hex(text).map_err(|_| Refusal::Invalid("user is a user key of 64 hexadecimal digits"))
 }
 
 async fn list_sessions(State(routes): State<Arc<Routes>>, request: Request) -> Result<Json<Value>, Refusal> {
@@ -174,6 +179,17 @@ async fn end_session(
         .map_err(|_| Refusal::Invalid("a session id is a UUID"))?;
     routes.operator.end_session(sid).await?;
     Ok(Json(json!({ "ended": [sid] })))
+}
+
+async fn forget_user(
+    State(routes): State<Arc<Routes>>,
+    Path(key): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let forgotten = routes.operator.forget_user(&user_key(&key)?).await?;
+    Ok(Json(json!({
+        "sessionsEnded": forgotten.sessions_ended,
+        "auditDetailsErased": forgotten.audit_details_erased,
+    })))
 }
 
 async fn list_keys(State(routes): State<Arc<Routes>>) -> Result<Json<Value>, Refusal> {

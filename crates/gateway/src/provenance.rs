@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use countersign_audit::{Entry, Outcome};
-use countersign_web::{Peer, RequestId};
+use countersign_crypto::Timestamp;
+use countersign_outbound::trace::{self, TraceContext};
+use countersign_web::{Connected, Peer, RequestId};
 use http::{Extensions, HeaderMap};
 
 use crate::access_log::Notes;
@@ -21,11 +23,29 @@ pub(crate) struct Provenance {
 
 impl Provenance {
     pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap) -> Self {
+        let notes = extensions.get::<Arc<Notes>>();
         Self {
             request_id: extensions.get::<RequestId>().cloned(),
             source: extensions.get::<Peer>().map(|peer| peer.0.ip().to_canonical()),
             trace_id: trace_id(headers),
-            notes: extensions.get::<Arc<Notes>>().cloned().unwrap_or_default(),
+            notes: notes
+                .cloned()
+                .unwrap_or_else(|| Arc::new(Notes::begin(Timestamp::from_secs(0)))),
+        }
+    }
+
+    /// As [`Self::of`], where nothing has been put in extensions.
+    pub(crate) fn new(
+        request_id: RequestId,
+        connected: &Connected,
+        headers: &HeaderMap,
+        notes: Arc<Notes>,
+    ) -> Self {
+        Self {
+            request_id: Some(request_id),
+            source: Some(connected.peer.ip().to_canonical()),
+            trace_id: trace_id(headers),
+            notes,
         }
     }
 
@@ -51,9 +71,7 @@ impl Provenance {
     }
 }
 
-/// The trace id of a `traceparent` (W3C Trace Context section 3.2): 32 lower-case hexadecimal digits.
+/// The trace that the request belongs to: the one of its span, or the one it came with.
 fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("traceparent")?.to_str().ok()?.split('-').nth(1)?;
-    let hex = id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    hex.then(|| id.to_owned())
+    trace::current_id().or_else(|| TraceContext::of(headers).as_ref().map(TraceContext::trace_id))
 }

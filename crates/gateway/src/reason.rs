@@ -95,6 +95,8 @@ pub enum Reason {
     ForwardedForTooLong,
     /// The client did not go on with its request in time.
     ClientIdleTimeout,
+    /// The client has gone before the head of an answer: nobody is told, and the access log has the line.
+    ClientClosed,
     /// The client broke off its request, or its body is malformed.
     RequestBodyBroken,
     /// A method that is never forwarded.
@@ -207,6 +209,7 @@ impl Reason {
             Self::ProtocolVersionMismatch => "ProtocolVersionMismatch",
             Self::ForwardedForTooLong => "ForwardedForTooLong",
             Self::ClientIdleTimeout => "ClientIdleTimeout",
+            Self::ClientClosed => "ClientClosed",
             Self::RequestBodyBroken => "RequestBodyBroken",
             Self::MethodNotForwarded => "MethodNotForwarded",
             Self::RequestBodyTooLarge => "RequestBodyTooLarge",
@@ -256,7 +259,8 @@ impl Reason {
             Self::NoRule => StatusCode::NOT_FOUND,
             Self::MethodNotForwarded => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestBodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            // Codes of an ALB's own: ELB user guide, troubleshooting, HTTP 463 and 464.
+            // Codes of an ALB's own: ELB user guide, troubleshooting, HTTP 460, 463 and 464.
+            Self::ClientClosed => StatusCode::from_u16(460).unwrap_or(StatusCode::BAD_REQUEST),
             Self::ForwardedForTooLong => StatusCode::from_u16(463).unwrap_or(StatusCode::BAD_REQUEST),
             Self::ProtocolVersionMismatch => StatusCode::from_u16(464).unwrap_or(StatusCode::BAD_REQUEST),
             Self::ClientIdleTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -386,6 +390,7 @@ impl Reason {
             | Self::ProtocolVersionMismatch
             | Self::ForwardedForTooLong
             | Self::ClientIdleTimeout
+            | Self::ClientClosed
             | Self::RequestBodyBroken
             | Self::MethodNotForwarded
             | Self::RequestBodyTooLarge => ("Bad request", "This request cannot be forwarded."),

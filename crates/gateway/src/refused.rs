@@ -20,17 +20,17 @@ pub(crate) struct Refused {
 
 impl Refused {
     pub(crate) fn new(reason: Reason, headers: &HeaderMap, request_id: Option<RequestId>) -> Self {
+        Self::to(is_navigation(headers), reason, request_id)
+    }
+
+    /// To somebody who has asked for a page, or not ([`is_navigation`]).
+    pub(crate) fn to(navigation: bool, reason: Reason, request_id: Option<RequestId>) -> Self {
         Self {
             reason,
-            navigation: is_navigation(headers),
+            navigation,
             request_id,
             clear: Vec::new(),
         }
-    }
-
-    /// The same form of answer for another reason.
-    pub(crate) fn because(self, reason: Reason) -> Self {
-        Self { reason, ..self }
     }
 
     /// Removes a cookie along with the answer.

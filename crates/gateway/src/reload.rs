@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use countersign_audit::{Entry, Outcome};
-use countersign_crypto::ExposeSecret as _;
+use countersign_crypto::{ExposeSecret as _, SecretString, sha256, sha256_parts};
+use countersign_outbound::HostPort;
 use countersign_web::tls::{PreparedTls, TlsError};
 
 use crate::authenticate::site::Applications;
+use crate::claims_header::ClaimsHeaders;
 use crate::config::{Config, ConfigError, TargetGroup as TargetGroupConfig};
 use crate::gateway::{Current, Gateway, Shared, served};
 use crate::listener::TargetGroups;
@@ -98,56 +100,7 @@ fn target_groups(current: &Current, config: &Config) -> Result<TargetGroups, Con
         .collect()
 }
 
-/// Settings that sockets, stores and keys were made with.
 fn refuse_fixed(old: &Config, new: &Config) -> Result<(), ReloadError> {
-    let fixed = |config: &Config| {
-        let mut settings: Vec<(String, String)> = vec![
-            ("account".to_owned(), config.account.clone()),
-            ("region".to_owned(), config.region.clone()),
-            ("cookie_suffix".to_owned(), config.cookie_suffix.clone()),
-            (
-                "database".to_owned(),
-                config.database.url.expose_secret().to_owned(),
-            ),
-            (
-                "checkpoint_file".to_owned(),
-                format!("{:?}", config.checkpoint_file),
-            ),
-            (
-                "operator".to_owned(),
-                format!(
-                    "{:?}",
-                    config
-                        .operator
-                        .as_ref()
-                        .map(|operator| operator.token.expose_secret())
-                ),
-            ),
-            ("access_log".to_owned(), format!("{:?}", config.access_log)),
-            ("stop_list".to_owned(), format!("{:?}", config.stop_list)),
-            ("claims_header".to_owned(), format!("{:?}", config.claims_header)),
-            ("user_token".to_owned(), format!("{:?}", config.user_token)),
-            ("client".to_owned(), format!("{:?}", config.client)),
-            ("workers".to_owned(), format!("{:?}", config.workers)),
-            ("acme".to_owned(), format!("{:?}", config.acme)),
-            (
-                "listeners.keys.hosts".to_owned(),
-                config.listeners.keys.hosts.join(" "),
-            ),
-        ];
-        let keys = &config.listeners.keys;
-        let listeners = config.listeners.with_rules().map(|(name, listener)| {
-            let tls = listener.tls.as_ref().map(|tls| tls.acme);
-            (name, &listener.listen, tls)
-        });
-        for (name, listen, tls) in
-            listeners.chain([("keys", &keys.listen, keys.tls.as_ref().map(|t| t.acme))])
-        {
-            settings.push((format!("listeners.{name}.listen"), listen.clone()));
-            settings.push((format!("listeners.{name}.tls"), format!("{tls:?}")));
-        }
-        settings
-    };
     let (old, new) = (fixed(old), fixed(new));
     let changed = new.iter().find(|setting| !old.contains(setting));
     let gone = || {
@@ -160,6 +113,73 @@ fn refuse_fixed(old: &Config, new: &Config) -> Result<(), ReloadError> {
     }
 }
 
+/// Settings that sockets, stores and keys were made with. As digests, since there are secrets among them, which `Debug`
+/// does not tell apart.
+fn fixed(config: &Config) -> Vec<(String, [u8; 32])> {
+    let shown = |setting: &dyn std::fmt::Debug| sha256(format!("{setting:?}").as_bytes());
+    let with = |setting: &dyn std::fmt::Debug, secrets: &[&SecretString]| {
+        let secrets: Vec<&[u8]> = secrets
+            .iter()
+            .map(|secret| secret.expose_secret().as_bytes())
+            .collect();
+        sha256_parts(&[&shown(setting), &sha256_parts(&secrets)])
+    };
+    let database = &config.database;
+    let operator = config.operator.iter().map(|operator| &operator.token);
+    let external = config
+        .acme
+        .iter()
+        .filter_map(|acme| acme.external_account.as_ref());
+    let external: Vec<_> = external.map(|account| &account.hmac_key).collect();
+    let mut settings: Vec<(String, [u8; 32])> = [
+        ("account", shown(&config.account)),
+        ("region", shown(&config.region)),
+        ("cookie_suffix", shown(&config.cookie_suffix)),
+        ("database", with(database, &[&database.url])),
+        ("checkpoint_file", shown(&config.checkpoint_file)),
+        (
+            "evidence",
+            with(&config.evidence, &config.evidence.secrets().collect::<Vec<_>>()),
+        ),
+        ("operator", with(&config.operator, &operator.collect::<Vec<_>>())),
+        ("access_log", shown(&config.access_log)),
+        ("stop_list", shown(&config.stop_list)),
+        ("claims_header", shown(&config.claims_header)),
+        ("user_token", shown(&config.user_token)),
+        ("client", shown(&config.client)),
+        ("workers", shown(&config.workers)),
+        ("acme", with(&config.acme, &external)),
+        ("outbound_allow", shown(&allowed_at_start(config))),
+        ("listeners.keys.hosts", shown(&config.listeners.keys.hosts)),
+    ]
+    .map(|(name, digest)| (name.to_owned(), digest))
+    .into();
+    for door in config.listeners.doors() {
+        let place = |setting: &str| format!("listeners.{}.{setting}", door.name);
+        settings.push((place("listen"), shown(&door.listen)));
+        settings.push((place("tls"), shown(&door.tls.map(|tls| tls.acme))));
+    }
+    for (name, listener) in config.listeners.with_rules() {
+        // Names that a certificate was made or asked for with.
+        if listener
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.acme || tls.self_signed)
+        {
+            settings.push((format!("listeners.{name}.hosts"), shown(&listener.names())));
+        }
+    }
+    settings
+}
+
+/// Exceptions of the outbound guard that clients have which are made at the start alone: the ACME server's may be any,
+/// since its directory names its other addresses.
+fn allowed_at_start(config: &Config) -> Vec<&HostPort> {
+    let stop_list = config.stop_list.as_ref().and_then(|list| HostPort::of(&list.url));
+    let concerns = |allowed: &&HostPort| config.acme.is_some() || stop_list.as_ref() == Some(*allowed);
+    config.outbound_allow.iter().filter(concerns).collect()
+}
+
 impl Shared {
     /// The same stores, keys and sessions under another configuration.
     fn reloaded(&self, config: &Config) -> Result<Self, ConfigError> {
@@ -170,7 +190,12 @@ impl Shared {
             sessions: self.sessions.clone(),
             keys: self.keys.clone(),
             stops: self.stops.clone(),
-            claims_headers: self.claims_headers.clone(),
+            claims_headers: Arc::new(ClaimsHeaders::new(
+                config,
+                self.keys.clone(),
+                self.clock.clone(),
+                self.random.clone(),
+            )),
             forwarder: crate::forward::Forwarder::new(&config.forward, self.random.clone()),
             jwks: crate::gateway::jwks(config, &self.clock)?,
             recorder: self.recorder.clone(),
@@ -178,6 +203,134 @@ impl Shared {
             max_request_body_bytes: crate::gateway::max_request_body(config),
             clock: self.clock.clone(),
             random: self.random.clone(),
+            ids: self.ids.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_audit::delivery::{AnchorPlace, ExportPlace};
+
+    use super::*;
+
+    /// A configuration with everything that is made at the start.
+    fn everything() -> Config {
+        let text = r#"
+            account = "000000000000"
+            region = "us-east-1"
+            outbound_allow = ["127.0.0.1:8403"]
+            database = { url = "postgres://gateway@db/gateway", schema = "gateway" }
+            claims_header = { signer = "arn" }
+            user_token = { issuer = "http://localhost:8402/default" }
+            authenticate_oidc = { issuer = "http://127.0.0.1:8403", client_id = "gateway" }
+            stop_list = { url = "http://127.0.0.1:8401/identities/stops", audience = "stops" }
+            operator = { token = "0123456789abcdef0123456789abcdef" }
+            target_groups = {}
+
+            [acme]
+            terms_of_service_agreed = true
+            storage = "/nowhere"
+            external_account = { key_id = "k", hmac_key = "AAAA" }
+
+            [[evidence.anchors]]
+            name = "bucket"
+            to = { s3 = { bucket = "bucket", region = "us-east-1", access_key_id = "a", secret_access_key = "AAAA" } }
+
+            [[evidence.exports]]
+            name = "hook"
+            to = { webhook = { url = "https://hook.example/", secret = "AAAA" } }
+
+            [listeners.keys]
+            listen = "localhost:8402"
+            hosts = ["localhost:8402"]
+
+            [listeners.account]
+            listen = "localhost:8407"
+            origin = "https://account.example"
+            rules = []
+            tls = "self-signed"
+
+            [listeners.app]
+            listen = "localhost:8400"
+            origin = "https://app.example"
+            rules = []
+            tls = { acme = true }
+        "#;
+        toml::from_str(text).expect("it parses")
+    }
+
+    #[test]
+    fn what_a_reload_cannot_apply_it_refuses() {
+        type Change = fn(&mut Config);
+        let secret = || SecretString::from("BBBB");
+        let table: &[(&str, Change)] = &[
+            ("account", |config| config.account = "1".to_owned()),
+            ("database", |config| {
+                config.database.url = "postgres://b@db/b".into();
+            }),
+            ("database", |config| config.database.schema = None),
+            ("database", |config| config.database.max_connections = Some(4)),
+            ("operator", |config| config.operator = None),
+            ("outbound_allow", |config| config.outbound_allow.clear()),
+            ("listeners.app.hosts", |config| {
+                config.listeners.app.hosts.push("more.example".to_owned());
+            }),
+            ("listeners.app.hosts", |config| {
+                config.listeners.app.origin = "https://other.example".parse().expect("an origin");
+            }),
+            ("listeners.account.hosts", |config| {
+                config.listeners.account.hosts.push("more.example".to_owned());
+            }),
+            ("listeners.keys.listen", |config| {
+                config.listeners.keys.listen = "localhost:1".to_owned();
+            }),
+        ];
+        for (name, change) in table {
+            let mut changed = everything();
+            change(&mut changed);
+            assert_refused(&changed, name);
+        }
+        let mut changed = everything();
+        let account = changed
+            .acme
+            .as_mut()
+            .and_then(|acme| acme.external_account.as_mut());
+        account.expect("an account").hmac_key = secret();
+        assert_refused(&changed, "acme");
+        for (place, is) in everything().evidence.secrets().enumerate() {
+            assert_eq!(is.expose_secret(), "AAAA", "{place}");
+        }
+        let mut changed = everything();
+        if let AnchorPlace::S3(s3) = &mut changed.evidence.anchors[0].to {
+            s3.secret_access_key = Some(secret());
+        }
+        assert_refused(&changed, "evidence");
+        let mut changed = everything();
+        if let ExportPlace::Webhook(webhook) = &mut changed.evidence.exports[0].to {
+            webhook.previous_secret = Some(secret());
+        }
+        assert_refused(&changed, "evidence");
+    }
+
+    fn assert_refused(changed: &Config, name: &str) {
+        let error = refuse_fixed(&everything(), changed).expect_err(name).to_string();
+        assert_eq!(error, format!("{name} changes only with a restart"));
+    }
+
+    #[test]
+    fn what_a_reload_applies_it_does_not_refuse() {
+        let mut changed = everything();
+        changed.authenticate_oidc.groups_claim = "teams".to_owned();
+        changed.listeners.keys.plaintext_from = vec!["10.0.0.0/8".parse().expect("a network")];
+        refuse_fixed(&everything(), &changed).expect("applied");
+        // Without an ACME server an exception is a provider's, whose clients are made anew.
+        let (mut old, mut new) = (everything(), everything());
+        (old.acme, new.acme) = (None, None);
+        new.outbound_allow.clear();
+        refuse_fixed(&old, &new).expect("applied");
+        old.outbound_allow
+            .push("127.0.0.1:8401".parse().expect("the stop list's"));
+        assert!(refuse_fixed(&old, &new).is_err());
     }
 }

@@ -11,17 +11,28 @@ use crate::reason::Reason;
 /// The path of a request target that means the same to everybody.
 pub(crate) fn path(uri: &Uri) -> Result<&str, Reason> {
     let path = uri.path();
+    // Most paths have nothing in them that could be read in two ways.
+    let bytes = path.as_bytes();
+    let plain = bytes.first() == Some(&b'/')
+        && bytes.get(1) != Some(&b'/')
+        && !bytes
+            .iter()
+            .any(|byte| matches!(byte, b'%' | b'\\' | 0 | b'\n' | b'\r'))
+        && !bytes.windows(2).any(|pair| pair == b"/.");
+    if plain {
+        return Ok(path);
+    }
+    // Decoded as a whole: a server that decodes `%2f` before it resolves dots sees more segments than were sent.
+    let decoded: Vec<u8> = percent_decode_str(path).collect();
     let ambiguous = !path.starts_with('/')
         || path.starts_with("//")
-        || path.contains('\\')
-        || path.split('/').any(|segment| {
-            let decoded: Vec<u8> = percent_decode_str(segment).collect();
+        || decoded
+            .iter()
+            .any(|byte| matches!(byte, 0 | b'\\' | b'\n' | b'\r'))
+        || decoded.split(|&byte| byte == b'/').any(|segment| {
             // `;` begins a path parameter that some servers drop before resolving dots.
-            let name = decoded.split(|&byte| byte == b';').next().unwrap_or_default();
+            let name = segment.split(|&byte| byte == b';').next().unwrap_or_default();
             matches!(name, b"." | b"..")
-                || decoded
-                    .iter()
-                    .any(|byte| matches!(byte, 0 | b'\\' | b'\n' | b'\r'))
         });
     if ambiguous {
         Err(Reason::InvalidRequestTarget)
@@ -56,6 +67,11 @@ mod tests {
             "/a%00",
             "/a%5c..",
             "/a/..",
+            "/a%2f..%2fb",
+            "/a/x%2F%2e%2e%2fb",
+            "/a%2f..;x",
+            "/a;x%2F..",
+            "/%2e%2f",
             "*",
         ] {
             assert!(path(&bad.parse().expect("a URI")).is_err(), "{bad}");

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use countersign_crypto::{SharedClock, Timestamp, UserKey, parse_strict_json, published_user_id};
 use countersign_outbound::{Client, HostPort, OutboundError, Policy, Request};
+use countersign_web::tls::pem;
 use http::StatusCode;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -111,14 +112,20 @@ impl StopList {
         clock: &SharedClock,
     ) -> Result<Self, ConfigError> {
         let follows = config.map(|config| {
+            let refuse = |key: &str, fault: String| ConfigError::new(format!("stop_list{key}"), fault);
+            let authority = config.certificate_authority.as_deref();
+            let trust_root = authority
+                .map(pem)
+                .transpose()
+                .map_err(|error| refuse(".certificate_authority", error.to_string()))?;
             let policy = Policy {
                 allow: allow.to_vec(),
                 connect_timeout: TIMEOUT,
                 timeout: TIMEOUT,
+                trust_root,
                 ..Policy::default()
             };
-            let client =
-                Client::new(policy).map_err(|error| ConfigError::new("stop_list", error.to_string()))?;
+            let client = Client::new(policy).map_err(|error| refuse("", error.to_string()))?;
             let config = config.clone();
             Ok::<_, ConfigError>(Follows { config, client })
         });

@@ -21,6 +21,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::authenticate::lasting::Lasting;
 use crate::target_group::Lease;
 
 const SEC_WEBSOCKET_ACCEPT: HeaderName = header::SEC_WEBSOCKET_ACCEPT;
@@ -36,7 +37,7 @@ pub(crate) struct Upgrade {
 
 impl Upgrade {
     /// Takes the wish out of a request; what is left is an HTTP/1.1 request without body.
-    pub(crate) fn take(request: &mut Request<Body>, random: &dyn Random) -> Option<Self> {
+    pub(crate) fn take<B>(request: &mut Request<B>, random: &dyn Random) -> Option<Self> {
         let protocol = request.extensions_mut().remove::<Protocol>();
         let http2 = request.method() == Method::CONNECT
             && protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"));
@@ -62,13 +63,15 @@ impl Upgrade {
         headers.insert(header::UPGRADE, WEBSOCKET);
     }
 
-    /// The client's answer to the target's 101, and the copying that begins with it. `None` when the target
-    /// has changed to something else.
+    /// The client's answer to the target's 101, and the copying that begins with it; of our cookies the target may set
+    /// those of the kinds `cookies`. The copying ends with the session `lasting`. `None` when the target has changed to something else.
     pub(crate) fn accept<B>(
         self,
         mut answer: Response<B>,
         lease: Lease,
         idle: Duration,
+        cookies: &[String],
+        lasting: Option<Lasting>,
     ) -> Option<Response<Body>> {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS
             || !names(answer.headers(), &header::UPGRADE, "websocket")
@@ -78,6 +81,8 @@ impl Upgrade {
         let target = hyper::upgrade::on(&mut answer);
         let (mut head, _) = answer.into_parts();
         crate::headers::strip_hop_by_hop(&mut head.headers);
+        // Browsers take cookies from this answer too.
+        crate::headers::strip_response(&mut head.headers, cookies);
         if self.http2 {
             head.status = StatusCode::OK;
             head.headers.remove(SEC_WEBSOCKET_ACCEPT);
@@ -87,7 +92,7 @@ impl Upgrade {
         head.version = http::Version::default();
         let client = self.client;
         tokio::spawn(async move {
-            if let Err(error) = copy(client, target, idle).await {
+            if let Err(error) = copy(client, target, idle, lasting).await {
                 tracing::debug!(%error, "WebSocket ended");
             }
             drop(lease);
@@ -111,7 +116,12 @@ fn names(headers: &HeaderMap, name: &HeaderName, member: &str) -> bool {
         .any(|value| value.trim().eq_ignore_ascii_case(member))
 }
 
-async fn copy(client: OnUpgrade, target: OnUpgrade, idle: Duration) -> io::Result<()> {
+async fn copy(
+    client: OnUpgrade,
+    target: OnUpgrade,
+    idle: Duration,
+    lasting: Option<Lasting>,
+) -> io::Result<()> {
     let (client, target) = tokio::try_join!(client, target).map_err(io::Error::other)?;
     let moved = Arc::new(AtomicBool::new(false));
     let watched = |stream| Watched {
@@ -125,6 +135,14 @@ async fn copy(client: OnUpgrade, target: OnUpgrade, idle: Duration) -> io::Resul
             copied.map(|_| ())
         }
         () = silence(&moved, idle) => Err(io::ErrorKind::TimedOut.into()),
+        () = over(lasting) => Err(io::Error::other("the session has ended")),
+    }
+}
+
+async fn over(lasting: Option<Lasting>) {
+    match lasting {
+        Some(lasting) => lasting.over().await,
+        None => std::future::pending().await,
     }
 }
 

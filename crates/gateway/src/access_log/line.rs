@@ -1,16 +1,40 @@
 //! A line: the fields of an Application Load Balancer's log entry in its order and quoting, or as JSON.
 //! <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html#access-log-entry-format>
 //!
-//! Written by hand, since a line is written for every request. All texts in a [`Record`] are escaped already, in a
-//! way that also holds within JSON but for the backslash.
+//! Written by hand, since a line is written for every request. All texts are escaped in a way that also holds within
+//! JSON but for the backslash.
 
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use countersign_crypto::Timestamp;
+use countersign_web::tls::TlsSession;
+use http::HeaderValue;
 
-use super::{Executed, Record};
+use super::{Answered, Executed, Head, Record, redact};
+
+/// A line is seldom longer.
+const ABOUT: usize = 1_024;
+/// A longer buffer is not kept.
+const MOST_KEPT: usize = 16 * 1_024;
+
+thread_local! {
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+    static SECOND: Cell<Second> = const { Cell::new(Second { seconds: -1, text: [0; 20] }) };
+}
+
+/// Gives an empty buffer, the same one for every line of a thread.
+pub(super) fn with_buffer(write: impl FnOnce(&mut String)) {
+    let mut line = LINE.take();
+    line.clear();
+    line.reserve(ABOUT);
+    write(&mut line);
+    if line.capacity() <= MOST_KEPT {
+        LINE.set(line);
+    }
+}
 
 const ACTIONS: [(Executed, &str); 5] = [
     (Executed::Authenticate, "authenticate"),
@@ -23,32 +47,35 @@ const ACTIONS: [(Executed, &str); 5] = [
 /// The values of a line, in an ALB's order.
 struct Fields<'a> {
     record: &'a Record,
+    answered: &'a Answered,
     /// Request, target and response processing time; `None`: no target was reached, or not in time.
     times: Option<[Duration; 3]>,
 }
 
 impl<'a> Fields<'a> {
-    fn of(record: &'a Record) -> Self {
+    fn of(record: &'a Record, answered: &'a Answered) -> Self {
         let times = record.notes.answer.get().map(|answer| {
-            let rest = record.took.saturating_sub(answer.dispatched + answer.processing);
+            let rest = answered
+                .took
+                .saturating_sub(answer.dispatched + answer.processing);
             [answer.dispatched, answer.processing, rest]
         });
-        Self { record, times }
+        Self {
+            record,
+            answered,
+            times,
+        }
     }
 
     /// Each field as `quoted, name, value`.
     fn each(&self, mut field: impl FnMut(bool, &str, Value<'_>)) {
-        let (record, notes) = (self.record, &self.record.notes);
+        let (record, notes, answered) = (self.record, &self.record.notes, self.answered);
         let answer = notes.answer.get();
         let target = answer.map(|answer| &*answer.target);
         field(false, "type", Value::Text(record.head.kind));
-        field(false, "time", Value::Time(record.answered));
+        field(false, "time", Value::Time(answered.at));
         field(false, "elb", Value::Text(&record.log.gateway));
-        field(
-            false,
-            "client:port",
-            record.head.client.map_or(Value::None, Value::Address),
-        );
+        field(false, "client:port", Value::Text(&record.connected.peer_text));
         field(false, "target:port", Value::of(target));
         let times = [
             "request_processing_time",
@@ -58,7 +85,7 @@ impl<'a> Fields<'a> {
         for (at, name) in times.into_iter().enumerate() {
             field(false, name, Value::Seconds(self.times.map(|times| times[at])));
         }
-        field(false, "elb_status_code", Value::Number(record.status.into()));
+        field(false, "elb_status_code", Value::Number(answered.status.into()));
         field(
             false,
             "target_status_code",
@@ -68,43 +95,34 @@ impl<'a> Fields<'a> {
         let received = received.saturating_add(u64::try_from(record.head.bytes).unwrap_or(0));
         field(false, "received_bytes", Value::Number(received));
         field(false, "sent_bytes", Value::Number(record.sent));
-        field(true, "request", Value::Text(&record.head.request_line));
-        field(true, "user_agent", Value::of(record.head.user_agent.as_deref()));
-        field(
-            false,
-            "ssl_cipher",
-            Value::of(record.head.tls.map(|(cipher, _)| cipher)),
-        );
-        field(
-            false,
-            "ssl_protocol",
-            Value::of(record.head.tls.map(|(_, version)| version)),
-        );
+        field(true, "request", Value::RequestLine(&record.head));
+        field(true, "user_agent", Value::UserAgent(&record.head));
+        let tls = record.tls();
+        field(false, "ssl_cipher", Value::of(tls.map(TlsSession::cipher_suite)));
+        field(false, "ssl_protocol", Value::of(tls.map(TlsSession::version)));
         field(
             false,
             "target_group_arn",
             Value::of(notes.group.get().map(|group| &**group)),
         );
-        let trace_id = notes
-            .trace_id
-            .get()
-            .map(|value| super::redact::quoted(value.as_bytes()));
-        field(true, "trace_id", Value::of(trace_id.as_deref()));
-        field(true, "domain_name", Value::of(record.head.domain_name.as_deref()));
+        let trace_id = notes.trace_id.get().map(HeaderValue::as_bytes);
+        field(true, "trace_id", trace_id.map_or(Value::None, Value::Quoted));
+        let name = tls.and_then(TlsSession::server_name).map(str::as_bytes);
+        field(true, "domain_name", name.map_or(Value::None, Value::Quoted));
         field(true, "chosen_cert_arn", Value::None);
         let priority = notes.priority.load(Ordering::Relaxed);
         field(false, "matched_rule_priority", Value::Signed(priority));
-        field(false, "request_creation_time", Value::Time(record.head.created));
+        field(false, "request_creation_time", Value::Time(notes.created));
         field(
             true,
             "actions_executed",
             Value::Actions(notes.executed.load(Ordering::Relaxed)),
         );
-        field(true, "redirect_url", Value::of(record.redirect_url.as_deref()));
+        field(true, "redirect_url", Value::of(answered.redirect_url.as_deref()));
         field(
             true,
             "error_reason",
-            Value::of(record.reason.map(crate::reason::Reason::as_str)),
+            Value::of(answered.reason.map(crate::reason::Reason::as_str)),
         );
         field(true, "target:port_list", Value::of(target));
         field(
@@ -124,7 +142,10 @@ enum Value<'a> {
     Text(&'a str),
     Number(u64),
     Signed(i32),
-    Address(std::net::SocketAddr),
+    /// Bytes that a client chose.
+    Quoted(&'a [u8]),
+    RequestLine(&'a Head),
+    UserAgent(&'a Head),
     Time(Timestamp),
     /// `None` is -1: the request did not get so far.
     Seconds(Option<Duration>),
@@ -138,15 +159,15 @@ impl<'a> Value<'a> {
 
     fn write(&self, line: &mut String) {
         match self {
-            Self::None | Self::Actions(0) => line.push('-'),
+            Self::UserAgent(head) if head.has_user_agent() => head.push_user_agent(line),
+            Self::None | Self::Actions(0) | Self::UserAgent(_) => line.push('-'),
             Self::Text(text) => line.push_str(if text.is_empty() { "-" } else { text }),
             Self::Number(number) => push_number(line, *number),
             Self::Signed(number) => {
                 let _ = write!(line, "{number}");
             }
-            Self::Address(address) => {
-                let _ = write!(line, "{address}");
-            }
+            Self::Quoted(bytes) => redact::push_quoted(line, bytes),
+            Self::RequestLine(head) => head.push_request_line(line),
             Self::Time(time) => push_time(line, *time),
             Self::Seconds(None) => line.push_str("-1"),
             Self::Seconds(Some(time)) => {
@@ -171,43 +192,39 @@ impl<'a> Value<'a> {
 }
 
 /// The line of an ALB's access log.
-pub(super) fn alb(record: &Record) -> String {
-    let mut line = String::with_capacity(640 + record.head.request_line.len());
-    Fields::of(record).each(|quoted, _, value| {
+pub(super) fn alb(record: &Record, answered: &Answered, line: &mut String) {
+    Fields::of(record, answered).each(|quoted, _, value| {
         if !line.is_empty() {
             line.push(' ');
         }
         if quoted {
             line.push('"');
         }
-        value.write(&mut line);
+        value.write(line);
         if quoted {
             line.push('"');
         }
     });
     line.push('\n');
-    line
 }
 
 /// The same as an object: numbers as such, and what there is not left out.
-pub(super) fn json(record: &Record) -> String {
-    let mut line = String::with_capacity(1_024 + record.head.request_line.len());
+pub(super) fn json(record: &Record, answered: &Answered, line: &mut String) {
     line.push('{');
-    Fields::of(record).each(|_, name, value| {
+    Fields::of(record, answered).each(|_, name, value| {
         let text = match value {
+            Value::UserAgent(head) if !head.has_user_agent() => return,
             Value::None | Value::Text("") | Value::Actions(0) | Value::Seconds(None) => return,
             Value::Number(_) | Value::Signed(_) | Value::Seconds(_) => false,
             _ => true,
         };
-        member(&mut line, name, text, &value);
+        member(line, name, text, &value);
     });
     let duration = record.notes.began.elapsed();
-    member(&mut line, "duration", false, &Value::Seconds(Some(duration)));
-    if let Some(id) = record.request_id.as_ref().and_then(|id| id.to_str().ok()) {
-        member(&mut line, "request_id", true, &Value::Text(id));
-    }
+    member(line, "duration", false, &Value::Seconds(Some(duration)));
+    let id = record.request_id.as_str();
+    member(line, "request_id", true, &Value::Text(id));
     line.push_str("}\n");
-    line
 }
 
 fn member(line: &mut String, name: &str, text: bool, value: &Value<'_>) {
@@ -219,15 +236,12 @@ fn member(line: &mut String, name: &str, text: bool, value: &Value<'_>) {
     line.push_str("\":");
     if text {
         line.push('"');
-        match value {
+        let from = line.len();
+        value.write(line);
+        if line[from..].contains('\\') {
             // `\x0A` of the other format would be no JSON.
-            Value::Text(escaped) => escaped.split('\\').enumerate().for_each(|(at, part)| {
-                if at > 0 {
-                    line.push_str("\\\\");
-                }
-                line.push_str(part);
-            }),
-            value => value.write(line),
+            let escaped = line.split_off(from).replace('\\', "\\\\");
+            line.push_str(&escaped);
         }
         line.push('"');
     } else {
@@ -237,36 +251,62 @@ fn member(line: &mut String, name: &str, text: bool, value: &Value<'_>) {
 
 fn push_number(line: &mut String, number: u64) {
     let digits = number.checked_ilog10().unwrap_or(0) + 1;
-    push_digits(line, number, digits);
+    push_digits(line, number, digits as usize);
 }
 
-fn push_digits(line: &mut String, number: u64, digits: u32) {
-    for place in (0..digits).rev() {
-        let digit = number / 10_u64.pow(place) % 10;
-        line.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+/// The last `digits` digits of a number, at most 20.
+fn push_digits(line: &mut String, mut number: u64, digits: usize) {
+    let mut text = [b'0'; 20];
+    let text = &mut text[..digits.min(20)];
+    for place in text.iter_mut().rev() {
+        *place = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+    }
+    line.push_str(std::str::from_utf8(text).unwrap_or_default());
+}
+
+/// A second as text: `2026-01-31T23:59:59.`. Two times stand in each line, and a thread writes many lines a second.
+#[derive(Clone, Copy)]
+struct Second {
+    seconds: i64,
+    text: [u8; 20],
+}
+
+impl Second {
+    fn of(seconds: i64) -> Self {
+        let known = SECOND.get();
+        if known.seconds == seconds {
+            return known;
+        }
+        let mut text = String::with_capacity(20);
+        let (year, month, day) = civil(seconds / 86_400);
+        let part = |value: i64| u64::try_from(value).unwrap_or(0);
+        let of_day = seconds % 86_400;
+        push_digits(&mut text, part(year), 4);
+        for (separator, value) in [
+            ('-', month),
+            ('-', day),
+            ('T', of_day / 3_600),
+            (':', of_day / 60 % 60),
+            (':', of_day % 60),
+        ] {
+            text.push(separator);
+            push_digits(&mut text, part(value), 2);
+        }
+        text.push('.');
+        let text = text.as_bytes().try_into().unwrap_or([b'-'; 20]);
+        let second = Self { seconds, text };
+        SECOND.set(second);
+        second
     }
 }
 
 /// `2026-01-31T23:59:59.123456Z`.
 fn push_time(line: &mut String, time: Timestamp) {
-    const DAY: i64 = 86_400_000_000;
     let micros = time.as_micros().max(0);
-    let (year, month, day) = civil(micros / DAY);
-    let part = |value: i64| u64::try_from(value).unwrap_or(0);
-    let of_day = micros % DAY;
-    push_digits(line, part(year), 4);
-    for (separator, value) in [
-        ('-', month),
-        ('-', day),
-        ('T', of_day / 3_600_000_000),
-        (':', of_day / 60_000_000 % 60),
-        (':', of_day / 1_000_000 % 60),
-    ] {
-        line.push(separator);
-        push_digits(line, part(value), 2);
-    }
-    line.push('.');
-    push_digits(line, part(of_day % 1_000_000), 6);
+    let second = Second::of(micros / 1_000_000);
+    line.push_str(std::str::from_utf8(&second.text).unwrap_or_default());
+    push_digits(line, u64::try_from(micros % 1_000_000).unwrap_or(0), 6);
     line.push('Z');
 }
 

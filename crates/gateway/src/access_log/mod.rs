@@ -10,25 +10,23 @@ mod line;
 mod redact;
 mod writer;
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::Request;
-use axum::response::Response;
-use countersign_crypto::{SharedClock, Timestamp};
-use countersign_web::edge::REQUEST_ID;
+use bytes::Bytes;
+use countersign_crypto::Timestamp;
 use countersign_web::tls::TlsSession;
-use countersign_web::{LoggedElsewhere, Peer};
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use countersign_web::{Connected, RequestId};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, header};
+use http_body::Frame;
 use tokio::time::Instant;
 
+use crate::answer::AnswerBody;
 use crate::config;
 use crate::origin::Origin;
 use crate::reason::Reason;
-use body::{Received, Sent};
+pub(crate) use body::Received;
 use writer::Writer;
 
 /// No rule has matched.
@@ -60,6 +58,8 @@ pub(crate) struct TargetAnswer {
 #[derive(Debug)]
 pub(crate) struct Notes {
     pub(crate) began: Instant,
+    /// The same by the clock.
+    pub(crate) created: Timestamp,
     priority: AtomicI32,
     executed: AtomicU8,
     received: AtomicU64,
@@ -68,10 +68,11 @@ pub(crate) struct Notes {
     trace_id: OnceLock<HeaderValue>,
 }
 
-impl Default for Notes {
-    fn default() -> Self {
+impl Notes {
+    pub(crate) fn begin(created: Timestamp) -> Self {
         Self {
             began: Instant::now(),
+            created,
             priority: AtomicI32::new(NO_RULE),
             executed: AtomicU8::new(0),
             received: AtomicU64::new(0),
@@ -80,9 +81,12 @@ impl Default for Notes {
             trace_id: OnceLock::new(),
         }
     }
-}
 
-impl Notes {
+    /// So many bytes of the request's body have come.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// The rule of this priority has matched; 0 is the default rule.
     pub(crate) fn matched(&self, priority: u16) {
         self.priority.store(priority.into(), Ordering::Relaxed);
@@ -101,6 +105,11 @@ impl Notes {
         }
     }
 
+    /// The target group the request went to, if it went to one.
+    pub(crate) fn group(&self) -> Option<&str> {
+        self.group.get().map(|name| &**name)
+    }
+
     pub(crate) fn answered(&self, answer: TargetAnswer) {
         let _ = self.answer.set(answer);
     }
@@ -112,16 +121,11 @@ pub(crate) struct AccessLog {
     /// How the log names this gateway: the resource part of its `signer`.
     gateway: String,
     writer: Writer,
-    clock: SharedClock,
 }
 
 impl AccessLog {
     /// Opens the log; `None` where there is to be none.
-    pub(crate) fn open(
-        config: &config::AccessLog,
-        signer: &str,
-        clock: &SharedClock,
-    ) -> std::io::Result<Option<Arc<Self>>> {
+    pub(crate) fn open(config: &config::AccessLog, signer: &str) -> std::io::Result<Option<Arc<Self>>> {
         if config.format == config::AccessLogFormat::Off {
             return Ok(None);
         }
@@ -130,7 +134,6 @@ impl AccessLog {
             format: config.format,
             gateway: redact::field(gateway.map_or(signer, |(_, resource)| resource)),
             writer: Writer::start(config.path.clone())?,
-            clock: clock.clone(),
         })))
     }
 
@@ -140,124 +143,223 @@ impl AccessLog {
     }
 
     /// Notes what is known of a request before it is looked at.
-    pub(crate) fn begin(self: &Arc<Self>, origin: &Origin, request: &mut Request) -> Pending {
-        let notes = Arc::new(Notes::default());
-        let extensions = request.extensions();
-        let tls = extensions.get::<TlsSession>();
-        let head = Head {
-            created: self.clock.now(),
-            client: extensions.get::<Peer>().map(|peer| peer.0),
-            kind: kind(request, origin.is_https()),
-            request_line: redact::request_line(
-                origin,
-                request.method(),
-                request.uri(),
-                host(request),
-                request.version(),
-            ),
-            user_agent: request
-                .headers()
-                .get(header::USER_AGENT)
-                .map(|value| redact::quoted(value.as_bytes())),
-            tls: tls.map(|tls| (tls.cipher_suite(), tls.version())),
-            domain_name: tls
-                .and_then(TlsSession::server_name)
-                .map(|name| redact::quoted(name.as_bytes())),
-            bytes: head_bytes(request.headers()) + request.uri().path().len(),
-        };
-        request.extensions_mut().insert(LoggedElsewhere);
-        request.extensions_mut().insert(Arc::clone(&notes));
-        if !http_body::Body::is_end_stream(request.body()) {
-            let body = std::mem::replace(request.body_mut(), Body::empty());
-            *request.body_mut() = Body::new(Received::new(body, Arc::clone(&notes)));
+    pub(crate) fn begin<B>(
+        self: &Arc<Self>,
+        origin: &Origin,
+        request: &Request<B>,
+        connected: &Arc<Connected>,
+        notes: &Arc<Notes>,
+        request_id: &RequestId,
+    ) -> Pending {
+        let headers = request.headers();
+        let (mut bytes, mut host, mut user_agent) = (ABOUT_A_LINE, None, None);
+        let mut upgrade_or_type = false;
+        for (name, value) in headers {
+            bytes += name.as_str().len() + value.len() + 4;
+            if name == header::HOST {
+                host = Some(value);
+            } else if name == header::USER_AGENT {
+                user_agent = Some(value);
+            } else {
+                upgrade_or_type |= name == header::UPGRADE || name == header::CONTENT_TYPE;
+            }
         }
-        Pending {
+        let asked = Asked {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            host: host.cloned(),
+            user_agent: user_agent.cloned(),
+        };
+        let head = Head {
+            kind: kind(request, upgrade_or_type, origin.is_https()),
+            https: origin.is_https(),
+            port: origin.port(),
+            said: Said::Asked(asked),
+            bytes: bytes + request.uri().path().len(),
+        };
+        Pending(Box::new(Record {
             log: Arc::clone(self),
             head,
-            notes,
-        }
+            connected: Arc::clone(connected),
+            notes: Arc::clone(notes),
+            request_id: request_id.clone(),
+            answered: None,
+            sent: 0,
+        }))
     }
 }
 
 /// A request that has not been answered yet.
-pub(crate) struct Pending {
-    log: Arc<AccessLog>,
-    head: Head,
-    notes: Arc<Notes>,
-}
+pub(crate) struct Pending(Box<Record>);
 
-/// What a request says of itself, as it is written.
+/// What a request says of itself.
 struct Head {
-    created: Timestamp,
-    client: Option<SocketAddr>,
     kind: &'static str,
-    request_line: String,
-    user_agent: Option<String>,
-    /// Cipher suite and version.
-    tls: Option<(&'static str, &'static str)>,
-    domain_name: Option<String>,
+    https: bool,
+    /// The listener's, for a host without one.
+    port: u16,
+    said: Said,
     bytes: usize,
 }
 
-/// A request with the head of its answer; the line is written when this is dropped, with the answer's last
-/// byte or when the client has gone.
-struct Record {
+/// The parts that a client chose: as they came, since most lines are written before the buffer that they came in is
+/// wanted again, or as they will be written.
+enum Said {
+    Asked(Asked),
+    Written {
+        request_line: Box<str>,
+        user_agent: Box<str>,
+    },
+}
+
+struct Asked {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl Asked {
+    fn host(&self) -> &str {
+        let authority = self.uri.authority().map(http::uri::Authority::as_str);
+        let header = || self.host.as_ref()?.to_str().ok();
+        authority.or_else(header).unwrap_or_default()
+    }
+}
+
+impl Head {
+    fn push_request_line(&self, line: &mut String) {
+        match &self.said {
+            Said::Asked(asked) => redact::push_request_line(line, (self.https, self.port), asked),
+            Said::Written { request_line, .. } => line.push_str(request_line),
+        }
+    }
+
+    fn has_user_agent(&self) -> bool {
+        match &self.said {
+            Said::Asked(asked) => asked.user_agent.as_ref().is_some_and(|value| !value.is_empty()),
+            Said::Written { user_agent, .. } => !user_agent.is_empty(),
+        }
+    }
+
+    fn push_user_agent(&self, line: &mut String) {
+        match &self.said {
+            Said::Asked(asked) => {
+                if let Some(value) = &asked.user_agent {
+                    redact::push_quoted(line, value.as_bytes());
+                }
+            }
+            Said::Written { user_agent, .. } => line.push_str(user_agent),
+        }
+    }
+}
+
+/// A request and its answer; the line is written when this is dropped, with the answer's last byte or when the client
+/// has gone.
+pub(crate) struct Record {
     log: Arc<AccessLog>,
     head: Head,
+    connected: Arc<Connected>,
     notes: Arc<Notes>,
-    answered: Timestamp,
-    /// From the request's coming to the head of the answer.
+    request_id: RequestId,
+    /// `None`: whoever asked has gone before.
+    answered: Option<Answered>,
+    sent: u64,
+}
+
+/// The head of an answer.
+struct Answered {
+    at: Timestamp,
+    /// From the request's coming to this.
     took: Duration,
     status: u16,
     reason: Option<Reason>,
     redirect_url: Option<String>,
-    request_id: Option<HeaderValue>,
-    sent: u64,
+}
+
+impl Record {
+    /// Counts a frame of the answer's body; trailers are few and not counted.
+    pub(crate) fn count(&mut self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            self.sent += u64::try_from(data.len()).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Lets go of the buffer that the request came in: its end may be far away.
+    pub(crate) fn let_go(&mut self) {
+        if matches!(self.head.said, Said::Written { .. }) {
+            return;
+        }
+        let (mut request_line, mut user_agent) = (String::new(), String::new());
+        self.head.push_request_line(&mut request_line);
+        self.head.push_user_agent(&mut user_agent);
+        self.head.said = Said::Written {
+            request_line: request_line.into(),
+            user_agent: user_agent.into(),
+        };
+    }
+
+    fn tls(&self) -> Option<&TlsSession> {
+        self.connected.extensions.get()
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let line = match self.log.format {
-            config::AccessLogFormat::Json => line::json(self),
-            _ => line::alb(self),
+        let answered = self.answered.take().unwrap_or_else(|| {
+            let took = self.notes.began.elapsed();
+            Answered {
+                at: self.notes.created.plus(took),
+                took,
+                status: Reason::ClientClosed.status().as_u16(),
+                reason: Some(Reason::ClientClosed),
+                redirect_url: None,
+            }
+        });
+        let format = match self.log.format {
+            config::AccessLogFormat::Json => line::json,
+            _ => line::alb,
         };
-        self.log.writer.write(line.as_bytes());
+        line::with_buffer(|line| {
+            format(self, &answered, line);
+            self.log.writer.write(line.as_bytes());
+        });
     }
 }
 
 impl Pending {
     /// Notes the head of the answer, and counts its body.
-    pub(crate) fn answered(self, response: Response) -> Response {
-        let redirected = self.notes.executed.load(Ordering::Relaxed) & Executed::Redirect as u8 != 0;
+    pub(crate) fn answered(self, response: Response<AnswerBody>) -> Response<AnswerBody> {
+        let Self(mut record) = self;
+        let redirected = record.notes.executed.load(Ordering::Relaxed) & Executed::Redirect as u8 != 0;
         let headers = response.headers();
-        let record = Record {
-            answered: self.log.clock.now(),
-            took: self.notes.began.elapsed(),
+        let took = record.notes.began.elapsed();
+        let location = redirected.then(|| headers.get(header::LOCATION)).flatten();
+        record.answered = Some(Answered {
+            at: record.notes.created.plus(took),
+            took,
             status: response.status().as_u16(),
             reason: response.extensions().get::<Reason>().copied(),
-            redirect_url: headers
-                .get(header::LOCATION)
-                .filter(|_| redirected)
-                .map(|location| redact::url(location.as_bytes())),
-            request_id: headers.get(REQUEST_ID).cloned(),
-            sent: u64::try_from(head_bytes(headers)).unwrap_or(0),
-            log: self.log,
-            head: self.head,
-            notes: self.notes,
-        };
-        response.map(|body| Body::new(Sent::new(body, Box::new(record))))
+            redirect_url: location.map(|location| redact::url(location.as_bytes())),
+        });
+        record.sent = u64::try_from(head_bytes(headers)).unwrap_or(0);
+        response.map(|body| body.recorded(record))
     }
 }
 
 /// `type` of the line.
-fn kind(request: &Request, https: bool) -> &'static str {
+fn kind<B>(request: &Request<B>, upgrade_or_type: bool, https: bool) -> &'static str {
     let headers = request.headers();
     let starts = |name, with: &[u8]| {
-        headers
-            .get(name)
-            .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(with))
+        let begins = |value: &HeaderValue| {
+            let begin = value.as_bytes().get(..with.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(with))
+        };
+        upgrade_or_type && headers.get(name).is_some_and(begins)
     };
-    let websocket = starts(header::UPGRADE, b"websocket") || request.method() == Method::CONNECT;
+    let websocket = request.method() == Method::CONNECT || starts(header::UPGRADE, b"websocket");
     match (request.version(), https) {
         (_, true) if websocket => "wss",
         (_, false) if websocket => "ws",
@@ -268,16 +370,13 @@ fn kind(request: &Request, https: bool) -> &'static str {
     }
 }
 
-fn host(request: &Request) -> &str {
-    let authority = request.uri().authority().map(http::uri::Authority::as_str);
-    let header = || request.headers().get(header::HOST)?.to_str().ok();
-    authority.or_else(header).unwrap_or_default()
-}
+/// Bytes of a first line without its path, about.
+const ABOUT_A_LINE: usize = 20;
 
 /// About as many bytes as the head takes in HTTP/1.1.
 fn head_bytes(headers: &HeaderMap) -> usize {
     let fields = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4);
-    fields.sum::<usize>() + 20
+    fields.sum::<usize>() + ABOUT_A_LINE
 }

@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
-use http::{Method, Uri, Version};
+use http::Version;
 
-use crate::origin::Origin;
+use super::Asked;
 
 /// Longest field that a client chooses, bytes; as at an ALB the rest is cut off.
 const MAX_FIELD: usize = 8 * 1024;
 /// Parameters whose values are never written: OAuth 2.0 and OpenID Connect (RFC 6749, 7523, 7636, 8628, 8693,
-/// 9101, 9126, RP-initiated logout), this product's own, and SigV4 in a query.
-const SECRET: [&str; 31] = [
+/// 9101, 9126, RP-initiated logout), this product's own, and SigV4 in a query. `context`, `person` and `user` are where
+/// the console is asked about somebody.
+const SECRET: [&str; 34] = [
     "access_token",
     "actor_token",
     "api_key",
@@ -21,6 +22,7 @@ const SECRET: [&str; 31] = [
     "code",
     "code_challenge",
     "code_verifier",
+    "context",
     "device_code",
     "handle",
     "id_token",
@@ -31,6 +33,7 @@ const SECRET: [&str; 31] = [
     "logout_token",
     "nonce",
     "password",
+    "person",
     "refresh_token",
     "request",
     "request_uri",
@@ -40,42 +43,32 @@ const SECRET: [&str; 31] = [
     "subject_token",
     "ticket",
     "token",
+    "user",
     "x-amz-security-token",
     "x-amz-signature",
 ];
 const WITHHELD: &str = "REDACTED";
 
-/// `GET https://host:443/path?query HTTP/1.1`, quoted.
-pub(super) fn request_line(
-    origin: &Origin,
-    method: &Method,
-    uri: &Uri,
-    host: &str,
-    version: Version,
-) -> String {
-    let path = uri.path();
-    let query = uri.query();
-    let mut line = String::with_capacity(64 + host.len() + path.len() + query.map_or(0, str::len));
-    push_quoted(&mut line, method.as_str().as_bytes());
-    line.push(' ');
-    line.push_str(origin.scheme());
-    line.push_str("://");
-    push_quoted(&mut line, host.as_bytes());
+/// `GET https://host:443/path?query HTTP/1.1`, quoted; `port` is the listener's.
+pub(super) fn push_request_line(line: &mut String, (https, port): (bool, u16), asked: &Asked) {
+    push_quoted(line, asked.method.as_str().as_bytes());
+    line.push_str(if https { " https://" } else { " http://" });
+    let host = asked.host();
+    push_quoted(line, host.as_bytes());
     // The colons of an IPv6 address are within brackets.
     if host.rsplit_once(':').is_none_or(|(_, port)| port.contains(']')) {
-        let _ = write!(line, ":{}", origin.port());
+        let _ = write!(line, ":{port}");
     }
-    push_quoted(&mut line, path.as_bytes());
-    if let Some(query) = query {
+    push_quoted(line, asked.uri.path().as_bytes());
+    if let Some(query) = asked.uri.query() {
         line.push('?');
-        push_query(&mut line, query);
+        push_query(line, query);
     }
-    line.push_str(match version {
+    line.push_str(match asked.version {
         Version::HTTP_10 => " HTTP/1.0",
         Version::HTTP_2 => " HTTP/2.0",
         _ => " HTTP/1.1",
     });
-    line
 }
 
 /// A URL without the values of its secret parameters, quoted.
@@ -143,8 +136,15 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Escapes what would end the field or the line, and what is not printable ASCII.
-fn push_quoted(text: &mut String, bytes: &[u8]) {
-    for &byte in bytes.iter().take(MAX_FIELD) {
+pub(super) fn push_quoted(text: &mut String, bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(MAX_FIELD)];
+    let plain = |&byte: &u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if bytes.iter().all(plain)
+        && let Ok(plain) = std::str::from_utf8(bytes)
+    {
+        return text.push_str(plain);
+    }
+    for &byte in bytes {
         match byte {
             b'"' | b'\\' => {
                 let _ = write!(text, "\\x{byte:02X}");
@@ -163,10 +163,17 @@ mod tests {
 
     #[test]
     fn secret_parameters_are_named_without_their_values() {
-        let origin: Origin = "https://app.example".parse().expect("an origin");
         let line = |uri: &str| {
-            let uri: Uri = uri.parse().expect("a URI");
-            request_line(&origin, &Method::GET, &uri, "app.example", Version::HTTP_11)
+            let mut line = String::new();
+            let asked = Asked {
+                method: http::Method::GET,
+                uri: uri.parse().expect("a URI"),
+                version: Version::HTTP_11,
+                host: Some(http::HeaderValue::from_static("app.example")),
+                user_agent: None,
+            };
+            push_request_line(&mut line, (true, 443), &asked);
+            line
         };
         assert_eq!(
             line("/oauth2/idpresponse?code=s3cret&state=s3cret&iss=https%3A%2F%2Fidp"),
@@ -181,6 +188,8 @@ mod tests {
             "id_token_hint",
             "X-Amz-Signature",
             "request_uri",
+            "person",
+            "user",
         ] {
             let line = line(&format!("/a?x=1&{name}=s3cret&y"));
             assert!(!line.contains("s3cret") && line.contains("x=1&"), "{line}");

@@ -89,16 +89,13 @@ async fn end(
     provenance: &Provenance,
 ) -> Result<(), Reason> {
     let (sessions, issuer) = (&gateway.sessions, application.provider.issuer());
+    let token_hash = hex::encode(sha256(token.as_bytes()));
+    let known = sessions.store.is_logout_token_taken(&token_hash).await;
+    if known.map_err(|error| unavailable(&error))? {
+        return Err(Reason::AuthInvalidLogoutToken);
+    }
     if application.logout_stops_user {
         stop_users(gateway, issuer, logout).await?;
-    }
-    let token_hash = hex::encode(sha256(token.as_bytes()));
-    let first = sessions
-        .store
-        .take_logout_token(&token_hash, logout.expires_at)
-        .await;
-    if !first.map_err(|error| unavailable(&error))? {
-        return Err(Reason::AuthInvalidLogoutToken);
     }
     let user_key = logout
         .subject
@@ -121,7 +118,14 @@ async fn end(
     if let Some(user_key) = user_key {
         entry = entry.with_person(user_key);
     }
-    gateway.record(entry).await
+    gateway.record(entry).await?;
+    // Last, since a provider that hears of no success tries again with the same token: ending what has ended is harmless,
+    // and to be refused with the sessions alive is not.
+    let noted = sessions
+        .store
+        .take_logout_token(&token_hash, logout.expires_at)
+        .await;
+    noted.map_err(|error| unavailable(&error))
 }
 
 /// Stops whom the token is about.

@@ -15,6 +15,7 @@ use super::transaction::{OpenId, Transaction};
 use super::{note_refusal, redirect, session, session_entry, unavailable};
 use crate::gateway::Shared;
 use crate::listener::Listener;
+use crate::metrics;
 use crate::origin::ReturnPath;
 use crate::provenance::Provenance;
 use crate::reason::Reason;
@@ -25,6 +26,8 @@ use crate::stop_list::Stopped;
 /// Names in the audit trail.
 const ACTION: &str = "Login";
 const REFUSED: &str = "LoginRefused";
+/// Why a session ended that its browser has another for.
+const REPLACED: &str = "replaced";
 
 /// Sends the browser to the provider.
 pub(super) async fn begin(
@@ -125,14 +128,14 @@ async fn finish(
         return Err(Reason::AuthStopped);
     }
     // A browser has one session at a time: who was logged in before is not any more.
-    if let Some((ticket, _)) = session(gateway, site, headers, provenance).await? {
-        gateway
-            .sessions
-            .end(ticket.sid)
-            .await
-            .map_err(|error| unavailable(&error))?;
+    if let Some((ticket, before)) = session(gateway, site, headers, provenance).await? {
+        let ended = gateway.sessions.end(ticket.sid).await;
+        ended.map_err(|error| unavailable(&error))?;
+        let entry = session_entry(provenance, "EndSession", Outcome::Done, &before);
+        gateway.record(entry.with_reason(REPLACED)).await?;
     }
     let cookie = begin_session(gateway, site, login, provenance).await?;
+    metrics::logged_in();
     let location = site.origin.at(transaction.return_path.as_str());
     let over = site.cookies.clear_transaction(&transaction.state);
     Ok(redirect(&location, [site.cookies.set_ticket(&cookie), over]))

@@ -1,21 +1,23 @@
 //! The OpenID provider as the gateway's client sees it: OpenID Connect Core 1.0, code flow with PKCE.
 
+mod claims;
+mod logout_token;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_crypto::{ExposeSecret, JwtPolicy, SecretString, SharedClock, Timestamp};
+use countersign_crypto::{ExposeSecret, SecretString, SharedClock, Timestamp};
 use countersign_oauth::authorize::AuthorizationRequest;
 use countersign_oauth::callback::AuthorizationResponse;
 use countersign_oauth::client_auth::ClientAuthentication;
 use countersign_oauth::discovery::{self, Discovery};
 use countersign_oauth::id_token::{self, IdTokenClaims, IdTokenError};
-use countersign_oauth::jwks::{JwksCache, VerifyError};
+use countersign_oauth::jwks::JwksCache;
 use countersign_oauth::metadata::ServerMetadata;
 use countersign_oauth::token::{CodeExchange, Outcome, Refresh, TokenEndpoint, TokenError, TokenSet};
 use countersign_oauth::userinfo::{self, UserinfoError};
 use countersign_oauth::vendor::{Authorization, Dialect};
 use countersign_outbound::{Client, HostPort, Policy};
-use http::HeaderValue;
 use serde_json::{Map, Value};
 use url::Url;
 
@@ -24,32 +26,8 @@ use crate::config::{AuthenticateOidc, ConfigError};
 use crate::metrics;
 use crate::reason::Reason;
 use crate::session::Login;
-
-/// Claims and access token together, in bytes: an ALB's limit, and what fits into request headers.
-const MAX_CLAIMS: usize = 11 * 1024;
-/// OpenID Connect Core 1.0 section 2: at most 255 ASCII characters.
-const MAX_SUBJECT: usize = 255;
-/// Difference between the provider's clock and ours that is forgiven at a logout, seconds.
-const LOGOUT_LEEWAY_SECS: u64 = 60;
-/// OpenID Connect Back-Channel Logout 1.0 section 2.4.
-const BACKCHANNEL_LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-/// Claims of an ID token that are about the token, not the person.
-const TOKEN_CLAIMS: [&str; 14] = [
-    "iss",
-    "aud",
-    "exp",
-    "iat",
-    "nbf",
-    "jti",
-    "nonce",
-    "at_hash",
-    "c_hash",
-    "azp",
-    "auth_time",
-    "amr",
-    "acr",
-    "sid",
-];
+use claims::{TOKEN_CLAIMS, check_claims};
+pub(crate) use logout_token::LogoutToken;
 
 /// Why claims were not refreshed.
 #[derive(Debug)]
@@ -57,7 +35,21 @@ pub(crate) enum RefreshError {
     /// The provider, or its answer, does not hold any more: the session is over.
     Refused(Reason),
     /// The provider did not answer.
-    Unavailable(Reason),
+    Unavailable {
+        /// Which part of it.
+        reason: Reason,
+        /// The refresh token that it gave before, where that is a new one: the one used may be worth nothing by now.
+        rotated: Option<SecretString>,
+    },
+}
+
+impl RefreshError {
+    fn unavailable(reason: Reason) -> Self {
+        Self::Unavailable {
+            reason,
+            rotated: None,
+        }
+    }
 }
 
 /// Endpoints that are written down, instead of discovered.
@@ -203,9 +195,10 @@ impl Provider {
             .await?;
         let person = self
             .person(&server, &tokens.access_token, &claims.subject, &claims.claims)
-            .await?;
+            .await
+            .map_err(|error| userinfo_reason(&error))?;
         check_claims(&claims.subject, &tokens.access_token, &person)?;
-        metrics::logged_in(self.clock.now().since(began));
+        metrics::provider_answered(self.clock.now().since(began));
         Ok(Login {
             application: String::new(),
             idp_sid: claims.text("sid").map(str::to_owned),
@@ -227,13 +220,27 @@ impl Provider {
             .refresh_token
             .as_ref()
             .ok_or(RefreshError::Refused(Reason::AuthInvalidGrantError))?;
-        let server = self.server().await.map_err(RefreshError::Unavailable)?;
+        let server = self.server().await.map_err(RefreshError::unavailable)?;
         let tokens = self.refreshed_tokens(&server, refresh_token).await?;
+        let rotated = tokens.refresh_token.clone();
+        let refreshed = self.refreshed(&server, login, refresh_token, tokens).await;
+        refreshed.map_err(|error| match error {
+            RefreshError::Unavailable { reason, .. } => RefreshError::Unavailable { reason, rotated },
+            refused @ RefreshError::Refused(_) => refused,
+        })
+    }
+
+    /// The claims that new tokens of a session are for.
+    async fn refreshed(
+        &self,
+        server: &ServerMetadata,
+        login: &Login,
+        refresh_token: &SecretString,
+        tokens: TokenSet,
+    ) -> Result<Login, RefreshError> {
         let id_token = match tokens.id_token {
             Some(id_token) => {
-                let claims = self
-                    .validate(&server, &id_token, None, &tokens.access_token)
-                    .await;
+                let claims = self.validate(server, &id_token, None, &tokens.access_token).await;
                 let claims = claims.map_err(refresh_error)?;
                 if claims.issuer != login.issuer || claims.subject != login.subject {
                     tracing::warn!("a refreshed ID token is about somebody else");
@@ -244,9 +251,15 @@ impl Provider {
             None => login.id_token.clone(),
         };
         let person = self
-            .person(&server, &tokens.access_token, &login.subject, &login.claims)
+            .person(server, &tokens.access_token, &login.subject, &login.claims)
             .await
-            .map_err(refresh_error)?;
+            .map_err(|error| match error {
+                // Its fault of the moment, and nothing that it says about the person.
+                UserinfoError::Status(429 | 500..=599) => {
+                    RefreshError::unavailable(Reason::AuthUserinfoEpRequestFailed)
+                }
+                error => refresh_error(userinfo_reason(&error)),
+            })?;
         check_claims(&login.subject, &tokens.access_token, &person).map_err(RefreshError::Refused)?;
         Ok(Login {
             application: login.application.clone(),
@@ -277,41 +290,22 @@ impl Provider {
         };
         endpoint.refresh(&refresh).await.map_err(|error| match error {
             error if error.is_invalid_grant() => RefreshError::Refused(Reason::AuthInvalidGrantError),
-            TokenError::Timeout => RefreshError::Unavailable(Reason::AuthTokenEpRequestTimeout),
+            TokenError::Timeout => RefreshError::unavailable(Reason::AuthTokenEpRequestTimeout),
+            // Asked too often (RFC 6585 section 4), or not able to answer now, which says nothing about the token.
+            TokenError::Status(429) => RefreshError::unavailable(Reason::AuthTokenEpRequestFailed),
+            TokenError::Denied { error, .. } if is_of_the_moment(&error) => {
+                RefreshError::unavailable(Reason::AuthTokenEpRequestFailed)
+            }
             TokenError::Malformed(_) => RefreshError::Refused(Reason::AuthInvalidTokenResponse),
             error if error.outcome() == Outcome::Refused => {
                 RefreshError::Refused(Reason::AuthTokenEpRequestFailed)
             }
-            _ => RefreshError::Unavailable(Reason::AuthTokenEpRequestFailed),
+            _ => RefreshError::unavailable(Reason::AuthTokenEpRequestFailed),
         })
     }
 
     fn access_expiry(&self, expires_in: Option<u64>) -> Option<Timestamp> {
         expires_in.map(|seconds| self.clock.now().plus(Duration::from_secs(seconds)))
-    }
-
-    /// The person that a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4) logs out.
-    pub(crate) async fn logout_token(&self, token: &str) -> Result<LogoutToken, Reason> {
-        let server = self.server().await?;
-        let jwks_uri = server.jwks_uri.as_ref().ok_or(Reason::AuthDiscoveryFailed)?;
-        let policy = JwtPolicy {
-            issuer: &self.issuer,
-            audiences: &[&self.client_id],
-            algorithms: &id_token::algorithms(&server),
-            leeway_secs: LOGOUT_LEEWAY_SECS,
-            typ: None,
-        };
-        let verified = self.jwks.verify(jwks_uri, token, &policy, self.clock.now()).await;
-        let claims = verified
-            .map_err(|error| {
-                tracing::warn!(%error, "logout token refused");
-                match error {
-                    VerifyError::Keys(_) => Reason::AuthDiscoveryFailed,
-                    VerifyError::Token(_) => Reason::AuthInvalidLogoutToken,
-                }
-            })?
-            .claims;
-        LogoutToken::read(&claims).ok_or(Reason::AuthInvalidLogoutToken)
     }
 
     /// Where the browser goes to log out at the provider too; `None` where it offers no such thing, or
@@ -460,21 +454,13 @@ impl Provider {
         access_token: &SecretString,
         subject: &str,
         otherwise: &Map<String, Value>,
-    ) -> Result<Map<String, Value>, Reason> {
+    ) -> Result<Map<String, Value>, UserinfoError> {
         let mut claims = if let Some(url) = &server.userinfo_endpoint {
             userinfo::fetch(&self.client, url, access_token, Some(subject))
                 .await
-                .map_err(|error| {
-                    tracing::warn!(%error, "no usable userinfo from the identity provider");
-                    match error {
-                        UserinfoError::Unreachable(_) => Reason::AuthUserinfoEpRequestFailed,
-                        UserinfoError::Timeout => Reason::AuthUserinfoEpRequestTimeout,
-                        UserinfoError::Status(_) => Reason::AuthProviderError,
-                        UserinfoError::Malformed | UserinfoError::Subject => {
-                            Reason::AuthInvalidUserinfoResponse
-                        }
-                    }
-                })?
+                .inspect_err(
+                    |error| tracing::warn!(%error, "no usable userinfo from the identity provider"),
+                )?
         } else {
             let mut claims = otherwise.clone();
             claims.retain(|name, _| !TOKEN_CLAIMS.contains(&name.as_str()));
@@ -497,70 +483,30 @@ impl Provider {
     }
 }
 
+fn userinfo_reason(error: &UserinfoError) -> Reason {
+    match error {
+        UserinfoError::Unreachable(_) => Reason::AuthUserinfoEpRequestFailed,
+        UserinfoError::Timeout => Reason::AuthUserinfoEpRequestTimeout,
+        UserinfoError::Status(_) => Reason::AuthProviderError,
+        UserinfoError::Malformed | UserinfoError::Subject => Reason::AuthInvalidUserinfoResponse,
+    }
+}
+
+/// Whether an error code of a token endpoint is no answer to the grant: RFC 6749 section 4.1.2.1 has words for a server
+/// that cannot answer, which some give with a 429, as Auth0 does its own.
+fn is_of_the_moment(error: &str) -> bool {
+    matches!(
+        error,
+        "temporarily_unavailable" | "server_error" | "too_many_requests"
+    )
+}
+
 /// Whether a failed refresh ends the session: what the provider could not be asked does not.
 fn refresh_error(reason: Reason) -> RefreshError {
     match reason {
         Reason::AuthDiscoveryFailed
         | Reason::AuthUserinfoEpRequestFailed
-        | Reason::AuthUserinfoEpRequestTimeout => RefreshError::Unavailable(reason),
+        | Reason::AuthUserinfoEpRequestTimeout => RefreshError::unavailable(reason),
         _ => RefreshError::Refused(reason),
     }
-}
-
-/// What a logout token says.
-#[derive(Debug)]
-pub(crate) struct LogoutToken {
-    /// The provider's session.
-    pub(crate) sid: Option<String>,
-    /// Everything of this subject, where no session is named.
-    pub(crate) subject: Option<String>,
-    /// Until when the token could be shown again.
-    pub(crate) expires_at: Timestamp,
-}
-
-impl LogoutToken {
-    /// The rules of section 2.6 beyond signature, issuer, audience and time.
-    fn read(claims: &Map<String, Value>) -> Option<Self> {
-        let event = claims.get("events")?.as_object()?.get(BACKCHANNEL_LOGOUT_EVENT)?;
-        let text = |name: &str| {
-            let value = claims.get(name).and_then(Value::as_str);
-            value.filter(|text| !text.is_empty()).map(str::to_owned)
-        };
-        let (sid, subject) = (text("sid"), text("sub"));
-        // With a nonce it would be an ID token.
-        let valid = event.is_object()
-            && !claims.contains_key("nonce")
-            && claims.contains_key("iat")
-            && text("jti").is_some()
-            && (sid.is_some() || subject.is_some());
-        let expires_at = Timestamp::from_secs(claims.get("exp")?.as_i64()?);
-        valid.then_some(Self {
-            sid,
-            subject,
-            expires_at,
-        })
-    }
-}
-
-/// Refuses at login what could not be put into a request's headers later.
-fn check_claims(
-    subject: &str,
-    access_token: &SecretString,
-    claims: &Map<String, Value>,
-) -> Result<(), Reason> {
-    let printable = subject
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() || byte == b' ');
-    if subject.is_empty() || subject.len() > MAX_SUBJECT || !printable {
-        return Err(Reason::AuthInvalidUserinfoResponse);
-    }
-    let access_token = access_token.expose_secret();
-    if HeaderValue::from_str(access_token).is_err() {
-        return Err(Reason::AuthInvalidTokenResponse);
-    }
-    let size = serde_json::to_string(claims).map_or(usize::MAX, |text| text.len());
-    if size.saturating_add(access_token.len()) > MAX_CLAIMS {
-        return Err(Reason::AuthUserinfoResponseSizeExceeded);
-    }
-    Ok(())
 }

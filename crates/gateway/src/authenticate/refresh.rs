@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_audit::Outcome;
+use countersign_outbound::trace;
 
 use super::provider::RefreshError;
 use super::{session_entry, site::Site, unavailable};
@@ -35,7 +36,8 @@ pub(super) async fn current(
     // In a task of its own: a browser that goes away must not take the answer with it, and with that a
     // refresh token that is good once.
     let (gateway, site) = (gateway.clone(), site.clone());
-    tokio::spawn(async move { refresh(&gateway, &site, &ticket, session, &provenance).await })
+    let refresh = async move { refresh(&gateway, &site, &ticket, session, &provenance).await };
+    tokio::spawn(trace::carried(refresh))
         .await
         .unwrap_or(Err(Reason::AuthUnhandledException))
 }
@@ -48,7 +50,8 @@ async fn refresh(
     provenance: &Provenance,
 ) -> Result<Option<Arc<Session>>, Reason> {
     let sessions = &gateway.sessions;
-    let claim = sessions.claim_refresh(&session).await;
+    let timeout = site.application.provider.endpoint_timeout();
+    let claim = sessions.claim_refresh(&session, timeout).await;
     match claim.map_err(|error| unavailable(&error))? {
         Claim::Ours(fence) => ask(gateway, site, ticket, session, fence, provenance).await,
         Claim::Theirs => wait(gateway, site, ticket, session).await,
@@ -78,17 +81,22 @@ async fn ask(
         }
         Err(RefreshError::Refused(reason)) => {
             metrics::refused(reason);
-            let ended = sessions.end(ticket.sid).await;
-            ended.map_err(|error| unavailable(&error))?;
+            let ended = sessions.end_refused(ticket.sid, fence).await;
+            if !ended.map_err(|error| unavailable(&error))? {
+                // The answer came after the lease: whoever has it now may have got what was refused here.
+                return wait(gateway, site, ticket, session).await;
+            }
             let entry = session_entry(provenance, ACTION, Outcome::Refused, &session);
             gateway.record(entry.with_reason(reason.as_str())).await?;
             Ok(None)
         }
-        Err(RefreshError::Unavailable(reason)) => {
+        Err(RefreshError::Unavailable { reason, rotated }) => {
             metrics::refused(reason);
             tracing::warn!(reason = reason.as_str(), "claims cannot be refreshed now");
-            let postponed = sessions.postpone_refresh(ticket.sid, fence, PAUSE).await;
-            postponed.map_err(|error| unavailable(&error))?;
+            let postponed = sessions
+                .postpone_refresh(ticket, session, fence, rotated, PAUSE)
+                .await;
+            let session = postponed.map_err(|error| unavailable(&error))?;
             Ok(in_grace(gateway, site, session))
         }
     }
@@ -110,7 +118,13 @@ async fn wait(
             return Ok(None);
         };
         if now.version != session.version {
-            return Ok(Some(now));
+            // A new refresh token alone may have come, and no claims with it.
+            let stale = now.login.is_stale(gateway.clock.now());
+            return Ok(if stale {
+                in_grace(gateway, site, now)
+            } else {
+                Some(now)
+            });
         }
         let paused = gateway.sessions.is_refresh_paused(ticket.sid).await;
         if paused.map_err(|error| unavailable(&error))? {

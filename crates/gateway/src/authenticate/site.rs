@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_crypto::SharedClock;
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::header::Entry;
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
 
 use super::provider::Provider;
 use crate::config::{self, AuthenticateOidc, Config, ConfigError, SessionLimits};
@@ -200,28 +201,42 @@ impl Sites {
         sites.map_or(&[], Vec::as_slice)
     }
 
-    /// Hides all tickets and logins under way from a target. It learns that there is a ticket, under its
-    /// name: applications look for the names that they then expire.
-    pub(crate) fn withhold_tickets(&self, uri: &Uri, headers: &mut HeaderMap) {
-        let names: Vec<&str> = self
-            .all(uri, headers)
-            .filter_map(|site| site.cookies.foreign_ticket_name())
+    /// Hides all tickets from a target; answers what was hidden. It learns that there is a ticket, under its name:
+    /// applications look for the names that they then expire.
+    pub(crate) fn withhold_tickets<B>(&self, request: &mut Request<B>) -> Presented<'_> {
+        let sites: Vec<&Arc<Site>> = self
+            .all(request.uri(), request.headers())
+            .filter(|site| site.cookies.foreign_ticket_name().is_some())
             .collect();
-        if names.is_empty() || !headers.contains_key(header::COOKIE) {
-            return;
+        let mut cookies = HeaderMap::new();
+        let headers = request.headers_mut();
+        if !sites.is_empty()
+            && let Entry::Occupied(entry) = headers.entry(header::COOKIE)
+        {
+            for value in entry.remove_entry_mult().1 {
+                cookies.append(header::COOKIE, value);
+            }
         }
-        let withheld: Vec<HeaderValue> = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| {
-                HeaderValue::from_str(&withhold(&String::from_utf8_lossy(value.as_bytes()), &names)).ok()
-            })
-            .collect();
-        headers.remove(header::COOKIE);
-        for value in withheld {
-            headers.append(header::COOKIE, value);
+        if !cookies.is_empty() {
+            let names = sites.iter().filter_map(|site| site.cookies.foreign_ticket_name());
+            let names: Vec<&str> = names.collect();
+            for value in cookies.get_all(header::COOKIE) {
+                let withheld = withhold(&String::from_utf8_lossy(value.as_bytes()), &names);
+                if let Ok(withheld) = HeaderValue::from_str(&withheld) {
+                    headers.append(header::COOKIE, withheld);
+                }
+            }
         }
+        Presented { sites, cookies }
     }
+}
+
+/// What a request brought of the tickets that targets know by name.
+pub(crate) struct Presented<'a> {
+    /// All that have such a ticket on the host it was sent to, brought or not.
+    pub(crate) sites: Vec<&'a Arc<Site>>,
+    /// Its `Cookie` headers as they came.
+    pub(crate) cookies: HeaderMap,
 }
 
 fn withhold(cookies: &str, names: &[&str]) -> String {

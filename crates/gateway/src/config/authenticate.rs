@@ -2,6 +2,7 @@
 //! how long that lasts. Field for field those of an Application Load Balancer, and what it lacks.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -210,6 +211,9 @@ pub struct StopList {
     /// stopped because the list cannot be read.
     #[serde(default = "default_stop_list_max_age_seconds")]
     pub max_age_seconds: u64,
+    /// The authority of its certificate where the system does not know it: a PEM file, or the PEM itself.
+    #[serde(default)]
+    pub certificate_authority: Option<PathBuf>,
 }
 
 fn default_scope() -> Vec<String> {

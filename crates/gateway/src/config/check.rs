@@ -134,7 +134,7 @@ impl Config {
         let known = |group: &str| self.target_groups.contains_key(group);
         Rules::compile(&place, listener, &known)?;
         let own = matches!(name, "app" | "account");
-        let mut authenticates = own;
+        let mut private = own;
         let in_rules = listener.rules.iter().flat_map(|rule| {
             let place = format!("{place}.rules[{}].actions", rule.priority);
             rule.actions.iter().map(move |action| (place.clone(), action))
@@ -144,10 +144,11 @@ impl Config {
             .iter()
             .map(|action| (format!("{place}.default_actions"), action));
         for (at, action) in in_rules.chain(by_default) {
+            // Tokens of programs are as good as cookies to who reads them on the way.
+            private |= matches!(action, Action::JwtValidation(_) | Action::AuthenticateOidc { .. });
             let Action::AuthenticateOidc { application, .. } = action else {
                 continue;
             };
-            authenticates = true;
             match application {
                 Some(name) if !self.applications.contains_key(name) => {
                     return refuse(at, format!("application {name:?} is not configured"));
@@ -161,10 +162,10 @@ impl Config {
                 _ => {}
             }
         }
-        if authenticates && !listener.origin.is_trustworthy() {
+        if private && !listener.origin.is_trustworthy() {
             return refuse(
                 format!("{place}.origin"),
-                "people log in here: https, or http on a loopback host",
+                "people log in here, or programs show tokens: https, or http on a loopback host",
             );
         }
         if listener.tls.is_some() && !listener.origin.is_https() {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use countersign_audit::delivery::EvidenceConfig;
 use countersign_db::DatabaseConfig;
 use countersign_outbound::HostPort;
 use secrecy::SecretString;
@@ -57,6 +58,9 @@ pub struct Config {
     /// File that audit checkpoints are also appended to, outside the database.
     #[serde(default)]
     pub checkpoint_file: Option<PathBuf>,
+    /// Where else the evidence goes: checkpoints and records.
+    #[serde(default)]
+    pub evidence: EvidenceConfig,
     /// The OpenID provider that people log in at.
     pub authenticate_oidc: AuthenticateOidc,
     /// Further, independent logins by name, each with its provider, cookie and limits: for applications

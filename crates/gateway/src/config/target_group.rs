@@ -13,6 +13,10 @@ const MAX_TARGETS: usize = 1_000;
 /// Targets that can stand in for each other, and what they may learn about the person.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the configuration"
+)]
 pub struct TargetGroup {
     /// The target where there is one: scheme, host and port. `targets` otherwise.
     #[serde(default)]
@@ -33,7 +37,8 @@ pub struct TargetGroup {
     /// How targets are asked whether they are well; absent: they are not asked, and all are used.
     #[serde(default)]
     pub health_check: Option<HealthCheck>,
-    /// PEM file of the authorities that issue the certificates of `https` targets; absent: the system's.
+    /// The authorities that issue the certificates of `https` targets, as a PEM file or the PEM itself; absent: the
+    /// system's.
     #[serde(default)]
     pub certificate_authority: Option<PathBuf>,
     /// Whether the certificates of `https` targets are verified. An ALB never does. `false` is for targets
@@ -47,6 +52,10 @@ pub struct TargetGroup {
     /// roles have one, each its own.
     #[serde(default)]
     pub user_token_audience: Option<String>,
+    /// Whether that token also tells the person's groups, from `groups_claim` of the login: the identity service needs
+    /// them for the roles of its console.
+    #[serde(default)]
+    pub user_token_groups: bool,
     /// Which of our cookies belong to this target (`browser`, `csrf`): they are let through to it and
     /// may be set by it. All other cookies with our prefix are removed both ways.
     #[serde(default)]
@@ -168,6 +177,7 @@ impl TargetGroup {
             verify_certificate: true,
             claims_header: true,
             user_token_audience: None,
+            user_token_groups: false,
             cookies: Vec::new(),
             preserve_host_header: false,
             max_request_body_bytes: default_max_request_body_bytes(),

@@ -105,6 +105,14 @@ fn bad_configurations_are_refused_with_a_place() {
             "listeners.account.origin",
         ),
         (
+            "[target_groups.agent]",
+            "[listeners.api]\nlisten = \"localhost:8408\"\norigin = \"http://api.example.com\"\n\
+             rules = [{ priority = 1, actions = [\
+             { type = \"jwt-validation\", issuer = \"https://i.example\", jwks_endpoint = \"https://i.example/keys\" },\
+             { type = \"forward\", target_group = \"agent\" } ] }]\n[target_groups.agent]",
+            "listeners.api.origin",
+        ),
+        (
             "client_id = \"gateway\"",
             "client_id = \"\"",
             "authenticate_oidc.client_id",

@@ -1,8 +1,8 @@
 //! Bodies on their way through: frames pass as they come, silence ends them.
 
 use std::collections::VecDeque;
-use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
-use crate::target_group::Lease;
+use crate::access_log::Notes;
+use crate::target_group::{Deadline, Lease};
 
 /// Bytes of a body that are kept to be sent again.
 const MOST_KEPT: usize = 64 * 1024;
@@ -36,13 +37,24 @@ pub(crate) enum BodyError {
 /// A request body on its way to a target.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    inner: Body,
+    inner: Inner,
     silence: Silence,
+    /// Set with the first pause.
+    deadline: Deadline,
+    /// Where its bytes are counted.
+    notes: Option<Arc<Notes>>,
     /// How many bytes may still come.
     left: u64,
     /// Dropped with the body: whoever holds the other end learns that it is over.
     over: Option<oneshot::Sender<()>>,
     kept: Option<Kept>,
+}
+
+#[derive(Debug)]
+enum Inner {
+    /// As it comes from the client, without a box around it.
+    Client(Incoming),
+    Other(Body),
 }
 
 /// What has been sent of a body that may have to be sent again.
@@ -59,10 +71,26 @@ struct Replayed {
 }
 
 impl RequestBody {
+    /// The body that a client sends.
+    pub(super) fn of_client(inner: Incoming, idle: Duration, max: u64, notes: &Arc<Notes>) -> Self {
+        let mut body = Self::of(Inner::Client(inner), idle, max);
+        if !http_body::Body::is_end_stream(&body) {
+            body.notes = Some(Arc::clone(notes));
+        }
+        body
+    }
+
+    /// Any other body.
     pub(crate) fn new(inner: Body, idle: Duration, max: u64) -> Self {
+        Self::of(Inner::Other(inner), idle, max)
+    }
+
+    fn of(inner: Inner, idle: Duration, max: u64) -> Self {
         Self {
             inner,
             silence: Silence::new(idle),
+            deadline: Deadline::default(),
+            notes: None,
             left: max,
             over: None,
             kept: None,
@@ -89,7 +117,7 @@ impl RequestBody {
 
     /// Resolves, with an error, when the whole body has been sent. `None` when there is none to send.
     pub(super) fn over(&mut self) -> Option<oneshot::Receiver<()>> {
-        if http_body::Body::is_end_stream(&self.inner) {
+        if http_body::Body::is_end_stream(self) {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
@@ -106,17 +134,22 @@ impl http_body::Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match Pin::new(&mut self.inner).poll_frame(context) {
-            Poll::Pending => {
-                ready!(self.silence.poll(context));
-                return Poll::Ready(Some(Err(BodyError::Silent)));
-            }
-            Poll::Ready(frame) => frame,
+        let this = &mut *self;
+        let frame = match &mut this.inner {
+            Inner::Client(body) => Pin::new(body).poll_frame(context).map_err(BoxError::from),
+            Inner::Other(body) => Pin::new(body).poll_frame(context).map_err(BoxError::from),
+        };
+        let Poll::Ready(frame) = frame else {
+            ready!(this.silence.poll(&mut this.deadline, context));
+            return Poll::Ready(Some(Err(BodyError::Silent)));
         };
         self.silence.broken();
         Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(|error| BodyError::Broken(error.into()))?;
+            let frame = frame.map_err(BodyError::Broken)?;
             let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            if let Some(notes) = &self.notes {
+                notes.received(length);
+            }
             self.left = self.left.checked_sub(length).ok_or(BodyError::TooLarge)?;
             self.remember(&frame);
             Ok(clean(frame))
@@ -124,11 +157,17 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.inner {
+            Inner::Client(body) => body.is_end_stream(),
+            Inner::Other(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.inner {
+            Inner::Client(body) => body.size_hint(),
+            Inner::Other(body) => body.size_hint(),
+        }
     }
 }
 
@@ -138,14 +177,20 @@ impl Drop for RequestBody {
             return;
         };
         let left = self.left + sent.iter().map(|data| data.len() as u64).sum::<u64>();
-        let rest = std::mem::take(&mut self.inner);
+        let rest = std::mem::replace(&mut self.inner, Inner::Other(Body::empty()));
         let inner = if sent.is_empty() {
             rest
         } else {
-            Body::new(Replayed { sent, rest })
+            let rest = match rest {
+                Inner::Client(body) => Body::new(body),
+                Inner::Other(body) => body,
+            };
+            Inner::Other(Body::new(Replayed { sent, rest }))
         };
+        let mut again = Self::of(inner, self.silence.idle, left);
+        again.notes = self.notes.take();
         // Nobody asks for it where the request was answered.
-        let _ = back.send(Self::new(inner, self.silence.idle, left));
+        let _ = back.send(again);
     }
 }
 
@@ -170,7 +215,7 @@ impl http_body::Body for Replayed {
 
 /// An answer's body on its way to the client.
 #[derive(Debug)]
-pub(super) struct ResponseBody {
+pub(crate) struct ResponseBody {
     inner: Incoming,
     silence: Silence,
     /// The connection it comes over, until the end.
@@ -208,8 +253,13 @@ impl http_body::Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.inner).poll_frame(context) {
             Poll::Pending => {
-                ready!(self.silence.poll(context));
-                Poll::Ready(Some(Err(BodyError::Silent)))
+                let this = &mut *self;
+                // Without a lease the body is over.
+                if let Some(lease) = &mut this.lease {
+                    ready!(this.silence.poll(&mut lease.deadline, context));
+                    return Poll::Ready(Some(Err(BodyError::Silent)));
+                }
+                Poll::Pending
             }
             Poll::Ready(Some(Ok(frame))) => {
                 self.silence.broken();
@@ -254,7 +304,7 @@ fn clean(frame: Frame<Bytes>) -> Frame<Bytes> {
 struct Silence {
     idle: Duration,
     last: Option<Instant>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    measured: bool,
 }
 
 impl Silence {
@@ -262,28 +312,28 @@ impl Silence {
         Self {
             idle,
             last: None,
-            deadline: None,
+            measured: false,
         }
     }
 
     fn broken(&mut self) {
-        if self.deadline.is_some() {
+        if self.measured {
             self.last = Some(Instant::now());
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let idle = self.idle;
-        let deadline = self
-            .deadline
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
+    fn poll(&mut self, deadline: &mut Deadline, context: &mut Context<'_>) -> Poll<()> {
+        if !self.measured {
+            self.measured = true;
+            deadline.set(Instant::now() + self.idle);
+        }
         loop {
-            ready!(deadline.as_mut().poll(context));
+            ready!(deadline.poll(context));
             // Moving the deadline at each frame would cost more than looking at the clock when it is there.
             let Some(last) = self.last.take() else {
                 return Poll::Ready(());
             };
-            deadline.as_mut().reset(last + idle);
+            deadline.set(last + self.idle);
         }
     }
 }

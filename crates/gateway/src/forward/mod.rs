@@ -5,7 +5,10 @@
 //! never retries a request that may have been processed by a target, and never holds a body back.
 
 use std::error::Error;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,16 +17,20 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version, uri};
 use http_body_util::LengthLimitError;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::access_log::{Notes, TargetAnswer};
+use crate::answer::AnswerBody;
+use crate::authenticate::lasting::Lasting;
 use crate::config::{ForwardLimits, ProtocolVersion};
-use crate::forwarding_headers::{self, Added, KeptHost, check_forwarded_for};
+use crate::forwarding_headers::{self, Added, check_forwarded_for};
+use crate::headers::Seen;
 use crate::reason::Reason;
 use crate::target_group::{ConnectError, Lease, Sender, Target, TargetGroup};
 use crate::upgrade::Upgrade;
 
-pub(crate) use self::body::RequestBody;
-use self::body::{BodyError, ResponseBody};
+use self::body::BodyError;
+pub(crate) use self::body::{RequestBody, ResponseBody};
 
 mod body;
 
@@ -32,6 +39,8 @@ const MAX_TARGETS_TRIED: usize = 3;
 
 /// Times a request is sent again that a target has not processed.
 const MAX_RESENT: usize = 3;
+/// Headers that the gateway adds to a request, about.
+const MOST_ADDED: usize = 12;
 /// How long a stream that has failed may hold on to its body.
 const STREAM_ENDS: Duration = Duration::from_secs(1);
 
@@ -49,20 +58,28 @@ impl Forwarder {
         }
     }
 
-    /// Sends a request to a target group and gives back its answer, both streamed.
+    /// Sends a request to a target group and gives back its answer, both streamed. A WebSocket ends with the session
+    /// `lasting`.
     pub(crate) async fn forward(
         &self,
-        mut request: Request<Body>,
+        mut request: Request<Incoming>,
+        seen: Seen,
         group: &TargetGroup,
         added: Added<'_>,
-        notes: &Notes,
-    ) -> Result<Response<Body>, Reason> {
-        let upgrade = Upgrade::take(&mut request, &*self.random);
-        refuse_unforwardable(&request)?;
-        refuse_incompatible(&request, group, upgrade.is_some())?;
-        let request = self.prepare(request, group, added, upgrade.is_some())?;
+        notes: &Arc<Notes>,
+        lasting: impl FnOnce() -> Option<Lasting>,
+    ) -> Result<Response<AnswerBody>, Reason> {
+        let asks = seen.any(Seen::UPGRADE) || request.method() == Method::CONNECT;
+        let upgrade = if asks {
+            Upgrade::take(&mut request, &*self.random)
+        } else {
+            None
+        };
+        refuse_unforwardable(request.method(), seen)?;
+        refuse_incompatible(&request, seen, group, upgrade.is_some())?;
+        let (request, kept_host) = self.prepare(request, seen, group, added, (upgrade.is_some(), notes))?;
         let dispatched = notes.began.elapsed();
-        let (answer, lease) = self.send(request, group).await?;
+        let (answer, lease) = self.send(request, kept_host, group).await?;
         notes.answered(TargetAnswer {
             target: Arc::clone(&lease.outstanding.target().name),
             status: answer.status().as_u16(),
@@ -71,7 +88,8 @@ impl Forwarder {
         });
         match upgrade {
             Some(upgrade) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => upgrade
-                .accept(answer, lease, self.idle)
+                .accept(answer, lease, self.idle, &group.cookies, lasting())
+                .map(|answer| answer.map(AnswerBody::from))
                 .ok_or(Reason::TargetConnectionError),
             // Nobody has asked for another protocol.
             _ if answer.status() == StatusCode::SWITCHING_PROTOCOLS => Err(Reason::TargetConnectionError),
@@ -79,48 +97,69 @@ impl Forwarder {
         }
     }
 
-    fn answer(&self, answer: Response<Incoming>, group: &TargetGroup, lease: Lease) -> Response<Body> {
+    fn answer(&self, answer: Response<Incoming>, group: &TargetGroup, lease: Lease) -> Response<AnswerBody> {
         let (mut head, body) = answer.into_parts();
-        let trailer = head.headers.remove(header::TRAILER);
-        crate::headers::strip_hop_by_hop(&mut head.headers);
-        crate::headers::strip_response(&mut head.headers, &group.cookies);
-        if let Some(trailer) = trailer {
-            head.headers.insert(header::TRAILER, trailer);
+        let seen = Seen::of(&head.headers);
+        if seen.any(Seen::HOP_BY_HOP) {
+            let trailer = head.headers.remove(header::TRAILER);
+            crate::headers::strip_hop_by_hop(&mut head.headers);
+            if let Some(trailer) = trailer {
+                head.headers.insert(header::TRAILER, trailer);
+            }
+        }
+        if seen.any(Seen::SET_COOKIE) || seen.any(Seen::SITE_WIDE) {
+            crate::headers::strip_response(&mut head.headers, &group.cookies);
         }
         head.version = Version::default();
         head.extensions = http::Extensions::new();
-        Response::from_parts(head, Body::new(ResponseBody::new(body, self.idle, lease)))
+        let body = ResponseBody::new(body, self.idle, lease);
+        Response::from_parts(head, AnswerBody::of_target(body))
     }
 
+    /// The request as the target gets it, and the host that every target sees; `None`: each its own.
     fn prepare(
         &self,
-        request: Request<Body>,
+        request: Request<Incoming>,
+        seen: Seen,
         group: &TargetGroup,
         added: Added<'_>,
-        upgrade: bool,
-    ) -> Result<Request<RequestBody>, Reason> {
+        (upgrade, notes): (bool, &Arc<Notes>),
+    ) -> Result<(Request<RequestBody>, Option<HeaderValue>), Reason> {
         let (mut head, body) = request.into_parts();
         let limit = group.max_request_body_bytes;
-        if declared_length(&head.headers).is_some_and(|length| length > limit) {
+        if seen.any(Seen::CONTENT_LENGTH)
+            && declared_length(&head.headers).is_some_and(|length| length > limit)
+        {
             return Err(Reason::RequestBodyTooLarge);
         }
         head.extensions.clear();
-        let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
-        let trailer = head.headers.remove(header::TRAILER);
-        let takes_trailers = head.headers.get(header::TE).is_some_and(|te| te == "trailers");
-        crate::headers::strip_hop_by_hop(&mut head.headers);
-        crate::headers::strip_reserved(&mut head.headers);
-        crate::headers::strip_request_cookies(&mut head.headers, &group.cookies);
-        // The gateway answers `100-continue` itself, when the target's connection takes the body.
-        head.headers.remove(header::EXPECT);
-        if chunked {
+        // Once instead of at every doubling.
+        head.headers.reserve(MOST_ADDED);
+        let mut trailer = None;
+        let takes_trailers =
+            seen.any(Seen::TE) && head.headers.get(header::TE).is_some_and(|te| te == "trailers");
+        if seen.any(Seen::HOP_BY_HOP) {
+            trailer = head.headers.remove(header::TRAILER);
+            crate::headers::strip_hop_by_hop(&mut head.headers);
+        }
+        if seen.any(Seen::RESERVED) {
+            crate::headers::strip_reserved(&mut head.headers);
+        }
+        if seen.any(Seen::COOKIE) {
+            crate::headers::strip_request_cookies(&mut head.headers, &group.cookies);
+        }
+        if seen.any(Seen::EXPECT) {
+            // The gateway answers `100-continue` itself, when the target's connection takes the body.
+            head.headers.remove(header::EXPECT);
+        }
+        if seen.any(Seen::TRANSFER_ENCODING) {
             // RFC 9112 section 6.3: with both, the length must not be believed or passed on.
             head.headers.remove(header::CONTENT_LENGTH);
         }
-        check_forwarded_for(&head.headers, added.attributes)?;
-        if let Some(host) = forwarding_headers::add(&mut head.headers, added, group.preserve_host_header) {
-            head.extensions.insert(host);
+        if seen.any(Seen::FORWARDED_FOR) {
+            check_forwarded_for(&head.headers, added.attributes)?;
         }
+        let kept_host = forwarding_headers::add(&mut head.headers, added, seen, group.preserve_host_header);
         if let Some(trailer) = trailer {
             head.headers.insert(header::TRAILER, trailer);
             if group.protocol_version == ProtocolVersion::Http1 {
@@ -137,20 +176,18 @@ impl Forwarder {
         }
         let body = if upgrade {
             Upgrade::ask(&mut head.headers);
-            Body::empty()
+            RequestBody::new(Body::empty(), self.idle, limit)
         } else {
-            body
+            RequestBody::of_client(body, self.idle, limit, notes)
         };
-        Ok(Request::from_parts(
-            head,
-            RequestBody::new(body, self.idle, limit),
-        ))
+        Ok((Request::from_parts(head, body), kept_host))
     }
 
     /// Finds a target that takes the connection, and sends it the request.
     async fn send(
         &self,
         mut request: Request<RequestBody>,
+        kept_host: Option<HeaderValue>,
         group: &TargetGroup,
     ) -> Result<(Response<Incoming>, Lease), Reason> {
         let mut tried: Vec<Arc<Target>> = Vec::new();
@@ -172,7 +209,7 @@ impl Forwarder {
                     });
                 }
             };
-            address(&mut request, &target, &lease)?;
+            address(&mut request, kept_host.as_ref(), &target, &lease)?;
             let again = matches!(lease.sender, Sender::Http2(_)).then(|| Again::of(&mut request));
             match self.exchange(&mut lease, request).await {
                 Ok(answer) => return Ok((answer, lease)),
@@ -203,25 +240,35 @@ impl Forwarder {
         lease: &mut Lease,
         mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, Failed> {
-        let over = request.body_mut().over();
-        let answer = async {
-            match &mut lease.sender {
+        let mut over = request.body_mut().over();
+        let Lease { sender, deadline, .. } = lease;
+        let mut answer = pin!(async {
+            match sender {
                 Sender::Http1(sender) => sender.try_send_request(request).await.map_err(Failed::of),
                 Sender::Http2(sender) => sender.try_send_request(request).await.map_err(Failed::of),
             }
-        };
-        let patience = async {
-            // The target's time begins when it has the whole request.
-            if let Some(over) = over {
-                let _ = over.await;
+        });
+        let mut begun = false;
+        poll_fn(|context| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(answer);
             }
-            tokio::time::sleep(self.idle).await;
-        };
-        tokio::select! {
-            biased;
-            answer = answer => answer,
-            () = patience => Err(Failed { error: None, unsent: None }),
-        }
+            // The target's time begins when it has the whole request.
+            if let Some(sending) = &mut over {
+                let _ = ready!(Pin::new(sending).poll(context));
+                over = None;
+            }
+            if !begun {
+                begun = true;
+                deadline.set(Instant::now() + self.idle);
+            }
+            ready!(deadline.poll(context));
+            Poll::Ready(Err(Failed {
+                error: None,
+                unsent: None,
+            }))
+        })
+        .await
     }
 }
 
@@ -315,14 +362,18 @@ impl Failed {
 }
 
 /// Writes the target's address into the request.
-fn address(request: &mut Request<RequestBody>, target: &Target, lease: &Lease) -> Result<(), Reason> {
+fn address(
+    request: &mut Request<RequestBody>,
+    kept_host: Option<&HeaderValue>,
+    target: &Target,
+    lease: &Lease,
+) -> Result<(), Reason> {
     let path = request
         .uri()
         .path_and_query()
         .cloned()
         .unwrap_or_else(|| uri::PathAndQuery::from_static("/"));
-    let kept = request.extensions().get::<KeptHost>().map(|kept| kept.0.clone());
-    let host = kept.unwrap_or_else(|| target.host.clone());
+    let host = kept_host.unwrap_or(&target.host).clone();
     let headers = request.headers_mut();
     let mut parts = uri::Parts::default();
     parts.path_and_query = Some(path);
@@ -343,25 +394,28 @@ fn address(request: &mut Request<RequestBody>, target: &Target, lease: &Lease) -
     Ok(())
 }
 
-fn refuse_unforwardable(request: &Request<Body>) -> Result<(), Reason> {
-    let method = request.method();
+fn refuse_unforwardable(method: &Method, seen: Seen) -> Result<(), Reason> {
     if method == Method::CONNECT || method == Method::TRACE {
         return Err(Reason::MethodNotForwarded);
     }
     // The script of a service worker: it would outlive the page and answer for the origin by itself.
-    if request.headers().contains_key("service-worker") {
+    if seen.any(Seen::SERVICE_WORKER) {
         return Err(Reason::ServiceWorkerScript);
     }
     Ok(())
 }
 
 /// An ALB's 464: the version of the request and that of the target group do not go together.
-fn refuse_incompatible(request: &Request<Body>, group: &TargetGroup, upgrade: bool) -> Result<(), Reason> {
+fn refuse_incompatible(
+    request: &Request<Incoming>,
+    seen: Seen,
+    group: &TargetGroup,
+    upgrade: bool,
+) -> Result<(), Reason> {
     let http2 = request.version() == Version::HTTP_2;
-    let grpc = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    let is_grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+    let grpc =
+        seen.any(Seen::CONTENT_TYPE) && request.headers().get(header::CONTENT_TYPE).is_some_and(is_grpc);
     let compatible = match group.protocol_version {
         ProtocolVersion::Http1 => !grpc,
         ProtocolVersion::Http2 => http2 && !upgrade,

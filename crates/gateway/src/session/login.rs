@@ -67,6 +67,22 @@ impl Login {
         self.refresh_token.is_some() && self.access_expires_at.is_some_and(|end| now >= end)
     }
 
+    /// The same, to be refreshed by another token.
+    pub(super) fn with_refresh_token(&self, refresh_token: SecretString) -> Self {
+        Self {
+            application: self.application.clone(),
+            issuer: self.issuer.clone(),
+            subject: self.subject.clone(),
+            idp_sid: self.idp_sid.clone(),
+            auth_time: self.auth_time,
+            claims: self.claims.clone(),
+            access_token: self.access_token.clone(),
+            access_expires_at: self.access_expires_at,
+            refresh_token: Some(refresh_token),
+            id_token: self.id_token.clone(),
+        }
+    }
+
     pub(super) fn to_record(&self) -> Zeroizing<Vec<u8>> {
         let record = Record {
             application: self.application.clone(),

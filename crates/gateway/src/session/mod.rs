@@ -18,6 +18,7 @@ use crate::config::SessionLimits;
 use crate::keys::LiveKeys;
 
 mod login;
+mod recent;
 mod refresh;
 mod store;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 mod ticket;
 
 pub(crate) use login::{Login, idp_session};
+use recent::Recent;
 pub(crate) use refresh::Claim;
 pub(crate) use store::{Handover, KEY_CHANGED, MIGRATIONS, Store};
 pub(crate) use ticket::Ticket;
@@ -98,6 +100,7 @@ pub(crate) struct Sessions {
     random: SharedRandom,
     cache: moka::future::Cache<Uuid, Cached>,
     ended: moka::future::Cache<Uuid, ()>,
+    recent: Recent,
 }
 
 impl Sessions {
@@ -120,6 +123,7 @@ impl Sessions {
                 .time_to_live(REMEMBERED)
                 .build(),
             ended: moka::future::Cache::builder().time_to_live(REMEMBERED).build(),
+            recent: Recent::default(),
         }
     }
 
@@ -159,8 +163,38 @@ impl Sessions {
         Ok((ticket, session))
     }
 
+    /// The live session of a cookie of `scope` that was asked for within the last second.
+    pub(crate) fn find_recent(&self, scope: &str, cookie: &[u8]) -> Option<Arc<Session>> {
+        self.recent.find(scope, cookie, self.clock.now())
+    }
+
+    /// The live session of a cookie of `scope`, and its ticket.
+    pub(crate) async fn find_by_cookie(
+        &self,
+        scope: &str,
+        cookie: &[u8],
+    ) -> Result<Option<(Ticket, Arc<Session>)>, DbError> {
+        // Before anything is looked at: an end that comes in between makes what is kept worth nothing.
+        let generation = self.recent.begin();
+        let text = std::str::from_utf8(cookie).ok();
+        let Some(ticket) = text.and_then(|text| self.open_ticket(text, scope)) else {
+            return Ok(None);
+        };
+        let Some((session, read_at)) = self.look_up(&ticket).await? else {
+            return Ok(None);
+        };
+        self.recent.keep((scope, cookie), &session, read_at, generation);
+        Ok(Some((ticket, session)))
+    }
+
     /// The live session of a ticket.
     pub(crate) async fn find(&self, ticket: &Ticket) -> Result<Option<Arc<Session>>, DbError> {
+        let found = self.look_up(ticket).await?;
+        Ok(found.map(|(session, _)| session))
+    }
+
+    /// With the time at which the store was asked.
+    async fn look_up(&self, ticket: &Ticket) -> Result<Option<(Arc<Session>, Timestamp)>, DbError> {
         let now = self.clock.now();
         let key_hash = sha256(&*ticket.key);
         if self.ended.contains_key(&ticket.sid) {
@@ -175,7 +209,7 @@ impl Sessions {
             && now.since(cached.read_at) < CACHED
         {
             let live = now < cached.session.expires_at;
-            return Ok(live.then(|| cached.session.clone()));
+            return Ok(live.then(|| (cached.session.clone(), cached.read_at)));
         }
         let Some(row) = self.store.find(ticket.sid).await? else {
             return Ok(None);
@@ -197,7 +231,17 @@ impl Sessions {
         if !self.ended.contains_key(&ticket.sid) {
             self.remember(ticket, &session).await;
         }
-        Ok(Some(session))
+        Ok(Some((session, now)))
+    }
+
+    /// Whether a session is there and within its limits. To ask is not to use it: it goes on idling.
+    pub(crate) async fn is_live(&self, sid: Uuid) -> Result<bool, DbError> {
+        if self.ended.contains_key(&sid) {
+            return Ok(false);
+        }
+        let now = self.clock.now();
+        let row = self.store.find(sid).await?;
+        Ok(row.is_some_and(|row| now < row.expires_at && now.since(row.last_seen_at) < row.idle_timeout))
     }
 
     fn open(&self, ticket: &Ticket, row: &store::SessionRow) -> Option<Session> {
@@ -217,9 +261,16 @@ impl Sessions {
 
     /// Ends a session, on this replica at once.
     pub(crate) async fn end(&self, sid: Uuid) -> Result<(), DbError> {
-        self.ended.insert(sid, ()).await;
-        self.cache.invalidate(&sid).await;
+        self.forget(sid).await;
         self.store.delete(sid).await
+    }
+
+    /// No look-up of this replica finds the session from here on.
+    async fn forget(&self, sid: Uuid) {
+        self.ended.insert(sid, ()).await;
+        // After that: a look-up that begins from here on finds it ended.
+        self.recent.session_ended();
+        self.cache.invalidate(&sid).await;
     }
 
     /// Ends all sessions of a person; answers which.
@@ -315,6 +366,7 @@ impl Sessions {
     /// Deletes what has run out.
     pub(crate) async fn sweep(&self) -> Result<(), DbError> {
         let now = self.clock.now();
+        self.recent.sweep(now);
         self.store.delete_expired(now).await
     }
 

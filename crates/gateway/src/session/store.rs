@@ -1,12 +1,18 @@
-//! The gateway's only SQL: sessions, hand-over codes and the gateway's own keys.
+//! The gateway's only SQL: sessions here, hand-over codes and the gateway's own keys in [`handover`] and [`keys`].
 
 use std::time::Duration;
 
-use countersign_crypto::{KeyPurpose, KeyRow, KeyState, Timestamp, UserKey};
-use countersign_db::{DbError, Migration, Pool, Row, params, record_change};
+use countersign_crypto::{Timestamp, UserKey};
+use countersign_db::{DbError, Migration, Pool, Row, params};
 use uuid::Uuid;
 
 use super::SessionSummary;
+
+mod handover;
+mod keys;
+
+pub(crate) use handover::Handover;
+pub(crate) use keys::KEY_CHANGED;
 
 /// Migrations of the gateway's own tables.
 pub(crate) const MIGRATIONS: &[Migration] = &[
@@ -38,16 +44,6 @@ pub(crate) struct SessionRow {
     pub(crate) last_seen_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) idle_timeout: Duration,
-}
-
-/// A hand-over code as it is stored.
-#[derive(Debug)]
-pub(crate) struct Handover {
-    pub(crate) code_hash: String,
-    pub(crate) sid: Uuid,
-    pub(crate) origin: String,
-    pub(crate) state_hash: String,
-    pub(crate) expires_at: Timestamp,
 }
 
 /// The tables.
@@ -198,25 +194,29 @@ impl Store {
         row.map(|row| row.int("refresh_fence")).transpose()
     }
 
-    /// Replaces a record under its lease. `false`: the session is gone, or the lease is somebody else's.
+    /// Replaces a record under its lease. `false`: the session is gone, or the lease is somebody else's. With
+    /// `paused_until` the refresh was in vain, and the next has to wait.
     pub(crate) async fn update_record(
         &self,
         sid: Uuid,
         fence: i64,
         record: &[u8],
         idp_session: Option<&str>,
+        paused_until: Option<Timestamp>,
     ) -> Result<bool, DbError> {
         let updated = self
             .pool
             .execute(
                 "UPDATE session SET record = $3, idp_session = COALESCE($4, idp_session),
-                        version = version + 1, refresh_until = 0
+                        version = version + 1, refresh_until = $5, refresh_paused = $6
                  WHERE sid = $1 AND refresh_fence = $2",
                 params![
                     sid.to_string(),
                     fence,
                     record.to_vec(),
-                    idp_session.map(str::to_owned)
+                    idp_session.map(str::to_owned),
+                    paused_until.map_or(0, Timestamp::as_micros),
+                    i64::from(paused_until.is_some())
                 ],
             )
             .await?;
@@ -239,6 +239,13 @@ impl Store {
         Ok(())
     }
 
+    /// Deletes a session under the lease of its refresh. `false`: it is gone, or the lease is somebody else's.
+    pub(crate) async fn delete_under(&self, sid: Uuid, fence: i64) -> Result<bool, DbError> {
+        let sql = "DELETE FROM session WHERE sid = $1 AND refresh_fence = $2";
+        let deleted = self.pool.execute(sql, params![sid.to_string(), fence]).await?;
+        Ok(deleted == 1)
+    }
+
     /// Whether the last refresh was in vain and the next has not begun.
     pub(crate) async fn is_refresh_paused(&self, sid: Uuid) -> Result<bool, DbError> {
         let row = self
@@ -251,21 +258,26 @@ impl Store {
         row.map_or(Ok(false), |row| Ok(row.int("refresh_paused")? == 1))
     }
 
-    /// Notes a logout token as taken. `false`: it was taken before.
+    pub(crate) async fn is_logout_token_taken(&self, token_hash: &str) -> Result<bool, DbError> {
+        let sql = "SELECT 1 AS taken FROM logout_token WHERE token_hash = $1";
+        let row = self.pool.fetch_optional(sql, params![token_hash]).await?;
+        Ok(row.is_some())
+    }
+
+    /// Notes a logout token as taken.
     pub(crate) async fn take_logout_token(
         &self,
         token_hash: &str,
         expires_at: Timestamp,
-    ) -> Result<bool, DbError> {
-        let inserted = self
-            .pool
+    ) -> Result<(), DbError> {
+        self.pool
             .execute(
                 "INSERT INTO logout_token (token_hash, expires_at) VALUES ($1, $2)
                  ON CONFLICT (token_hash) DO NOTHING",
                 params![token_hash, expires_at.as_micros()],
             )
             .await?;
-        Ok(inserted == 1)
+        Ok(())
     }
 
     /// Moves `last_seen_at` forward; never back, whichever replica is late.
@@ -302,192 +314,7 @@ impl Store {
         }
         Ok(())
     }
-
-    pub(crate) async fn insert_handover(&self, row: &Handover) -> Result<(), DbError> {
-        self.pool
-            .execute(
-                "INSERT INTO handover (code_hash, sid, origin, state_hash, expires_at) VALUES ($1, $2, $3, $4, $5)",
-                params![
-                    row.code_hash.clone(),
-                    row.sid.to_string(),
-                    row.origin.clone(),
-                    row.state_hash.clone(),
-                    row.expires_at.as_micros()
-                ],
-            )
-            .await?;
-        Ok(())
-    }
-
-    /// Takes a code out: of any number of callers, one gets it.
-    pub(crate) async fn take_handover(&self, code_hash: &str) -> Result<Option<Handover>, DbError> {
-        let row = self
-            .pool
-            .fetch_optional(
-                "DELETE FROM handover WHERE code_hash = $1 RETURNING sid, origin, state_hash, expires_at",
-                params![code_hash],
-            )
-            .await?;
-        row.map(|row| {
-            Ok(Handover {
-                code_hash: code_hash.to_owned(),
-                sid: row
-                    .text("sid")?
-                    .parse()
-                    .map_err(|_| inconsistent("handover", "sid", code_hash))?,
-                origin: row.text("origin")?,
-                state_hash: row.text("state_hash")?,
-                expires_at: Timestamp::from_micros(row.int("expires_at")?),
-            })
-        })
-        .transpose()
-    }
-
-    /// The account's keys, oldest first.
-    pub(crate) async fn list_keys(&self, account: &str) -> Result<Vec<KeyRow>, DbError> {
-        self.pool
-            .fetch_all(
-                "SELECT id, account, resource, purpose, version, state, wrapped, provider_key_id, created_at
-                 FROM key WHERE account = $1 ORDER BY purpose, version",
-                params![account],
-            )
-            .await?
-            .iter()
-            .map(key_row)
-            .collect()
-    }
-
-    /// The keys of all accounts.
-    pub(crate) async fn list_all_keys(&self) -> Result<Vec<KeyRow>, DbError> {
-        self.pool
-            .fetch_all(
-                "SELECT id, account, resource, purpose, version, state, wrapped, provider_key_id, created_at
-                 FROM key ORDER BY account, purpose, version",
-                params![],
-            )
-            .await?
-            .iter()
-            .map(key_row)
-            .collect()
-    }
-
-    /// Stores a key as another root key wrapped it, unless another replica was first.
-    pub(crate) async fn set_wrapped_key(&self, row: &KeyRow, wrapped_before: &[u8]) -> Result<(), DbError> {
-        self.pool
-            .execute(
-                "UPDATE key SET wrapped = $2, provider_key_id = $3 WHERE id = $1 AND wrapped = $4",
-                params![
-                    row.id.as_str(),
-                    row.wrapped.as_slice(),
-                    row.provider_key_id.as_str(),
-                    wrapped_before
-                ],
-            )
-            .await
-            .map(drop)
-    }
-
-    /// Adds a key, unless another replica has added one of this purpose and version.
-    pub(crate) async fn insert_key(&self, row: &KeyRow) -> Result<(), DbError> {
-        self.pool
-            .execute(
-                "INSERT INTO key (id, account, resource, purpose, version, state, wrapped, provider_key_id, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-                 ON CONFLICT (account, purpose, version) DO NOTHING",
-                params![
-                    row.id.clone(),
-                    row.account.clone(),
-                    row.resource.clone(),
-                    row.purpose.as_str(),
-                    row.version,
-                    row.state.as_str(),
-                    row.wrapped.clone(),
-                    row.provider_key_id.clone(),
-                    row.created_at.as_micros()
-                ],
-            )
-            .await?;
-        Ok(())
-    }
-
-    /// Makes `row` the primary key of its purpose; the one before it still opens and verifies. `false`:
-    /// another rotation was first.
-    pub(crate) async fn rotate_key(&self, row: &KeyRow, now: Timestamp) -> Result<bool, DbError> {
-        let mut tx = self.pool.begin().await?;
-        tx.execute(
-            "UPDATE key SET state = $4 WHERE account = $1 AND purpose = $2 AND state = $3",
-            params![
-                row.account.clone(),
-                row.purpose.as_str(),
-                KeyState::Primary.as_str(),
-                KeyState::Enabled.as_str()
-            ],
-        )
-        .await?;
-        let inserted = tx
-            .execute(
-                "INSERT INTO key (id, account, resource, purpose, version, state, wrapped, provider_key_id, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-                 ON CONFLICT (account, purpose, version) DO NOTHING",
-                params![
-                    row.id.clone(),
-                    row.account.clone(),
-                    row.resource.clone(),
-                    row.purpose.as_str(),
-                    row.version,
-                    row.state.as_str(),
-                    row.wrapped.clone(),
-                    row.provider_key_id.clone(),
-                    row.created_at.as_micros()
-                ],
-            )
-            .await?;
-        if inserted == 0 {
-            return Ok(false);
-        }
-        record_change(&mut tx, KEY_CHANGED, row.purpose.as_str(), now.as_micros()).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
-    /// Retires a key that is not primary. `false`: there is none such.
-    pub(crate) async fn retire_key(&self, account: &str, id: &str, now: Timestamp) -> Result<bool, DbError> {
-        let mut tx = self.pool.begin().await?;
-        let retired = tx
-            .execute(
-                "UPDATE key SET state = $3 WHERE account = $1 AND id = $2 AND state = $4",
-                params![
-                    account,
-                    id,
-                    KeyState::Retired.as_str(),
-                    KeyState::Enabled.as_str()
-                ],
-            )
-            .await?;
-        if retired == 1 {
-            record_change(&mut tx, KEY_CHANGED, id, now.as_micros()).await?;
-            tx.commit().await?;
-        }
-        Ok(retired == 1)
-    }
-
-    /// The newest version of a purpose; 0 when there is none.
-    pub(crate) async fn newest_key_version(
-        &self,
-        account: &str,
-        purpose: KeyPurpose,
-    ) -> Result<i64, DbError> {
-        let rows = self.list_keys(account).await?;
-        let versions = rows
-            .iter()
-            .filter(|row| row.purpose == purpose)
-            .map(|row| row.version);
-        Ok(versions.max().unwrap_or(0))
-    }
 }
-
-/// The kind under which the change feed reports keys.
-pub(crate) const KEY_CHANGED: &str = "gateway-key";
 
 fn sid(row: &Row) -> Result<Uuid, DbError> {
     let text = row.text("sid")?;
@@ -497,27 +324,6 @@ fn sid(row: &Row) -> Result<Uuid, DbError> {
 fn user_key(row: &Row, sid: Uuid) -> Result<UserKey, DbError> {
     UserKey::from_hex(&row.text("user_key")?)
         .map_err(|_| inconsistent("session", "user_key", &sid.to_string()))
-}
-
-fn key_row(row: &Row) -> Result<KeyRow, DbError> {
-    let id = row.text("id")?;
-    Ok(KeyRow {
-        account: row.text("account")?,
-        resource: row.text("resource")?,
-        purpose: row
-            .text("purpose")?
-            .parse()
-            .map_err(|_| inconsistent("key", "purpose", &id))?,
-        version: row.int("version")?,
-        state: row
-            .text("state")?
-            .parse()
-            .map_err(|_| inconsistent("key", "state", &id))?,
-        wrapped: row.bytes("wrapped")?,
-        provider_key_id: row.text("provider_key_id")?,
-        created_at: Timestamp::from_micros(row.int("created_at")?),
-        id,
-    })
 }
 
 fn inconsistent(table: &'static str, column: &'static str, id: &str) -> DbError {

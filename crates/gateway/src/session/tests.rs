@@ -9,6 +9,8 @@ use countersign_db::testing::{TestDatabase, databases};
 use super::*;
 use crate::keys::Keys;
 
+mod refresh;
+
 const APP: &str = "http://localhost:8400";
 const ACCOUNT: &str = "http://localhost:8407";
 
@@ -21,6 +23,9 @@ const LIMITS: SessionLimits = SessionLimits {
     session_timeout_seconds: 3_600,
     idle_timeout_seconds: 600,
 };
+
+/// Of an endpoint of the provider.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Two replicas on one database, with the keys of both.
 async fn replicas(database: &TestDatabase) -> [Replica; 2] {
@@ -210,6 +215,75 @@ async fn an_end_holds_at_once_here_and_within_a_second_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_cookie_is_known_for_a_second_and_not_beyond_its_session() {
+    for database in databases().await {
+        let [one, _] = replicas(&database).await;
+        let sessions = &one.sessions;
+        let (ticket, _) = sessions.begin(login("alice"), LIMITS).await.expect("a session");
+        let cookie = sessions.seal_ticket(&ticket, APP);
+        let find = async || {
+            let found = sessions.find_by_cookie(APP, cookie.as_bytes()).await;
+            found.expect("a store").is_some()
+        };
+        let recent = |scope: &str, cookie: &str| sessions.find_recent(scope, cookie.as_bytes()).is_some();
+        assert!(!recent(APP, &cookie), "nobody has asked yet");
+        assert!(find().await);
+        assert!(recent(APP, &cookie));
+        let mut other = cookie.clone().into_bytes();
+        other[20] = if other[20] == b'A' { b'B' } else { b'A' };
+        let other = String::from_utf8(other).expect("a text");
+        for (scope, cookie) in [(ACCOUNT, cookie.as_str()), (APP, ""), (APP, other.as_str())] {
+            assert!(!recent(scope, cookie), "{}: {scope} {cookie}", database.name);
+        }
+        one.clock.advance(CACHED);
+        assert!(!recent(APP, &cookie), "{}: a second is over", database.name);
+
+        // Asked for again, and then ended: at once, and for whoever had begun to look before.
+        assert!(find().await && recent(APP, &cookie));
+        let before = sessions.recent.begin();
+        let (_, session) = sessions
+            .find_by_cookie(APP, cookie.as_bytes())
+            .await
+            .expect("a store")
+            .expect("a session");
+        sessions.end(ticket.sid).await.expect("a store");
+        assert!(!recent(APP, &cookie), "{}: ended", database.name);
+        let now = one.clock.now();
+        sessions
+            .recent
+            .keep((APP, cookie.as_bytes()), &session, now, before);
+        assert!(!recent(APP, &cookie), "{}: ended in between", database.name);
+        assert!(!find().await);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_runs_out_is_not_recent() {
+    for database in databases().await {
+        let [one, _] = replicas(&database).await;
+        let limits = SessionLimits {
+            session_timeout_seconds: 1,
+            ..LIMITS
+        };
+        let (ticket, _) = one
+            .sessions
+            .begin(login("alice"), limits)
+            .await
+            .expect("a session");
+        let cookie = one.sessions.seal_ticket(&ticket, APP);
+        one.clock.advance(Duration::from_millis(500));
+        let found = one.sessions.find_by_cookie(APP, cookie.as_bytes()).await;
+        assert!(found.expect("a store").is_some());
+        one.clock.advance(Duration::from_millis(600));
+        assert!(
+            one.sessions.find_recent(APP, cookie.as_bytes()).is_none(),
+            "{}",
+            database.name
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_store_that_does_not_answer_is_an_error_not_a_logout() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
@@ -378,85 +452,6 @@ async fn keys_are_kept_and_the_first_of_a_version_wins() {
         assert_eq!(kept.len(), 1, "{}", database.name);
         assert_eq!((&kept[0].id, &kept[0].wrapped), (&first.id, &first.wrapped));
         assert_eq!(store.list_keys("111111111111").await.expect("a store").len(), 0);
-    }
-}
-
-#[tokio::test]
-async fn of_many_requests_one_refreshes() {
-    for database in databases().await {
-        let [one, two] = replicas(&database).await;
-        let (ticket, session) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
-        let Claim::Ours(fence) = one.sessions.claim_refresh(&session).await.expect("a store") else {
-            panic!("nobody else refreshes");
-        };
-        let other = two
-            .sessions
-            .find(&ticket)
-            .await
-            .expect("a store")
-            .expect("a session");
-        let claim = two.sessions.claim_refresh(&other).await.expect("a store");
-        assert_eq!(claim, Claim::Theirs, "{}", database.name);
-
-        let mut renewed = login("alice");
-        renewed.refresh_token = Some("rotated".to_owned().into());
-        let stored = one
-            .sessions
-            .store_refreshed(&ticket, &session, fence, renewed)
-            .await;
-        assert_eq!(stored.expect("a store").expect("a session").version, 1);
-        // The one who came too late can neither claim the old record nor write over the new one.
-        assert_eq!(
-            two.sessions.claim_refresh(&other).await.expect("a store"),
-            Claim::Theirs
-        );
-        let late = two
-            .sessions
-            .store_refreshed(&ticket, &other, fence - 1, login("alice"))
-            .await;
-        assert!(late.expect("a store").is_none());
-        let now = two
-            .sessions
-            .reread(&ticket)
-            .await
-            .expect("a store")
-            .expect("a session");
-        let token = now.login.refresh_token.as_ref().expect("a token");
-        assert_eq!((now.version, token.expose_secret()), (1, "rotated"));
-    }
-}
-
-#[tokio::test]
-async fn a_refresher_that_died_is_followed_and_its_late_answer_refused() {
-    for database in databases().await {
-        let [one, two] = replicas(&database).await;
-        let (ticket, session) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
-        let Claim::Ours(dead) = one.sessions.claim_refresh(&session).await.expect("a store") else {
-            panic!("nobody else refreshes");
-        };
-        one.clock.advance(Duration::from_secs(31));
-        let Claim::Ours(fence) = two.sessions.claim_refresh(&session).await.expect("a store") else {
-            panic!("the lease has ended");
-        };
-        assert!(fence > dead);
-        let late = one
-            .sessions
-            .store_refreshed(&ticket, &session, dead, login("alice"))
-            .await;
-        assert!(late.expect("a store").is_none(), "{}", database.name);
-        let stored = two
-            .sessions
-            .store_refreshed(&ticket, &session, fence, login("alice"))
-            .await;
-        assert!(stored.expect("a store").is_some());
     }
 }
 

@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use countersign_web::tls::pem;
+
 use crate::config::{self, ForwardLimits, ProtocolVersion};
 
 use super::pool::Sender;
@@ -140,10 +142,15 @@ fn client_config(group: &config::TargetGroup) -> Result<Arc<ClientConfig>, Strin
             .with_no_client_auth()
     } else if let Some(path) = &group.certificate_authority {
         let mut roots = RootCertStore::empty();
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?;
-        for certificate in certificates {
+        let text = pem(path).map_err(|error| error.to_string())?;
+        let mut none = true;
+        for certificate in CertificateDer::pem_slice_iter(&text) {
+            none = false;
             let certificate = certificate.map_err(|error| error.to_string())?;
             roots.add(certificate).map_err(|error| error.to_string())?;
+        }
+        if none {
+            return Err("has no certificate in it".to_owned());
         }
         builder.with_root_certificates(roots).with_no_client_auth()
     } else {

@@ -8,10 +8,12 @@ use crate::config::{self, ConfigError, ForwardLimits, LoadBalancingAlgorithm, Pr
 
 pub(crate) use self::connector::ConnectError;
 use self::connector::Connector;
+pub(crate) use self::deadline::Deadline;
 pub(crate) use self::pool::{Lease, Sender};
 pub(crate) use self::target::Target;
 
 mod connector;
+mod deadline;
 mod health_check;
 mod pool;
 mod target;
@@ -27,13 +29,13 @@ pub(crate) struct TargetGroup {
     pub(crate) preserve_host_header: bool,
     pub(crate) claims_header: bool,
     pub(crate) user_token_audience: Option<String>,
+    pub(crate) user_token_groups: bool,
     /// Kinds of our cookies that belong to the target.
     pub(crate) cookies: Vec<String>,
     pub(crate) max_request_body_bytes: u64,
     targets: Vec<Arc<Target>>,
     algorithm: LoadBalancingAlgorithm,
     slow_start: Duration,
-    checked: bool,
     next: AtomicUsize,
     offered: AtomicU64,
     connector: Connector,
@@ -69,12 +71,12 @@ impl TargetGroup {
             preserve_host_header: config.preserve_host_header,
             claims_header: config.claims_header,
             user_token_audience: config.user_token_audience.clone(),
+            user_token_groups: config.user_token_groups,
             cookies: config.cookies.clone(),
             max_request_body_bytes: config.max_request_body_bytes,
             targets,
             algorithm: config.load_balancing_algorithm,
             slow_start: Duration::from_secs(config.slow_start_seconds.into()),
-            checked: config.health_check.is_some(),
             next: AtomicUsize::new(0),
             offered: AtomicU64::new(0),
             connector,
@@ -138,17 +140,17 @@ impl TargetGroup {
 
 async fn sweep(group: std::sync::Weak<TargetGroup>) {
     loop {
-        tokio::time::sleep(SWEEP_EVERY).await;
-        let Some(group) = group.upgrade() else { return };
-        for target in &group.targets {
+        let Some(held) = group.upgrade() else { return };
+        for target in &held.targets {
             target.idle.sweep();
         }
-        if group.checked {
-            let healthy = group.targets.iter().filter(|target| target.is_healthy()).count();
-            #[expect(clippy::cast_precision_loss, reason = "a group has at most 1000 targets")]
-            metrics::gauge!("countersign_gateway_healthy_targets", "target_group" => group.name.to_string())
-                .set(healthy as f64);
-        }
+        // Where nothing is checked every target counts, as at a load balancer.
+        let healthy = held.targets.iter().filter(|target| target.is_healthy()).count();
+        #[expect(clippy::cast_precision_loss, reason = "a group has at most 1000 targets")]
+        metrics::gauge!("countersign_gateway_healthy_targets", "target_group" => held.name.to_string())
+            .set(healthy as f64);
+        drop(held);
+        tokio::time::sleep(SWEEP_EVERY).await;
     }
 }
 

@@ -2,24 +2,23 @@
 //! waits for another one's task to make progress.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::client::conn::{http1, http2};
-use tokio::time::Instant;
 
 use crate::forward::RequestBody;
 
 use super::connector::{ConnectError, Connector};
+use super::deadline::Deadline;
 use super::target::{Outstanding, Target};
 
 /// Threads beyond this share.
 const SHARDS: usize = 16;
 /// Idle connections that one thread keeps to one target.
 const MAX_IDLE: usize = 256;
-/// How long an idle connection is kept; below the keep-alive of common servers.
-const KEEP_IDLE: Duration = Duration::from_secs(20);
+/// Sweeps, five seconds apart, that an idle connection outlives: below the keep-alive of common servers.
+const KEEP_IDLE: u64 = 4;
 
 thread_local! {
     static SHARD: usize = {
@@ -37,11 +36,23 @@ pub(crate) enum Sender {
 
 /// The connections of a target that wait for a request.
 #[derive(Debug, Default)]
-pub(super) struct Idle([Shard; SHARDS]);
+pub(super) struct Idle {
+    shards: [Shard; SHARDS],
+    sweeps: AtomicU64,
+}
+
+/// A connection that waits for a request.
+#[derive(Debug)]
+struct Kept {
+    sender: http1::SendRequest<RequestBody>,
+    deadline: Deadline,
+    /// How many sweeps there had been. To ask for the time at each request would cost more.
+    since: u64,
+}
 
 #[derive(Debug, Default)]
 struct Shard {
-    http1: Mutex<VecDeque<(Instant, http1::SendRequest<RequestBody>)>>,
+    http1: Mutex<VecDeque<Kept>>,
     /// One connection carries all requests, the so-manieth of them. Asynchronous, so that one is made and not
     /// one for each.
     http2: tokio::sync::Mutex<(u64, Option<http2::SendRequest<RequestBody>>)>,
@@ -56,6 +67,8 @@ pub(crate) struct Lease {
     pub(crate) reused: bool,
     /// Tells HTTP/2 connections of one target apart.
     pub(crate) number: u64,
+    /// For whoever waits for the target.
+    pub(crate) deadline: Deadline,
 }
 
 impl Lease {
@@ -65,7 +78,7 @@ impl Lease {
         if let Sender::Http1(sender) = self.sender
             && !sender.is_closed()
         {
-            self.outstanding.target().idle.keep(sender);
+            self.outstanding.target().idle.keep(sender, self.deadline);
         }
     }
 }
@@ -76,7 +89,7 @@ pub(super) async fn lease(
     after: Option<u64>,
 ) -> Result<Lease, ConnectError> {
     let outstanding = target.begin();
-    let shard = &target.idle.0[SHARD.with(|&shard| shard)];
+    let shard = &target.idle.shards[SHARD.with(|&shard| shard)];
     if connector.speaks_http2() {
         let mut kept = shard.http2.lock().await;
         let (number, kept) = &mut *kept;
@@ -94,53 +107,58 @@ pub(super) async fn lease(
             outstanding,
             reused,
             number: *number,
+            deadline: Deadline::default(),
         });
     }
     let idle = if after.is_some() { None } else { shard.take() };
     let reused = idle.is_some();
-    let sender = match idle {
-        Some(sender) => Sender::Http1(sender),
-        None => connector.connect(target).await?,
+    let (sender, deadline) = match idle {
+        Some(kept) => (Sender::Http1(kept.sender), kept.deadline),
+        // Boxed: few requests need a new connection, and all would carry the room for it.
+        None => (Box::pin(connector.connect(target)).await?, Deadline::default()),
     };
     Ok(Lease {
         sender,
         outstanding,
         reused,
         number: 0,
+        deadline,
     })
 }
 
 impl Idle {
-    fn keep(&self, sender: http1::SendRequest<RequestBody>) {
-        let mut idle = self.0[SHARD.with(|&shard| shard)].lock();
+    fn keep(&self, sender: http1::SendRequest<RequestBody>, deadline: Deadline) {
+        let since = self.sweeps.load(Ordering::Relaxed);
+        let mut idle = self.shards[SHARD.with(|&shard| shard)].lock();
         if idle.len() == MAX_IDLE {
             idle.pop_front();
         }
-        idle.push_back((Instant::now(), sender));
+        idle.push_back(Kept {
+            sender,
+            deadline,
+            since,
+        });
     }
 
     /// Closes what was idle for too long.
     pub(super) fn sweep(&self) {
-        let now = Instant::now();
-        for shard in &self.0 {
-            let old = |(since, sender): &(Instant, http1::SendRequest<_>)| {
-                now.duration_since(*since) > KEEP_IDLE || sender.is_closed()
-            };
+        let now = self.sweeps.fetch_add(1, Ordering::Relaxed) + 1;
+        for shard in &self.shards {
+            let old = |kept: &Kept| now.saturating_sub(kept.since) > KEEP_IDLE || kept.sender.is_closed();
             shard.lock().retain(|kept| !old(kept));
         }
     }
 }
 
 impl Shard {
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(Instant, http1::SendRequest<RequestBody>)>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
         self.http1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection used last, so that those not needed grow old.
-    fn take(&self) -> Option<http1::SendRequest<RequestBody>> {
+    fn take(&self) -> Option<Kept> {
         let mut idle = self.lock();
-        let usable = idle.iter().rposition(|(_, sender)| sender.is_ready())?;
-        let (since, sender) = idle.remove(usable)?;
-        (since.elapsed() <= KEEP_IDLE).then_some(sender)
+        let usable = idle.iter().rposition(|kept| kept.sender.is_ready())?;
+        idle.remove(usable)
     }
 }

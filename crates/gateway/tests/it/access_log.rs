@@ -1,11 +1,11 @@
 //! The access log, read with the regular expression that AWS publishes for ALB logs, and as JSON.
 
-use std::path::{Path, PathBuf};
-
 use countersign_gateway::config::{AccessLog, AccessLogFormat};
 use http::Method;
 use regex::Regex;
 use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 use url::Url;
 
 use crate::support::{Browser, Lie, SIGNER, System};
@@ -137,7 +137,21 @@ async fn an_alb_line_has_the_albs_fields_and_no_secret() {
     let port = system.app.rsplit(':').next().expect("a port");
     let page = of("GET", "/chat", "200");
     assert_eq!(page[1], "http");
-    assert!(page[2].starts_with("2027-01-15T08:00:00.000000Z"), "{}", page[2]);
+    // The clock stands still: what is later than the coming is what the request took by the monotonic clock, of which
+    // the three times are the parts, each cut to a millisecond.
+    assert_eq!(page[26], "2027-01-15T08:00:00.000000Z");
+    let took = page[2]
+        .strip_prefix("2027-01-15T08:00:")
+        .and_then(|rest| rest.strip_suffix('Z'));
+    let duration =
+        |seconds: &str| Duration::try_from_secs_f64(seconds.parse().expect("seconds")).expect("a duration");
+    let took = duration(took.unwrap_or_else(|| panic!("{} is within a minute", page[2])));
+    let parts: Duration = page[8..=10].iter().map(|part| duration(part)).sum();
+    assert!(
+        parts <= took && took < parts + Duration::from_millis(3),
+        "{took:?} for {:?}",
+        &page[8..=10]
+    );
     assert_eq!(page[3], SIGNER.rsplit_once(":loadbalancer/").expect("an ARN").1);
     assert_eq!(
         page[16],
@@ -169,6 +183,33 @@ async fn an_alb_line_has_the_albs_fields_and_no_secret() {
     );
     let refused = of("GET", "/oauth2/idpresponse?code=REDACTED&state=REDACTED", "401");
     assert_eq!(refused[29], "AuthInvalidAWSALBAuthNonce");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_its_line() {
+    use tokio::io::AsyncWriteExt as _;
+    let (mut system, _directory, path) = start(AccessLogFormat::Alb).await;
+    let mut browser = system.logged_in("alice").await;
+    let cookie = browser.cookie_header("localhost");
+    let address = system.app.trim_start_matches("http://").to_owned();
+    let mut stream = tokio::net::TcpStream::connect(&address).await.expect("connected");
+    let request = format!("GET /silent HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(stream);
+    assert_eq!(browser.get(&format!("{}/", system.app)).await.status, 200);
+    let lines = lines(&mut system, &path, &[]).await;
+    let line = lines
+        .iter()
+        .find(|line| line.contains("/silent"))
+        .expect("a line");
+    assert!(
+        line.contains(" 460 - ") && line.contains("\"ClientClosed\""),
+        "{line}"
+    );
+    let athena = Regex::new(ATHENA).expect("a regular expression");
+    let fields = athena.captures(line).expect("an ALB line");
+    assert_eq!((&fields[21], &fields[27]), ("agent", "authenticate,forward"));
 }
 
 #[tokio::test]

@@ -11,13 +11,15 @@ use axum::{Json, Router};
 use countersign_crypto::UserKey;
 
 use countersign_gateway::config::{
-    Action, AuthenticateOidc, Config, OnUnauthenticatedRequest, SessionLimits, StopList,
+    Action, AuthenticateOidc, Config, Forward, OnUnauthenticatedRequest, SessionLimits, StopList, TargetGroup,
 };
 use countersign_web::{Drain, bind_localhost};
-use http::{Method, StatusCode};
+use http::StatusCode;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use crate::support::{Browser, Fault, System};
+use crate::support::{Browser, Counters, Fault, System};
 
 /// A rule for `/wiki/*` of the app origin with a login of its own.
 fn wiki(config: &mut Config, otherwise: OnUnauthenticatedRequest, oidc: AuthenticateOidc) {
@@ -234,7 +236,12 @@ impl Stops {
 }
 
 async fn following(url: &str) -> System {
+    following_with(url, |_| ()).await
+}
+
+async fn following_with(url: &str, change: impl FnOnce(&mut Config)) -> System {
     let system = System::start_with(|config| {
+        change(config);
         let stops: Url = url.parse().expect("a URL");
         let port = stops.port().expect("a port");
         config
@@ -245,6 +252,7 @@ async fn following(url: &str) -> System {
             url: stops,
             audience: "stops".to_owned(),
             max_age_seconds: 30,
+            certificate_authority: None,
         });
     })
     .await;
@@ -275,6 +283,66 @@ async fn a_stop_ends_sessions_on_every_replica_within_a_second() {
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
+/// A target that changes to the WebSocket protocol and then says nothing.
+async fn silent_websockets() -> TargetGroup {
+    let socket = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = socket.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = socket.accept().await {
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).await.expect("a head");
+                }
+                let answer =
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+                stream.write_all(answer).await.expect("sent");
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            });
+        }
+    });
+    TargetGroup::of(format!("http://127.0.0.1:{port}").parse().expect("a URL"))
+}
+
+#[tokio::test]
+async fn a_stop_ends_an_open_websocket() {
+    let stops = Stops::default();
+    let (url, target) = (stops.start().await, silent_websockets().await);
+    let system = following_with(&url, |config| {
+        config.forward.idle_timeout_seconds = 60;
+        config.target_groups.insert("sockets".to_owned(), target);
+        let rules = &mut config.listeners.app.rules;
+        let mut rule = rules.last().expect("a rule").clone();
+        rule.priority = 4;
+        rule.conditions.path_pattern = vec!["/socket".to_owned()];
+        rule.actions.pop();
+        rule.actions.push(Action::Forward(Forward::to("sockets")));
+        rules.push(rule);
+    })
+    .await;
+    let alice = system.logged_in("alice").await;
+    let address = system.app.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let request = format!(
+        "GET /socket HTTP/1.1\r\nHost: {address}\r\nCookie: {}\r\nConnection: upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        alice.cookie_header("localhost")
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = [0; 4_096];
+    let length = stream.read(&mut answer).await.expect("an answer");
+    let head = String::from_utf8_lossy(&answer[..length]);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    let mut end = async |within| tokio::time::timeout(within, stream.read(&mut answer)).await;
+    assert!(end(Duration::from_secs(2)).await.is_err(), "nobody is stopped");
+    let key = UserKey::jwt(&system.provider.issuer, "alice-1001").to_hex();
+    stops.users.lock().expect("not poisoned").push(key);
+    let ended = end(Duration::from_secs(4)).await.expect("it ends");
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+}
+
 #[tokio::test]
 async fn a_back_channel_logout_is_a_stop_where_configured() {
     let stops = Stops::default();
@@ -283,19 +351,12 @@ async fn a_back_channel_logout_is_a_stop_where_configured() {
     let token = system
         .provider
         .logout_token(&serde_json::json!({ "sid": "idp-alice" }));
-    let url = format!("{}/oauth2/backchannel-logout", system.account);
-    let form = [("content-type", "application/x-www-form-urlencoded")];
-    let body = format!("logout_token={token}");
     // The identity service is told first. While it cannot be, nothing has happened and the provider tries again.
     stops.closed.store(true, Ordering::SeqCst);
-    let refused = Browser::new().send(Method::POST, &url, &form, &body).await;
-    assert_eq!(refused.status, 503);
+    assert_eq!(system.back_channel_logout(&token).await, 503);
     assert_eq!(alice.get(&format!("{}/", system.app)).await.status, 200);
     stops.closed.store(false, Ordering::SeqCst);
-    assert_eq!(
-        Browser::new().send(Method::POST, &url, &form, &body).await.status,
-        200
-    );
+    assert_eq!(system.back_channel_logout(&token).await, 200);
     assert_eq!(
         alice.get(&format!("{}/", system.app)).await.status,
         302,
@@ -307,11 +368,14 @@ async fn a_back_channel_logout_is_a_stop_where_configured() {
 
 #[tokio::test]
 async fn who_is_stopped_is_known_or_nobody_is_let_in() {
+    let counters = Counters::default();
+    let _counting = metrics::set_default_local_recorder(&counters);
     let system = System::start_with(|config| {
         config.stop_list = Some(StopList {
             url: "http://127.0.0.1:1/identities/stops".parse().expect("a URL"),
             audience: "stops".to_owned(),
             max_age_seconds: 30,
+            certificate_authority: None,
         });
     })
     .await;
@@ -320,4 +384,5 @@ async fn who_is_stopped_is_known_or_nobody_is_let_in() {
     let answer = browser.follow(&format!("{}/connections", system.account)).await;
     assert_eq!(answer.status, 503);
     assert!(browser.cookies_of("countersign-account-").is_empty());
+    assert_eq!(counters.of("ELBAuthSuccess"), 0, "no session, no success");
 }

@@ -1,3 +1,4 @@
+use countersign_gateway::config::Action;
 use http::Method;
 use http_body_util::BodyExt;
 
@@ -229,6 +230,32 @@ async fn what_is_never_forwarded() {
         .get_with(&format!("{}/", system.app), &[("host", "evil.example")])
         .await;
     assert_eq!(answer.status, 421);
+}
+
+#[tokio::test]
+async fn an_encoded_slash_leads_out_of_no_public_path() {
+    let system = System::start_with(|config| {
+        let rules = &mut config.listeners.app.rules;
+        let mut public = rules.last().expect("a rule").clone();
+        public.priority = 3;
+        public.conditions.path_pattern = vec!["/public/*".to_owned()];
+        public
+            .actions
+            .retain(|action| matches!(action, Action::Forward(_)));
+        rules.push(public);
+    })
+    .await;
+    for (path, status) in [
+        ("/public/page", 200),
+        ("/public/a%2Fb", 200),
+        ("/admin", 302),
+        ("/public/x%2f..%2f..%2fadmin", 400),
+        ("/public/x%2F%2e%2E%2f%2e%2e%2fadmin", 400),
+        ("/public/x%2f..;y%2f..;z%2fadmin", 400),
+    ] {
+        let answer = Browser::new().get(&format!("{}{path}", system.app)).await;
+        assert_eq!(answer.status, status, "{path}");
+    }
 }
 
 #[tokio::test]

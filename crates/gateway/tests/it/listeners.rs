@@ -465,6 +465,45 @@ async fn a_reload_is_whole_or_nothing() {
     assert!(shown.contains("CN=the new one"), "{shown}");
 }
 
+#[tokio::test]
+async fn a_reload_reaches_the_key_listener_and_the_user_token() {
+    let system = System::start_with(|config| {
+        config.authenticate_oidc.groups_claim = "teams".to_owned();
+        let agent = config.target_groups.get_mut("agent").expect("the agent");
+        agent.user_token_groups = true;
+    })
+    .await;
+    let mut alice = system.logged_in("alice").await;
+    let mut groups = async || {
+        let echo = alice.get(&format!("{}/", system.app)).await.json();
+        let token = echo["headers"]["x-countersign-user-token"]
+            .as_str()
+            .map(str::to_owned);
+        let payload = token.as_deref().and_then(|token| token.split('.').nth(1));
+        let payload = countersign_crypto::b64url_decode(payload.expect("a token")).expect("base64url");
+        let claims: Value = serde_json::from_slice(&payload).expect("JSON");
+        claims["groups"].clone()
+    };
+    let elsewhere = "192.0.2.1:4000".parse().expect("an address");
+    let keys_for_elsewhere = async || {
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), socket.accept());
+        let (_client, (stream, _)) = (client.expect("connected"), accepted.expect("accepted"));
+        system.transport("keys").accept(stream, elsewhere).await.is_ok()
+    };
+    assert_eq!(groups().await, Value::Null);
+    assert!(!keys_for_elsewhere().await);
+    let mut config = system.config();
+    config.authenticate_oidc.groups_claim = "groups".to_owned();
+    config.listeners.keys.plaintext_from = vec!["192.0.2.0/24".parse().expect("a network")];
+    system.reload(config).await.expect("a good configuration");
+    assert_eq!(groups().await, serde_json::json!(["staff", "admins", "wine"]));
+    assert!(keys_for_elsewhere().await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_under_load_drop_no_connection() {
     let plain = |body: &str| {

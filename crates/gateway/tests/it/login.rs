@@ -3,7 +3,7 @@ use std::time::Duration;
 use countersign_crypto::SystemRandom;
 use http::Method;
 
-use crate::support::{Browser, Lie, System};
+use crate::support::{Answer, Browser, Counters, Lie, System};
 
 /// What a browser that has not logged in is asked for at the provider.
 async fn begun(system: &System, browser: &mut Browser, path: &str) -> String {
@@ -56,6 +56,45 @@ async fn cookies_have_their_attributes() {
     }
     assert!(!cookie.contains("Domain"), "{cookie}");
     assert_eq!(answer.headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn cookies_of_an_https_origin_are_secure_and_of_this_host_alone() {
+    // TLS ends before the gateway here, as at a load balancer.
+    let system = System::start_with(|config| {
+        config.listeners.account.origin = "https://account.example".parse().expect("an origin");
+        config.cookie_suffix = String::new();
+    })
+    .await;
+    let mut browser = Browser::new();
+    let host = [("host", "account.example"), ("accept", "text/html")];
+    let set = |answer: &Answer, name: &str| {
+        let all = answer.headers.get_all("set-cookie").iter();
+        let mut of_name = all.filter_map(|cookie| cookie.to_str().ok().filter(|text| text.starts_with(name)));
+        of_name.next().expect(name).to_owned()
+    };
+    let begun = browser
+        .get_with(&format!("{}/connections", system.account), &host)
+        .await;
+    let transaction = set(&begun, "__Host-countersign-login-");
+    let back = browser.get(begun.location()).await;
+    let back = back
+        .location()
+        .strip_prefix("https://account.example")
+        .expect("the origin")
+        .to_owned();
+    let done = browser
+        .get_with(&format!("{}{back}", system.account), &host)
+        .await;
+    let ticket = set(&done, "__Host-countersign-account=");
+    let over = set(&done, "__Host-countersign-login-");
+    for cookie in [transaction, ticket, over] {
+        let attributes: Vec<&str> = cookie.split("; ").skip(1).collect();
+        for attribute in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
+            assert!(attributes.contains(&attribute), "{attribute}: {attributes:?}");
+        }
+        assert!(!cookie.contains("Domain"), "{attributes:?}");
+    }
 }
 
 #[tokio::test]
@@ -235,11 +274,15 @@ async fn g06_a_provider_that_lies_gets_nobody_in() {
 
 #[tokio::test]
 async fn g05_claims_that_do_not_fit_into_headers_are_refused_at_login() {
+    let counters = Counters::default();
+    let _counting = metrics::set_default_local_recorder(&counters);
     let system = System::start().await;
     system.provider.lie(Lie::HugeClaims);
     let mut browser = Browser::new();
     let answer = browser.follow(&format!("{}/connections", system.account)).await;
     assert_eq!((answer.status, tickets(&browser)), (500, 0));
+    let counted = ["ELBAuthUserClaimsSizeExceeded", "ELBAuthSuccess"].map(|name| counters.of(name));
+    assert_eq!(counted, [1, 0]);
 }
 
 #[tokio::test]
@@ -319,7 +362,7 @@ async fn logins_under_way_do_not_pile_up() {
 
 #[tokio::test]
 async fn another_person_gets_another_session() {
-    let system = System::start().await;
+    let mut system = System::start().await;
     let mut browser = Browser::new();
     let url = begun(&system, &mut browser, "/connections").await;
     browser.get(&url).await;
@@ -339,6 +382,12 @@ async fn another_person_gets_another_session() {
         .get(&format!("{}/connections", system.account))
         .await;
     assert_eq!(answer.status, 302, "alice's session in this browser is over");
+    let replaced = (
+        "EndSession".to_owned(),
+        "done".to_owned(),
+        Some("replaced".to_owned()),
+    );
+    assert!(system.audit().await.contains(&replaced));
 }
 
 #[tokio::test]

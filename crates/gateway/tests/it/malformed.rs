@@ -15,7 +15,7 @@ use crate::support::frames::{
     request,
 };
 use crate::support::program::{exchange, forward_to, get, group, in_front_of};
-use crate::support::{self, System};
+use crate::support::{self, Counters, System};
 
 /// A target that remembers the lines of requests that came whole.
 #[derive(Clone, Default)]
@@ -127,6 +127,17 @@ fn ambiguous() -> Vec<String> {
         "\0\0\0\0".to_owned(),
         "\x16\x03\x01\x02\x00\x01\x00\x01\x00\x03\x03".to_owned(),
     ]
+}
+
+#[tokio::test]
+async fn requests_that_can_be_read_in_two_ways_are_counted() {
+    let counters = Counters::default();
+    let _counting = metrics::set_default_local_recorder(&counters);
+    let (_seen, _system, port) = watched().await;
+    let twice = "GET / HTTP/1.1\r\nHost: localhost\r\nHost: other\r\n\r\n";
+    let answer = exchange(port, twice).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(counters.of("countersign_malformed_requests_total"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,11 +58,17 @@ async fn g09_a_refused_refresh_ends_the_session() {
 
 #[tokio::test]
 async fn g09_a_provider_that_is_down_ends_the_session_after_the_grace_alone() {
+    for down in [Lie::TokenEndpointDown, Lie::TokenEndpointBusy] {
+        a_session_lives_through(down).await;
+    }
+}
+
+async fn a_session_lives_through(down: Lie) {
     let system = System::start_with(|config| config.authenticate_oidc.refresh_grace_seconds = 60).await;
     system.provider.give_refresh_tokens();
     let mut alice = system.logged_in("alice").await;
     let url = format!("{}/", system.app);
-    system.provider.lie(Lie::TokenEndpointDown);
+    system.provider.lie(down);
     system.clock.advance(Duration::from_secs(301));
     assert_eq!(alice.get(&url).await.status, 200, "within the grace");
     let asked = system.provider.exchanges();
@@ -81,6 +87,33 @@ async fn g09_a_provider_that_is_down_ends_the_session_after_the_grace_alone() {
         200,
         "the record is still there when the provider is back"
     );
+}
+
+#[tokio::test]
+async fn g09_a_rotated_refresh_token_survives_a_userinfo_endpoint_that_is_down() {
+    let system = System::start_with(|config| config.authenticate_oidc.refresh_grace_seconds = 60).await;
+    system.provider.give_refresh_tokens();
+    let mut one = system.logged_in("alice").await;
+    let mut two = one.clone();
+    let url = format!("{}/", system.app);
+    let before = identity(&mut one, &url).await;
+    system.provider.lie(Lie::UserinfoDown);
+    system.clock.advance(Duration::from_secs(301));
+    let (a, b) = tokio::join!(identity(&mut one, &url), identity(&mut two, &url));
+    assert_eq!(
+        (&a, &b),
+        (&before, &before),
+        "nothing that was not checked reaches a target"
+    );
+    system.clock.advance(Duration::from_mins(1));
+    for tab in [&mut one, &mut two] {
+        assert_eq!(tab.get(&url).await.status, 302, "after the grace");
+    }
+    // The provider has taken back the refresh token of the login, and of each refresh since.
+    system.provider.lie(Lie::None);
+    system.clock.advance(Duration::from_secs(6));
+    assert_ne!(identity(&mut one, &url).await, before);
+    assert_eq!(system.provider.refreshes(), 3);
 }
 
 #[tokio::test]
@@ -122,7 +155,11 @@ fn with_wiki(config: &mut Config) {
             .expect("a forward")
             .clone(),
     ];
-    rules.push(rule);
+    let mut public = rule.clone();
+    public.priority = 4;
+    public.conditions.path_pattern = vec!["/wiki/public/*".to_owned()];
+    public.actions.remove(0);
+    rules.extend([rule, public]);
 }
 
 #[tokio::test]
@@ -169,25 +206,44 @@ async fn independent_applications_have_logins_of_their_own() {
 
 #[tokio::test]
 async fn g10_an_application_logs_out_by_expiring_the_albs_cookie() {
-    let mut system = System::start_with(with_wiki).await;
-    let mut browser = Browser::new();
-    let page = format!("{}/wiki/page", system.app);
-    assert_eq!(browser.follow(&page).await.status, 200);
-    let mut copy = browser.clone();
-    let answer = browser.get(&format!("{}/wiki/logout", system.app)).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(browser.cookies_of("AWSELBAuthSessionCookie").len(), 0);
-    assert_eq!(
-        copy.get(&page).await.status,
-        302,
-        "a copy of the cookie is worth nothing"
-    );
-    assert!(
-        system
-            .audit()
-            .await
-            .contains(&("Logout".to_owned(), "done".to_owned(), None))
-    );
+    // The second one by a rule that logs nobody in.
+    for logout in ["/wiki/logout", "/wiki/public/logout"] {
+        let mut system = System::start_with(with_wiki).await;
+        let mut browser = Browser::new();
+        let page = format!("{}/wiki/page", system.app);
+        assert_eq!(browser.follow(&page).await.status, 200);
+        let mut copy = browser.clone();
+        let answer = browser.get(&format!("{}{logout}", system.app)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(browser.cookies_of("AWSELBAuthSessionCookie").len(), 0);
+        assert_eq!(
+            copy.get(&page).await.status,
+            302,
+            "a copy of the cookie is worth nothing after {logout}"
+        );
+        assert!(
+            system
+                .audit()
+                .await
+                .contains(&("Logout".to_owned(), "done".to_owned(), None)),
+            "{logout}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_target_plants_a_ticket() {
+    let system = System::start_with(with_wiki).await;
+    let url = format!("{}/wiki/public/planted", system.app);
+    let answer = Browser::new().open(Method::GET, &url, &[], "").await;
+    assert_eq!(answer.status(), 200);
+    let set: Vec<&[u8]> = answer
+        .headers()
+        .get_all("set-cookie")
+        .iter()
+        .map(http::HeaderValue::as_bytes)
+        .collect();
+    assert_eq!(set, [&b"theme=dark; Path=/"[..], b"caf\xc3\xa9=au-lait"]);
 }
 
 #[tokio::test]
@@ -195,15 +251,7 @@ async fn back_channel_logout_ends_what_it_names_once() {
     let system = System::start().await;
     let (mut alice, mut bob) = (system.logged_in("alice").await, system.logged_in("bob").await);
     let home = format!("{}/", system.app);
-    let endpoint = format!("{}/oauth2/backchannel-logout", system.account);
-    let post = async |token: &str| {
-        let form = [("content-type", "application/x-www-form-urlencoded")];
-        let body = format!("logout_token={token}");
-        Browser::new()
-            .send(Method::POST, &endpoint, &form, &body)
-            .await
-            .status
-    };
+    let post = async |token: &str| system.back_channel_logout(token).await;
     for wrong in [
         system
             .provider
@@ -234,6 +282,29 @@ async fn back_channel_logout_ends_what_it_names_once() {
     let token = system.provider.logout_token(&json!({ "sub": "bob-1001" }));
     assert_eq!(post(&token).await, 200);
     assert_eq!(bob.get(&home).await.status, 302);
+}
+
+#[tokio::test]
+async fn a_back_channel_logout_that_failed_half_way_is_done_when_it_is_repeated() {
+    let mut system = System::start().await;
+    let mut alice = system.logged_in("alice").await;
+    let token = system.provider.logout_token(&json!({ "sid": "idp-alice" }));
+    system
+        .restart_with("CREATE TRIGGER fault BEFORE DELETE ON session BEGIN SELECT RAISE(ABORT, 'fault'); END")
+        .await;
+    assert_eq!(system.back_channel_logout(&token).await, 503);
+    system.restart_with("DROP TRIGGER fault").await;
+    assert_eq!(
+        system.back_channel_logout(&token).await,
+        200,
+        "the provider tries again"
+    );
+    assert_eq!(
+        system.back_channel_logout(&token).await,
+        400,
+        "and a token is still good once"
+    );
+    assert_eq!(alice.get(&format!("{}/", system.app)).await.status, 302);
 }
 
 #[tokio::test]
@@ -279,13 +350,28 @@ async fn signing_keys_rotate_while_the_gateway_runs() {
     };
     let old = kid().await;
     let operator = system.operator();
-    for key in [
-        RotatingKey::AlbHeaderSigning,
-        RotatingKey::UserTokenSigning,
-        RotatingKey::Session,
-    ] {
-        operator.rotate_key(key).await.expect("rotated");
-    }
+    let rotations = async {
+        tokio::try_join!(
+            operator.rotate_key(RotatingKey::AlbHeaderSigning),
+            operator.rotate_key(RotatingKey::UserTokenSigning),
+            operator.rotate_key(RotatingKey::Session),
+        )
+    };
+    let mut published = Browser::new();
+    let keys = format!("{}/default/jwks.json", system.keys);
+    let seen = async {
+        // Verifiers can have the new key while the old one still signs.
+        loop {
+            let jwks = published.get(&keys).await.json();
+            if jwks["keys"].as_array().is_some_and(|keys| keys.len() == 2) {
+                return kid().await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (rotated, signed_meanwhile) = tokio::join!(rotations, seen);
+    rotated.expect("rotated");
+    assert_eq!(signed_meanwhile, old, "published before it signs");
     let mut new = old.clone();
     for _ in 0..50 {
         new = kid().await;

@@ -107,7 +107,7 @@ impl Browser {
         let request = request.body(Body::from(body.to_owned())).expect("a request");
         let response = self.client.request(request).await.expect("an answer");
         for cookie in response.headers().get_all(header::SET_COOKIE) {
-            self.keep(&host, cookie.to_str().expect("a text"));
+            self.keep(&host, &String::from_utf8_lossy(cookie.as_bytes()));
         }
         response
     }

@@ -1,6 +1,7 @@
 //! One gateway with everything around it.
 
 pub(crate) mod browser;
+pub(crate) mod counters;
 pub(crate) mod frames;
 pub(crate) mod program;
 pub(crate) mod provider;
@@ -9,7 +10,6 @@ pub(crate) mod target;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use countersign_crypto::testing::ManualClock;
 use countersign_crypto::{FileKeyProvider, SharedRandom, SystemRandom, Timestamp};
 use countersign_db::{Database, Pool};
@@ -18,11 +18,13 @@ use countersign_gateway::config::{
     KeyListener, Listener, Listeners, Rule, SessionLimits, TargetGroup, UserToken, account_rules, app_rules,
 };
 use countersign_gateway::{Gateway, Operator, Parts, ReloadError};
-use countersign_web::{Drain, DrainSignal, ServeOptions, bind_localhost, serve};
+use countersign_web::{Drain, DrainSignal, Respond, ServeOptions, bind_localhost, serve};
+use http::Method;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 pub(crate) use browser::{Answer, Browser};
+pub(crate) use counters::Counters;
 pub(crate) use provider::{Fault, Forgery, Key, Lie, OpenIdProvider};
 
 /// A point in time at which tests begin.
@@ -103,13 +105,9 @@ impl System {
             .expect("the gateway starts");
         let (signal, drain) = Drain::new();
         self.drain = signal;
-        let routers = [
-            gateway.app_router(),
-            gateway.account_router(),
-            gateway.keys_router(),
-        ];
-        for (sockets, router) in sockets.into_iter().zip(routers) {
-            self.serving.push(spawn(sockets, router, drain.clone()));
+        for (sockets, name) in sockets.into_iter().zip(["app", "account", "keys"]) {
+            let responder = gateway.responder(name).expect("a listener");
+            self.serving.push(spawn(sockets, responder, drain.clone()));
         }
         self.gateway = Some(gateway);
     }
@@ -119,7 +117,7 @@ impl System {
         let sockets = bind_localhost(0).await.expect("a free port");
         let port = port(&sockets);
         let gateway = self.gateway.as_ref().expect("a running gateway");
-        let router = gateway.router(name).expect("a listener");
+        let responder = gateway.responder(name).expect("a listener");
         let options = ServeOptions {
             transport: gateway.transport(name),
             ..self.config.client.serve_options(1)
@@ -127,7 +125,7 @@ impl System {
         let (signal, drain) = Drain::new();
         self.also_drained.push(signal);
         self.serving.push(tokio::spawn(async move {
-            serve(sockets, router, drain, options)
+            serve(sockets, responder, drain, options)
                 .await
                 .expect("serving ends well");
         }));
@@ -153,6 +151,12 @@ impl System {
     pub(crate) async fn reload(&self, config: Config) -> Result<(), ReloadError> {
         let gateway = self.gateway.as_ref().expect("a running gateway");
         gateway.reload(config).await
+    }
+
+    /// What comes before HTTP on a listener.
+    pub(crate) fn transport(&self, name: &str) -> Arc<dyn countersign_web::Transport> {
+        let gateway = self.gateway.as_ref().expect("a running gateway");
+        gateway.transport(name).expect("a listener")
     }
 
     /// Stops the gateway in order.
@@ -214,6 +218,21 @@ impl System {
         rows.iter().map(read).collect()
     }
 
+    /// Stops, does something to the database, and starts again.
+    pub(crate) async fn restart_with(&mut self, statement: &'static str) {
+        self.stop().await;
+        let path = self.directory.path().join("gateway.sqlite");
+        let pool = Pool::connect(&Database::Sqlite {
+            path,
+            read_only: false,
+        })
+        .await
+        .expect("the database opens");
+        pool.execute(statement, Vec::new()).await.expect("done");
+        pool.close().await;
+        self.restart().await;
+    }
+
     /// The whole database as bytes, after a stop.
     pub(crate) async fn database_bytes(&mut self) -> Vec<u8> {
         self.stop().await;
@@ -229,6 +248,15 @@ impl System {
         all
     }
 
+    /// What the provider is answered when it says by `token` who has logged out.
+    pub(crate) async fn back_channel_logout(&self, token: &str) -> u16 {
+        let endpoint = format!("{}/oauth2/backchannel-logout", self.account);
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let body = format!("logout_token={token}");
+        let answer = Browser::new().send(Method::POST, &endpoint, &form, &body).await;
+        answer.status
+    }
+
     /// A browser in which `user` is logged in on both origins.
     pub(crate) async fn logged_in(&self, user: &str) -> Browser {
         self.provider.user(user);
@@ -239,9 +267,13 @@ impl System {
     }
 }
 
-pub(crate) fn spawn(sockets: Vec<TcpListener>, router: Router, drain: Drain) -> tokio::task::JoinHandle<()> {
+pub(crate) fn spawn(
+    sockets: Vec<TcpListener>,
+    responder: impl Respond,
+    drain: Drain,
+) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
-        serve(sockets, router, drain, ServeOptions::default())
+        serve(sockets, responder, drain, ServeOptions::default())
             .await
             .expect("serving ends well");
     })
@@ -273,6 +305,7 @@ fn config(urls: &[String], provider: &OpenIdProvider, target: &str, directory: &
             max_connections: None,
         },
         checkpoint_file: None,
+        evidence: countersign_audit::delivery::EvidenceConfig::default(),
         authenticate_oidc: AuthenticateOidc {
             client_secret: Some("gateway-secret".to_owned().into()),
             endpoint_timeout_ms: 1_000,

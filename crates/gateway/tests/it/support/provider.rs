@@ -25,6 +25,7 @@ pub(crate) enum Lie {
     Fails,
     TokenEndpointDown,
     TokenEndpointSlow,
+    TokenEndpointBusy,
     RefusesCode,
     NoIdToken,
     OtherNonce,
@@ -36,6 +37,7 @@ pub(crate) enum Lie {
     OtherIss,
     UserinfoOfSomebodyElse,
     UserinfoRefuses,
+    UserinfoDown,
     UserinfoSlow,
     HugeClaims,
     SubjectWithNewline,
@@ -268,6 +270,7 @@ async fn exchange(
     *shared.exchanges.lock().expect("no panic") += 1;
     match shared.lie() {
         Lie::TokenEndpointDown => return StatusCode::BAD_GATEWAY.into_response(),
+        Lie::TokenEndpointBusy => return StatusCode::TOO_MANY_REQUESTS.into_response(),
         Lie::TokenEndpointSlow => tokio::time::sleep(Duration::from_secs(3)).await,
         _ => {}
     }
@@ -384,6 +387,7 @@ fn subject(lie: Lie, user: &str) -> String {
 async fn userinfo(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let lie = shared.lie();
     match lie {
+        Lie::UserinfoDown => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
         Lie::UserinfoRefuses => return StatusCode::UNAUTHORIZED.into_response(),
         Lie::UserinfoSlow => tokio::time::sleep(Duration::from_secs(3)).await,
         _ => {}

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use countersign_web::{Drain, bind_localhost};
 use futures_util::stream;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::json;
 
@@ -26,15 +26,9 @@ pub(crate) async fn start() -> String {
         )
         .route("/cut", get(cut))
         .route("/cookies", get(cookies))
-        .route(
-            "/wiki/logout",
-            get(|| async {
-                [(
-                    "set-cookie",
-                    "AWSELBAuthSessionCookie-0=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
-                )]
-            }),
-        )
+        .route("/wiki/logout", get(expired))
+        .route("/wiki/public/planted", get(planted))
+        .route("/wiki/public/logout", get(expired))
         .fallback(any(echo));
     super::spawn(sockets, router, Drain::new().1);
     url
@@ -88,6 +82,29 @@ async fn cut() -> Response {
         Some((Ok::<_, Infallible>(Bytes::from_static(b"chunk")), n + 1))
     });
     Body::from_stream(chunks).into_response()
+}
+
+/// As applications behind an ALB log people out.
+async fn expired() -> Response {
+    let cookie = "AWSELBAuthSessionCookie-0=; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+    [("set-cookie", cookie)].into_response()
+}
+
+/// Gives the browser a ticket of the application's choice, in ways that a browser takes.
+async fn planted() -> Response {
+    let mut headers = HeaderMap::new();
+    for cookie in [
+        &b"theme=dark; Path=/"[..],
+        b"AWSELBAuthSessionCookie-0=of-somebody-else; Path=/",
+        b" AWSELBAuthSessionCookie-1 =of-somebody-else",
+        b"AWSELBAuthSessionCookie-0=of-somebody-else; Path=/caf\xc3\xa9",
+        b"AWSELBAuthSessionCookie-0",
+        b"=AWSELBAuthSessionCookie-0=of-somebody-else",
+        b"caf\xc3\xa9=au-lait",
+    ] {
+        headers.append("set-cookie", HeaderValue::from_bytes(cookie).expect("a value"));
+    }
+    headers.into_response()
 }
 
 async fn cookies() -> Response {
