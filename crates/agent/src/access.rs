@@ -12,9 +12,10 @@ use countersign_api::data::get_resource_oauth2_token::{Input, Output};
 use countersign_api::data::{GetResourceOauth2Token, Oauth2Flow, SessionStatus};
 use countersign_api::{ClientError, Sensitive};
 use countersign_crypto::{Timestamp, token};
+use countersign_web::page::scope_words;
 use url::Url;
 
-use crate::event::{Event, ToolState};
+use crate::event::{Consent, Event, ToolState};
 use crate::turn::{Turn, TurnError};
 
 /// Between two polls of a pending session.
@@ -55,6 +56,8 @@ pub(crate) struct Access {
     /// Scopes that the person is known to have consented to before.
     known: BTreeSet<String>,
     declined: BTreeSet<String>,
+    /// A request that names no scopes was declined: such a provider has one kind of access.
+    declined_whole: bool,
     forced: bool,
 }
 
@@ -79,6 +82,7 @@ impl Access {
             workload_access_token,
             known,
             declined: BTreeSet::new(),
+            declined_whole: false,
             forced: false,
         }
     }
@@ -86,6 +90,16 @@ impl Access {
     /// The provider's name at the identity service.
     pub(crate) fn provider(&self) -> &str {
         &self.provider
+    }
+
+    /// Scopes that the person is known to have consented to.
+    pub(crate) fn known(&self) -> &BTreeSet<String> {
+        &self.known
+    }
+
+    /// Whether the person is known to have consented to all of `scopes`, and they say anything.
+    pub(crate) fn knows(&self, scopes: &[String]) -> bool {
+        !scopes.is_empty() && scopes.iter().all(|scope| self.known.contains(scope))
     }
 
     /// A token for `scopes`, on behalf of the calls in `waiting`.
@@ -126,7 +140,7 @@ impl Access {
         force: bool,
         waiting: &[Waiting<'_>],
     ) -> Result<Result<Grant, Denial>, TurnError> {
-        if !self.declined.is_disjoint(scopes) {
+        if !self.declined.is_disjoint(scopes) || (scopes.is_empty() && self.declined_whole) {
             return Ok(Err(Denial::Declined));
         }
         let mut input = Input {
@@ -140,16 +154,35 @@ impl Access {
         };
         let output = turn.agent.identity.call::<GetResourceOauth2Token>(&input).await?;
         if let Some(grant) = granted(&output) {
+            self.learn(scopes, &grant);
             return Ok(Ok(grant));
         }
         let expires_at = self.ask(turn, &input.scopes, &output, waiting)?;
         input.force_authentication = None;
         input.session_uri = output.session_uri;
         let outcome = wait(turn, &input, expires_at).await?;
-        if outcome.is_err() {
-            self.declined.extend(scopes.iter().cloned());
+        match &outcome {
+            Ok(grant) => self.learn(scopes, grant),
+            Err(_) => self.give_up(scopes),
         }
         Ok(outcome)
+    }
+
+    fn learn(&mut self, asked: &BTreeSet<String>, grant: &Grant) {
+        match grant.scopes() {
+            Some(granted) => self.known.extend(granted.iter().cloned()),
+            None => self.known.extend(asked.iter().cloned()),
+        }
+    }
+
+    /// A no to something new takes nothing away that was agreed to before.
+    fn give_up(&mut self, asked: &BTreeSet<String>) {
+        let declined = self.declined.len();
+        self.declined.extend(asked.difference(&self.known).cloned());
+        if self.declined.len() == declined {
+            self.declined.extend(asked.iter().cloned());
+        }
+        self.declined_whole |= asked.is_empty();
     }
 
     /// Shows the consent card; when the session expires.
@@ -161,11 +194,16 @@ impl Access {
         waiting: &[Waiting<'_>],
     ) -> Result<Timestamp, TurnError> {
         let agent = &turn.agent;
-        let (Some(url), Some(_)) = (&output.authorization_url, &output.session_uri) else {
+        let (Some(url), Some(session_uri)) = (&output.authorization_url, &output.session_uri) else {
             return Err(TurnError::Answer("neither a token nor a session to wait for"));
         };
+        let url = match &agent.binding_start {
+            // AgentCore opens its URL for anybody: the person goes there by a page of ours that knows them.
+            Some(start) => with_request_uri(start, session_uri),
+            None => url.expose().to_owned(),
+        };
         // Whatever else may have gone wrong, the person is never sent to a place that is not ours (H1).
-        let parsed = Url::parse(url.expose()).map_err(|_| TurnError::Answer("authorization URL"))?;
+        let parsed = Url::parse(&url).map_err(|_| TurnError::Answer("authorization URL"))?;
         if parsed.origin() != agent.front_channel {
             return Err(TurnError::Answer("authorization URL of a foreign origin"));
         }
@@ -182,24 +220,30 @@ impl Access {
             });
         }
         let service = agent.tools.service(&self.provider);
-        let words = |scope: &String| Some((scope.clone(), service?.scopes.get(scope)?.clone()));
-        turn.log.push(Event::Consent {
+        let known_scopes: Vec<String> = self.known.iter().cloned().collect();
+        let new_scopes = scopes
+            .iter()
+            .filter(|&scope| !self.known.contains(scope))
+            .cloned()
+            .collect();
+        let words = |scope: &String| {
+            let known = service.and_then(|service| service.scopes.get(scope).cloned());
+            Some((scope.clone(), known.or_else(|| scope_words(scope))?))
+        };
+        turn.log.push(Event::Consent(Box::new(Consent {
             id: token(&*agent.parts.random),
             provider: self.provider.to_string(),
             title: agent.title(&self.provider),
             agent: agent.workload.clone(),
             person: turn.person.display_name().to_owned(),
             scopes: scopes.to_vec(),
-            new_scopes: scopes
-                .iter()
-                .filter(|&scope| !self.known.contains(scope))
-                .cloned()
-                .collect(),
-            scope_descriptions: scopes.iter().filter_map(words).collect(),
+            scope_descriptions: scopes.iter().chain(&known_scopes).filter_map(words).collect(),
+            new_scopes,
+            known_scopes,
             calls: waiting.iter().map(|call| call.id.to_owned()).collect(),
-            url: url.expose().to_owned(),
+            url,
             expires_at: expires_at.as_secs(),
-        });
+        })));
         Ok(expires_at)
     }
 }
@@ -237,6 +281,13 @@ async fn wait(turn: &Turn, poll: &Input, expires_at: Timestamp) -> Result<Result
     }
 }
 
+/// The start page's address for one session: at AgentCore `request_uri` and session URI are the same.
+fn with_request_uri(start: &Url, session_uri: &str) -> String {
+    let mut url = start.clone();
+    url.query_pairs_mut().append_pair("request_uri", session_uri);
+    url.into()
+}
+
 fn granted(output: &Output) -> Option<Grant> {
     output.access_token.as_ref().map(|token| Grant {
         token: token.clone(),
@@ -248,7 +299,7 @@ fn granted(output: &Output) -> Option<Grant> {
 fn is_passing(error: &ClientError) -> bool {
     match error {
         ClientError::Api(error) => error.code.status().is_server_error() || error.code.status() == 429,
-        ClientError::Transport(_) => true,
+        ClientError::Transport(_) | ClientError::Credentials(_) => true,
         ClientError::Unexpected { status } => status.is_server_error(),
         ClientError::Request(_) => false,
     }

@@ -65,15 +65,14 @@ struct Chat<'a> {
     model: &'a str,
     model_description: &'a str,
     front_channel: &'a str,
+    /// Whether the front channel has `/connections`; AgentCore has no page for it.
+    connections: bool,
     examples: &'a [&'a str],
 }
 
-/// What the empty page offers; the offline model knows all of them.
-const EXAMPLES: [&str; 3] = [
-    "List my open issues",
-    "Create issue: Printer on fire",
-    "What can you do?",
-];
+/// The most examples that the empty page offers, and the last of them, to which every model has an answer.
+const MOST_EXAMPLES: usize = 5;
+const LAST_EXAMPLE: &str = "What can you do?";
 
 /// `GET /`.
 #[tracing::instrument(name = "agent.chat_page", skip_all)]
@@ -85,7 +84,8 @@ async fn page(State(AppState(agent)): State<AppState>, person: Person) -> Respon
         model: &agent.model.label(),
         model_description: agent.model.description(),
         front_channel: &agent.front_channel.ascii_serialization(),
-        examples: &EXAMPLES,
+        connections: agent.binding_start.is_none(),
+        examples: &examples(&agent),
     };
     match chat.render() {
         Ok(html) => (
@@ -114,6 +114,16 @@ fn services(agent: &Agent) -> String {
         Some((last, [])) => (*last).to_owned(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),
     }
+}
+
+/// What the person could ask of the services that there are: the first of each, then the second.
+fn examples(agent: &Agent) -> Vec<&str> {
+    let services: Vec<&[String]> = agent.tools.services().map(|service| &*service.examples).collect();
+    let most = services.iter().map(|examples| examples.len()).max().unwrap_or(0);
+    let in_turn = (0..most).flat_map(|at| services.iter().filter_map(move |examples| examples.get(at)));
+    let mut examples: Vec<&str> = in_turn.map(String::as_str).take(MOST_EXAMPLES - 1).collect();
+    examples.push(LAST_EXAMPLE);
+    examples
 }
 
 fn labels(agent: &Agent) -> String {

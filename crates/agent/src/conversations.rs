@@ -1,7 +1,8 @@
 //! The person's own conversations: the list, the history of one, and forgetting one.
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -10,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::conversation::{Conversation, Entry};
+use crate::conversation::{Conversation, Cursor, Entry};
 use crate::reply::Refusal;
 use crate::session_id::SessionId;
 use crate::{Agent, AppState};
@@ -25,12 +26,40 @@ pub(crate) fn routes() -> Router<AppState> {
     )
 }
 
-/// `GET /conversations`: the latest ones, newest first.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    /// `next` of the page before.
+    #[serde(default)]
+    after: Option<String>,
+}
+
+/// `GET /conversations`: the latest ones, newest first, and where the next page begins.
 #[tracing::instrument(name = "agent.list_conversations", skip_all)]
-async fn list(State(AppState(agent)): State<AppState>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
+async fn list(
+    State(AppState(agent)): State<AppState>,
+    page: Result<Query<Page>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
     let person = agent.persons.verify(&headers).await?;
-    let conversations = agent.conversations.list(&person.user_key).await?;
-    Ok(Json(json!({ "conversations": conversations })))
+    let Query(page) = page.map_err(|_| Refusal::bad_page())?;
+    let after: Option<Cursor> = page
+        .after
+        .map(|after| after.parse().map_err(|()| Refusal::bad_page()))
+        .transpose()?;
+    let listing = agent.conversations.list(&person.user_key, after).await?;
+    let conversations: Vec<Value> = listing
+        .headings
+        .iter()
+        .map(|heading| {
+            json!({
+                "sessionId": heading.session_id, "title": heading.title, "updatedAt": heading.updated_at,
+            })
+        })
+        .collect();
+    Ok(Json(
+        json!({ "conversations": conversations, "next": listing.next }),
+    ))
 }
 
 /// `GET /conversations/{session_id}`: what was said.
@@ -87,6 +116,8 @@ async fn forget(
     csrf::require_same_origin(&headers, &agent.app_origin).map_err(|_| Refusal::cross_origin())?;
     let person = agent.persons.verify(&headers).await?;
     let id: SessionId = id.parse().map_err(|_| Refusal::bad_session_id())?;
+    // What it would still write finds nothing to write to.
+    agent.turns.stop(person.user_key, &id);
     if agent.conversations.delete(&person.user_key, &id).await? {
         Ok(StatusCode::NO_CONTENT.into_response())
     } else {

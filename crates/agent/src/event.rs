@@ -24,30 +24,37 @@ pub(crate) enum Event {
     },
     /// The person is asked to consent. It comes from the identity service's answer alone and never passes
     /// through a model, which could alter it (H1).
-    Consent {
-        id: String,
-        provider: String,
-        /// The service as the person knows it.
-        title: String,
-        /// The workload identity that asks.
-        agent: String,
-        /// The person who is asked.
-        person: String,
-        scopes: Vec<String>,
-        /// Those of `scopes` that this conversation has not seen consent for.
-        new_scopes: Vec<String>,
-        /// Scopes in plain words, where the tools have any.
-        scope_descriptions: BTreeMap<String, String>,
-        /// Ids of the tool calls that wait for it.
-        calls: Vec<String>,
-        url: String,
-        /// Epoch seconds after which the link is dead.
-        expires_at: i64,
-    },
+    Consent(Box<Consent>),
     /// Something went wrong; the turn ends.
     Error { code: &'static str, message: String },
     /// The turn has ended.
     Done { session_id: String },
+}
+
+/// Who asks whom for what, and until when.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Consent {
+    pub(crate) id: String,
+    pub(crate) provider: String,
+    /// The service as the person knows it.
+    pub(crate) title: String,
+    /// The workload identity that asks.
+    pub(crate) agent: String,
+    /// The person who is asked.
+    pub(crate) person: String,
+    pub(crate) scopes: Vec<String>,
+    /// Those of `scopes` that this conversation has not seen consent for.
+    pub(crate) new_scopes: Vec<String>,
+    /// What this conversation has seen consent for at this provider.
+    pub(crate) known_scopes: Vec<String>,
+    /// Scopes in plain words, where the tools have any.
+    pub(crate) scope_descriptions: BTreeMap<String, String>,
+    /// Ids of the tool calls that wait for it.
+    pub(crate) calls: Vec<String>,
+    pub(crate) url: String,
+    /// Epoch seconds after which the link is dead.
+    pub(crate) expires_at: i64,
 }
 
 /// How far a tool call is.
@@ -70,7 +77,7 @@ impl Event {
             Self::Message { .. } => "message",
             Self::Answer { .. } => "answer",
             Self::Tool { .. } => "tool",
-            Self::Consent { .. } => "consent",
+            Self::Consent(_) => "consent",
             Self::Error { .. } => "error",
             Self::Done { .. } => "done",
         }
@@ -108,7 +115,7 @@ mod tests {
                 r#"{"id":"1","name":"list_issues","state":"waiting"}"#,
             ),
             (
-                Event::Consent {
+                Event::Consent(Box::new(Consent {
                     id: "1".into(),
                     provider: "ledgerline".into(),
                     title: "Ledgerline".into(),
@@ -116,16 +123,17 @@ mod tests {
                     person: "Alice".into(),
                     scopes: vec!["issues:read".into()],
                     new_scopes: vec!["issues:read".into()],
+                    known_scopes: Vec::new(),
                     scope_descriptions: BTreeMap::from([("issues:read".into(), "read your issues".into())]),
                     calls: vec!["2".into()],
                     url: "http://localhost/".into(),
                     expires_at: 7,
-                },
+                })),
                 "consent",
                 concat!(
                     r#"{"id":"1","provider":"ledgerline","title":"Ledgerline","agent":"dev-agent","person":"Alice","#,
                     r#""scopes":["issues:read"],"newScopes":["issues:read"],"#,
-                    r#""scopeDescriptions":{"issues:read":"read your issues"},"calls":["2"],"#,
+                    r#""knownScopes":[],"scopeDescriptions":{"issues:read":"read your issues"},"calls":["2"],"#,
                     r#""url":"http://localhost/","expiresAt":7}"#
                 ),
             ),

@@ -12,12 +12,12 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use countersign_crypto::uuid_v4;
+use countersign_outbound::trace;
 use countersign_web::csrf;
 use futures_util::{Stream, StreamExt as _};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
-use tracing::Instrument as _;
 
 use crate::AppState;
 use crate::event::Event;
@@ -98,7 +98,7 @@ async fn invoke(
         log,
     };
     // A task of its own, so that other tabs may watch it; it ends with its last reader.
-    tokio::spawn(turn.run(beginning).in_current_span());
+    tokio::spawn(trace::carried(turn.run(beginning)));
     Ok(stream_of(events))
 }
 

@@ -23,22 +23,26 @@ mod turn_log;
 mod turns;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::get;
-use countersign_api::Credentials;
-use countersign_crypto::{SharedClock, SharedRandom};
+use axum::{Extension, Router};
+use countersign_api::{EndpointError, Environment, IdentityApi};
+use countersign_crypto::{KeyProvider, SharedClock, SharedRandom};
 use countersign_outbound::{HostPort, Policy};
-use countersign_web::{Drain, Edge, ErrorFormat, HostAllowList, Inbound, PersonVerifier};
+use countersign_web::person::InboundError;
+use countersign_web::{Drain, Edge, ErrorFormat, HostAllowList, Inbound, PersonVerifier, Routine};
 use url::Url;
 
-pub use config::{Config, Github, IdentityEndpoint, Ledgerline, Tools};
+pub use config::{Config, Conversations, Github, Ledgerline, Limits, OpenApi, OpenApiOperation, S3, Tools};
+pub use conversation::ConversationKey;
+pub use countersign_api::IdentityEndpoint;
 pub use model::InvalidModel;
 
-use conversation::ConversationStore;
+use conversation::{ConversationKeys, ConversationStore, StoreError};
 use model::Model;
-use tools::{Duplicate, GithubTools, LedgerlineTools, Toolbox};
+use tools::{Conflict, GithubTools, LedgerlineTools, OpenApiTools, Toolbox};
 use turns::Turns;
 
 /// Bytes a request's body may have.
@@ -53,6 +57,12 @@ pub struct Parts {
     pub random: SharedRandom,
     /// Ends turns that wait for consent when the process is asked to stop.
     pub drain: Drain,
+    /// The agent's own root key: wraps the keys that seal conversations.
+    pub key_provider: Arc<dyn KeyProvider>,
+    /// The root key before it: what it wrapped is wrapped anew at the start.
+    pub previous_key_provider: Option<Arc<dyn KeyProvider>>,
+    /// What the platform says of AWS: credentials and endpoints that the configuration leaves out.
+    pub aws: Environment,
 }
 
 impl std::fmt::Debug for Parts {
@@ -77,10 +87,19 @@ pub enum StartError {
     /// A URL that must have a host has none.
     #[error("`{0}` must be an http or https URL with a host")]
     Url(&'static str),
+    /// The identity API.
+    #[error(transparent)]
+    Identity(#[from] EndpointError),
+    /// Who vouches for persons.
+    #[error(transparent)]
+    Inbound(#[from] InboundError),
+    /// Beside AgentCore the session binding page has to be on the front channel's origin.
+    #[error("`return_url` must be on the origin of `front_channel_url` when `identity.api` is `agentcore`")]
+    ReturnUrl,
     /// The tools.
     #[error("tools: {0}")]
     Tools(String),
-    /// The conversations directory.
+    /// The store of conversations, or its keys.
     #[error("{0}")]
     Conversations(String),
     /// The HTTP client.
@@ -93,10 +112,13 @@ struct Agent {
     workload: String,
     return_url: String,
     front_channel: url::Origin,
+    /// Beside AgentCore, which has no start page: where a consent card leads, at the session binding service.
+    binding_start: Option<Url>,
     app_origin: String,
     own_origins: [url::Origin; 2],
     identity: countersign_api::Client,
     model: Model,
+    limits: Limits,
     tools: Toolbox,
     conversations: ConversationStore,
     turns: Arc<Turns>,
@@ -113,18 +135,20 @@ impl FromRef<AppState> for Arc<PersonVerifier> {
     }
 }
 
-/// Starts the agent: opens the conversations and builds the router. Calls nobody yet.
-pub fn start(config: Config, parts: Parts) -> Result<Running, StartError> {
+/// Starts the agent: opens the conversations and builds the router. Calls the store of conversations and the root key, and
+/// nobody else yet.
+pub async fn start(config: Config, parts: Parts) -> Result<Running, StartError> {
     let hosts = HostAllowList::new(config.hosts.clone());
     let edge = Edge {
         listener: "agent",
+        traced: true,
         errors: ErrorFormat::Json,
         hosts,
         max_body_bytes: MOST_BODY_BYTES,
         clock: Arc::clone(&parts.clock),
         random: Arc::clone(&parts.random),
     };
-    let agent = Agent::new(config, parts)?;
+    let agent = Agent::new(config, parts).await?;
     let router = Router::new()
         .merge(chat::routes())
         .merge(conversations::routes())
@@ -138,43 +162,55 @@ pub fn start(config: Config, parts: Parts) -> Result<Running, StartError> {
 }
 
 /// Health for load balancers; says nothing else.
-async fn ping() -> &'static str {
-    "ok"
+async fn ping() -> (Extension<Routine>, &'static str) {
+    (Extension(Routine), "ok")
+}
+
+/// The keys that seal the conversations of the agent that `config` describes, the newest first: read from where the
+/// conversations lie, without the root key.
+///
+/// # Errors
+///
+/// [`StartError::Conversations`]: that place cannot be read, or holds something else.
+pub async fn conversation_keys(
+    conversations: &Conversations,
+    outbound_allow: &[HostPort],
+    account: &str,
+) -> Result<Vec<ConversationKey>, StartError> {
+    let listed = conversation::list_keys(conversations, outbound_allow, account).await;
+    listed.map_err(|error| StartError::Conversations(error.to_string()))
 }
 
 impl Agent {
-    fn new(config: Config, parts: Parts) -> Result<Self, StartError> {
-        let outbound = outbound(&config)?;
-        let model = Model::parse(&config.model, config.model_api_key)?;
-        let conversations = ConversationStore::directory(&config.conversations, &config.account)
+    async fn new(config: Config, parts: Parts) -> Result<Self, StartError> {
+        let inbound = config.inbound().resolve()?;
+        let outbound = outbound(&config, &inbound, &parts.aws)?;
+        config.limits.check()?;
+        let (region, key) = (config.model_region.as_deref(), config.model_api_key.clone());
+        // Its future is large.
+        let model = Box::pin(Model::of(&config.model, region, key, &config.limits)).await?;
+        let conversations = conversations(&config, &parts)
+            .await
             .map_err(|error| StartError::Conversations(error.to_string()))?;
         let clock = Arc::clone(&parts.clock);
-        let identity = countersign_api::Client::new(
-            config.identity.endpoint,
-            config.identity.region,
-            Credentials {
-                access_key_id: config.identity.access_key_id,
-                secret_access_key: config.identity.secret_access_key,
-                session_token: config.identity.session_token,
-            },
-            outbound.clone(),
-            Arc::new(move || clock.now().as_secs()),
-        );
-        let inbound = Inbound::UserToken {
-            issuer: config.gateway_issuer,
-            audience: config.audience,
-            jwks_uri: config.gateway_jwks_uri,
-        };
+        let now_secs = Arc::new(move || clock.now().as_secs());
+        let identity = config.identity.client(&parts.aws, outbound.clone(), now_secs)?;
         let front_channel = origin(&config.front_channel_url, "front_channel_url")?;
         let app = origin(&config.app_url, "app_url")?;
+        let binding_start = match config.identity.api {
+            IdentityApi::Countersign => None,
+            IdentityApi::AgentCore => Some(binding_start(&config.return_url, &front_channel)?),
+        };
         Ok(Self {
             workload: config.workload,
             return_url: config.return_url,
             app_origin: app.ascii_serialization(),
             own_origins: [front_channel.clone(), app],
             front_channel,
+            binding_start,
             identity,
             model,
+            limits: config.limits,
             tools: toolbox(&config.tools, &outbound)?,
             conversations,
             turns: Arc::default(),
@@ -195,8 +231,16 @@ impl Agent {
     }
 }
 
+async fn conversations(config: &Config, parts: &Parts) -> Result<ConversationStore, StoreError> {
+    let objects = conversation::open(&config.conversations, &config.outbound_allow)?;
+    let days = config.conversation_key_days;
+    let rotate_after = (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400));
+    let keys = ConversationKeys::open(Arc::clone(&objects), &config.account, rotate_after, parts).await?;
+    Ok(ConversationStore::new(objects, keys, &config.account))
+}
+
 fn toolbox(config: &config::Tools, outbound: &countersign_outbound::Client) -> Result<Toolbox, StartError> {
-    let refused = |error: Duplicate| StartError::Tools(error.to_string());
+    let refused = |error: Conflict| StartError::Tools(error.to_string());
     let mut tools = Toolbox::new(outbound.clone());
     if let Some(ledgerline) = &config.ledgerline {
         let (service, added) = LedgerlineTools::of(&ledgerline.provider, &ledgerline.url)
@@ -206,6 +250,11 @@ fn toolbox(config: &config::Tools, outbound: &countersign_outbound::Client) -> R
     if let Some(github) = &config.github {
         let (service, added) = GithubTools::of(&github.provider, &github.api_url);
         tools.add(&service, added).map_err(refused)?;
+    }
+    for openapi in &config.openapi {
+        for (service, added) in OpenApiTools::of(openapi).map_err(StartError::Tools)? {
+            tools.add(&service, added).map_err(refused)?;
+        }
     }
     Ok(tools)
 }
@@ -219,11 +268,27 @@ fn origin(url: &Url, name: &'static str) -> Result<url::Origin, StartError> {
     }
 }
 
+/// The session binding service's start page, beside the page that consent comes back to.
+fn binding_start(return_url: &str, front_channel: &url::Origin) -> Result<Url, StartError> {
+    let mut url = Url::parse(return_url).map_err(|_| StartError::Url("return_url"))?;
+    if url.origin() != *front_channel {
+        return Err(StartError::ReturnUrl);
+    }
+    url.set_path(&format!("{}/start", url.path().trim_end_matches('/')));
+    url.set_query(None);
+    url.set_fragment(None);
+    Ok(url)
+}
+
 /// A client that reaches what the operator's configuration names, at internal addresses too.
-fn outbound(config: &Config) -> Result<countersign_outbound::Client, StartError> {
-    let issuer = Url::parse(&config.gateway_issuer).map_err(|_| StartError::Url("gateway_issuer"))?;
+fn outbound(
+    config: &Config,
+    inbound: &Inbound,
+    aws: &Environment,
+) -> Result<countersign_outbound::Client, StartError> {
+    let identity = config.identity.url(aws)?;
     let named = [
-        (Some(&config.identity.endpoint), "identity.endpoint"),
+        (Some(&identity), "identity.endpoint"),
         (
             config.tools.ledgerline.as_ref().map(|tools| &tools.url),
             "tools.ledgerline.url",
@@ -232,10 +297,9 @@ fn outbound(config: &Config) -> Result<countersign_outbound::Client, StartError>
             config.tools.github.as_ref().map(|tools| &tools.api_url),
             "tools.github.api_url",
         ),
-        (Some(&issuer), "gateway_issuer"),
-        (config.gateway_jwks_uri.as_ref(), "gateway_jwks_uri"),
     ];
     let mut allow = config.outbound_allow.clone();
+    allow.extend(inbound.places().iter().filter_map(HostPort::of));
     for (url, name) in named {
         if let Some(url) = url {
             allow.push(HostPort::of(url).ok_or(StartError::Url(name))?);

@@ -35,6 +35,11 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, "invalid_title", message)
     }
 
+    pub(crate) const fn bad_page() -> Self {
+        let message = "after must be the `next` of the page before";
+        Self::new(StatusCode::BAD_REQUEST, "invalid_page", message)
+    }
+
     pub(crate) const fn cross_origin() -> Self {
         let message = "the request must come from this application's own pages";
         Self::new(StatusCode::FORBIDDEN, "cross_origin", message)

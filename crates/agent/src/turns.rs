@@ -15,7 +15,7 @@ use crate::turn_log::TurnLog;
 
 /// Conversations in which one person may have a turn under way.
 const MOST_PER_PERSON: usize = 8;
-/// Time a replaced turn gets to finish the call it is in, longer than any tool may take.
+/// Time a replaced turn gets to finish the call it is in, longer than any tool may take. It begins no further one.
 const GRACE: Duration = Duration::from_secs(15);
 
 type Key = (UserKey, SessionId);
@@ -137,6 +137,11 @@ impl Place {
             // past it.
             let _ = tokio::time::timeout(GRACE, predecessor.changed()).await;
         }
+    }
+
+    /// Why the turn must not go on, if so.
+    pub(crate) fn has_ended(&self) -> Option<Ended> {
+        *self.end.borrow()
     }
 
     /// Resolves once the turn must not go on.

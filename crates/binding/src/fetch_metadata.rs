@@ -1,6 +1,7 @@
 //! Fetch metadata (W3C): what the browser says about how a request came about. Older browsers send none, and
 //! then the other checks stand alone; one that says the wrong thing is refused.
 
+use countersign_api::admin::BindingRefusal;
 use http::HeaderMap;
 
 /// Why a request is not answered.
@@ -10,6 +11,16 @@ pub(crate) enum Unwanted {
     Prefetch,
     /// An image, a frame, a script or another part of a page; or `fetch`.
     NotADocument,
+}
+
+impl Unwanted {
+    /// What is recorded of it.
+    pub(crate) const fn refusal(self) -> BindingRefusal {
+        match self {
+            Self::Prefetch => BindingRefusal::Prefetch,
+            Self::NotADocument => BindingRefusal::NotADocument,
+        }
+    }
 }
 
 /// Refuses everything but a navigation of a top-level document (A5): images, frames, scripts, `fetch` and

@@ -8,6 +8,10 @@ use countersign_web::RequestId;
 use countersign_web::page::{Action, Fact, Message, Tone, error_page};
 use http::StatusCode;
 
+/// The reasons of sessions whose new account is not used.
+const KEPT: &str = "account_kept";
+const NOT_CONFIRMED: &str = "not_confirmed";
+const ENDED: &str = "grant_ended";
 /// The person's connections, on the same origin; the identity service's page.
 const CONNECTIONS: &str = "/connections";
 
@@ -16,15 +20,22 @@ const CONNECTIONS: &str = "/connections";
 pub(crate) enum Outcome {
     /// The consent is stored; the session, if it could be read again.
     Completed(Option<Box<Described>>),
+    /// It is not over: another account than before was connected, and the person is asked which one stays.
+    Asks(Box<Described>),
     /// The session is over, or not there yet; told to its own person.
     Ended(Box<Described>),
     /// It was this person's session and still refused, though its state would permit it: the login is another
     /// than the one it was started in (design D9).
     OtherLogin(Box<Described>),
+    /// The question is still open after an answer that was refused: it came from another browser or login than the one
+    /// it was started in.
+    NotAnswered,
     /// Somebody else started it, in this browser.
     OtherPerson,
     /// No session of this person and this browser, whatever else it may be.
     Unknown,
+    /// Beside AgentCore: this person did not begin it in this browser.
+    NotBegunHere,
     /// No handle, or none that could be one.
     Malformed,
     /// Not from our own page, or not a navigation.
@@ -49,8 +60,16 @@ impl Outcome {
     /// For a session whose completion was just refused.
     pub(crate) fn refused(session: Described) -> Self {
         match session.state {
-            SessionState::CodeHeld => Self::OtherLogin(Box::new(session)),
+            SessionState::CodeHeld | SessionState::Confirming => Self::OtherLogin(Box::new(session)),
             SessionState::Exchanging => Self::Unavailable,
+            _ => Self::ended(session),
+        }
+    }
+
+    /// For a session whose question was just answered, or whose answer was refused.
+    pub(crate) fn answered(session: Described) -> Self {
+        match session.state {
+            SessionState::Confirming => Self::NotAnswered,
             _ => Self::ended(session),
         }
     }
@@ -59,6 +78,8 @@ impl Outcome {
 /// What every page shows.
 pub(crate) struct Page<'a> {
     pub(crate) app_url: &'a str,
+    /// Whether there is a page of connections.
+    pub(crate) connections: bool,
     pub(crate) person: &'a str,
     pub(crate) request_id: &'a RequestId,
 }
@@ -67,6 +88,7 @@ impl Page<'_> {
     pub(crate) fn render(&self, outcome: Outcome) -> Response {
         match outcome {
             Outcome::Completed(session) => self.completed(session.as_deref()),
+            Outcome::Ended(session) if session.reason.as_deref() == Some(KEPT) => self.kept(&session),
             Outcome::Ended(session) => self.ended(&session),
             Outcome::OtherLogin(session) => self.problem(
                 StatusCode::FORBIDDEN,
@@ -76,6 +98,12 @@ impl Page<'_> {
                      follow its new link.",
                     session.credential_provider_name
                 ),
+            ),
+            Outcome::Asks(_) | Outcome::NotAnswered => self.problem(
+                StatusCode::FORBIDDEN,
+                "Not answered",
+                "Which account stays is answered in the browser and the sign-in with which you began. Nothing was \
+                 changed. Go back there, or ask the agent again.",
             ),
             Outcome::OtherPerson => self.problem(
                 StatusCode::FORBIDDEN,
@@ -87,6 +115,12 @@ impl Page<'_> {
                 StatusCode::FORBIDDEN,
                 "Nothing to confirm",
                 "This link is not valid for you, or no longer. Nothing was connected.",
+            ),
+            Outcome::NotBegunHere => self.problem(
+                StatusCode::FORBIDDEN,
+                "Not begun in this browser",
+                "A connection is finished in the browser where you followed the agent’s link, by the account that \
+                 followed it. Nothing was connected. Go back to the agent and follow its link here.",
             ),
             Outcome::Malformed => self.problem(
                 StatusCode::BAD_REQUEST,
@@ -123,36 +157,88 @@ impl Page<'_> {
             Some(session) => {
                 let message =
                     Message::new(format!("{} is connected", session.credential_provider_name)).lead(lead);
-                let message = match account(session) {
+                let message = match account(session.account_name.as_deref(), session.account_id.as_deref()) {
                     Some(account) => message.fact(Fact::text("Account", account)),
                     None => message,
                 };
+                let replaced = (&session.replaced_account_name, &session.replaced_account_id);
+                let message = match account(replaced.0.as_deref(), replaced.1.as_deref()) {
+                    Some(other) => message.fact(Fact::text("In the place of", &*other)).detail(format!(
+                        "Until now {} was connected with {other}. That connection has ended. If you did not mean to \
+                         change accounts, disconnect this one and connect the right one again.",
+                        session.credential_provider_name
+                    )),
+                    None => message,
+                };
+                // What was agreed to at the service may be less than what was asked for.
+                let scopes = session.granted_scopes.as_ref().unwrap_or(&session.scopes);
                 message
                     .fact(Fact::text("Agent", &*session.workload_name))
-                    .fact(Fact::list("Permissions", &session.scopes))
+                    .fact(Fact::scopes("It may now", scopes))
             }
         };
+        let message = message
+            .tone(Tone::Success)
+            .action(Action::primary("Back to the app", self.app_url));
+        let message = if self.connections {
+            message.action(Action::secondary("Not your account? Disconnect it", CONNECTIONS))
+        } else {
+            message
+        };
+        message.person(Some(self.person)).render()
+    }
+
+    /// The person kept the account that was connected before.
+    fn kept(&self, session: &Described) -> Response {
+        let provider = &session.credential_provider_name;
+        let message = Message::new(format!("{provider} stays as it was")).lead(format!(
+            "What was connected before is as it was. The other account is not used, and {provider} is told to withdraw \
+             what you agreed to there, unless another agent of yours uses that account."
+        ));
+        let message = match account(session.account_name.as_deref(), session.account_id.as_deref()) {
+            Some(account) => message.fact(Fact::text("Not used", account)),
+            None => message,
+        };
         message
+            .fact(Fact::text("Agent", &*session.workload_name))
             .tone(Tone::Success)
             .action(Action::primary("Back to the app", self.app_url))
-            .action(Action::secondary("Not your account? Disconnect it", CONNECTIONS))
+            .action(Action::secondary("See what is connected", CONNECTIONS))
             .person(Some(self.person))
             .render()
     }
 
     fn ended(&self, session: &Described) -> Response {
         let provider = &session.credential_provider_name;
-        let code = session.error.as_deref().filter(|code| is_error_code(code));
+        // That a person who said no said no is no news to them.
+        let declined =
+            session.state == SessionState::Denied && session.error.as_deref() == Some("access_denied");
+        let code = session
+            .error
+            .as_deref()
+            .filter(|code| is_error_code(code) && !declined);
         let (status, title, lead) = match session.state {
             SessionState::Denied => (
                 StatusCode::OK,
                 format!("{provider} is not connected"),
-                "You declined at the service. The agent has been told; nothing was connected.",
+                "You declined. The agent has been told; nothing was connected.",
+            ),
+            SessionState::Failed if session.reason.as_deref() == Some(ENDED) => (
+                StatusCode::GONE,
+                format!("{provider} is not connected"),
+                "The new connection was ended before you answered. The account from before is as it was. Ask the agent \
+                 again.",
             ),
             SessionState::Failed => (
                 StatusCode::BAD_GATEWAY,
                 format!("{provider} could not be connected"),
                 "The service did not give access. Ask the agent again; if it goes on, tell your administrator.",
+            ),
+            SessionState::Expired if session.reason.as_deref() == Some(NOT_CONFIRMED) => (
+                StatusCode::GONE,
+                "Too late".to_owned(),
+                "You did not say within ten minutes which account to use, so what was connected before stays as it was. The \
+                 other account was not used, and its tokens are destroyed.",
             ),
             SessionState::Expired => (
                 StatusCode::GONE,
@@ -200,10 +286,10 @@ impl Page<'_> {
 }
 
 /// The account's name, and its id where that says more.
-fn account(session: &Described) -> Option<String> {
-    match (&session.account_name, &session.account_id) {
+pub(crate) fn account(name: Option<&str>, id: Option<&str>) -> Option<String> {
+    match (name, id) {
         (Some(name), Some(id)) if name != id => Some(format!("{name} ({id})")),
-        (Some(one), _) | (None, Some(one)) => Some(one.clone()),
+        (Some(one), _) | (None, Some(one)) => Some(one.to_owned()),
         (None, None) => None,
     }
 }

@@ -1,9 +1,9 @@
 // The chat page: sends a message, reads the event stream of the answer, shows it. A turn whose stream broke off is
 // taken up again by itself.
 
-import { add, button, element, make, showHtml } from "./dom.js";
+import { add, button, element, make, showHtml, speaker } from "./dom.js";
 import { read, refusal } from "./stream.js";
-import { Activity, Turn } from "./turn.js";
+import { Activity, addAnswer, Turn } from "./turn.js";
 import * as conversations from "./conversations.js";
 
 // How often a broken stream is taken up again, with growing pauses between.
@@ -14,6 +14,10 @@ const input = element("message");
 
 let session = new URL(location.href).searchParams.get("c") ?? sessionStorage.getItem("conversation") ?? newSession();
 let turn = null;
+// Counts what the page was told to show. An answer that comes after it was told something else is not shown.
+let wanted = 0;
+// The question that has been sent and not been heard of since, and how many the page showed before it.
+let asked = null;
 // Settled once a conversation of before is on the page; a question asked earlier waits for it.
 let ready = Promise.resolve();
 
@@ -50,11 +54,19 @@ function invoke(mine, body) {
 
 async function ask(text) {
   await ready;
+  wanted += 1;
   turn?.leave();
   problem();
-  add(make("li", "mine", text));
+  asked = { text, before: document.querySelectorAll("#log .mine").length };
+  addQuestion(text);
   remember();
   await follow((mine) => invoke(mine, { message: text }));
+}
+
+function addQuestion(text) {
+  const item = make("li", "mine");
+  item.append(speaker("You"), text);
+  add(item);
 }
 
 // Shows a turn to its end. Each time its stream breaks off, the conversation is drawn again from what the server
@@ -65,38 +77,74 @@ async function follow(begin, attempt = 0) {
   let broken = false;
   try {
     const response = await begin(mine);
-    if (response.status === 204) broken = true;
-    else if (!response.ok) mine.fail(await refusal(response));
-    else {
-      await read(response.body, (event, data) => mine.on(event, data));
-      broken = !mine.ended;
+    if (response.status === 204 || response.status >= 500) broken = true;
+    else if (!response.ok) {
+      asked = null;
+      mine.fail(await refusal(response));
+    } else {
+      let begun = false;
+      await read(response.body, (event, data) => {
+        // The question is stored before anything is told of its answer: from now on it has its place in the list.
+        if (!begun) {
+          asked = null;
+          list();
+        }
+        begun = true;
+        mine.on(event, data);
+      });
+      broken = !mine.ended || mine.restarting;
     }
   } catch (error) {
     if (error.name === "AbortError") return;
     broken = true;
   }
   if (turn !== mine) return;
-  mine.end();
+  mine.end(broken);
   turn = null;
   busy(false);
-  if (broken && attempt < ATTEMPTS) {
-    sessionStorage.setItem("waiting", session);
-    await new Promise((done) => setTimeout(done, 500 * 2 ** attempt));
-    if (turn === null) await open(session, attempt + 1);
-  } else if (broken) {
-    problem("The connection was lost before the answer was complete.");
-    add(make("li")).append(button("secondary", "Continue", () => open(session, 0, true)));
-  }
+  if (broken) await again(session, attempt, true);
   list();
 }
 
+// Opens the conversation again, after a pause; what is on the page stays until there is something to show.
+async function again(id, attempt, resume, reason = "The agent cannot be reached. Check your connection.") {
+  if (resume) sessionStorage.setItem("waiting", id);
+  if (attempt >= ATTEMPTS) {
+    problem(reason);
+    const item = add(make("li"));
+    const go = () => {
+      item.remove();
+      input.focus();
+      open(id, 0, resume);
+    };
+    item.append(button("secondary", resume ? "Continue" : "Try again", go));
+    return;
+  }
+  problem("The connection was lost. Trying again…");
+  const mine = (wanted += 1);
+  await new Promise((done) => setTimeout(done, 500 * 2 ** attempt));
+  if (mine === wanted) await open(id, attempt + 1, resume);
+}
+
 async function stop() {
+  input.focus();
   const stopped = await fetch(at("/stop"), { method: "POST" }).catch(() => null);
   // Running elsewhere, or not any more: leaving it ends it all the same.
   if (stopped?.ok) return;
   turn?.leave();
   turn = null;
   busy(false);
+}
+
+// A question that did not reach the agent goes back to where it was written.
+function restore(entries) {
+  const lost = asked && entries.filter((entry) => entry.role === "user").length <= asked.before;
+  if (lost && !input.value) {
+    input.value = asked.text;
+    fit();
+    problem("Your message did not reach the agent. It is in the box below, to be sent again.");
+  }
+  asked = null;
 }
 
 // ---- conversations
@@ -120,26 +168,39 @@ function clear() {
 }
 
 async function open(id, attempt = 0, resume = sessionStorage.getItem("waiting") === id) {
+  const mine = (wanted += 1);
   const response = await fetch(`/conversations/${encodeURIComponent(id)}`).catch(() => null);
-  clear();
-  session = id;
-  // Another person's id is simply not found; then the conversation is a new one.
-  if (response?.status === 404 || response?.status === 400) {
-    session = newSession();
+  if (mine !== wanted) return;
+  if (!response || response.status >= 500) {
+    await again(id, attempt, resume, response ? await refusal(response) : undefined);
     return;
   }
-  if (!response?.ok) {
-    problem(response ? await refusal(response) : "The conversation could not be loaded. Check your connection and load the page again.");
+  clear();
+  if (id !== session) asked = null;
+  session = id;
+  // Another person's id is simply not found; then the conversation is a new one.
+  if (response.status === 404 || response.status === 400) {
+    if (asked) restore([]);
+    else session = newSession();
+    return;
+  }
+  if (!response.ok) {
+    problem(await refusal(response));
     return;
   }
   const shown = await response.json();
   draw(shown.entries);
   remember();
+  restore(shown.entries);
   if (shown.underWay) follow((mine) => fetch(at("/events"), { signal: mine.abort.signal }), attempt);
   else if (shown.interrupted && resume) follow((mine) => invoke(mine, { resume: true }), attempt);
   else if (shown.interrupted) {
     const item = add(make("li", "note", "This question was interrupted. "));
-    item.append(button("secondary", "Continue", () => open(session, 0, true)));
+    const go = () => {
+      input.focus();
+      open(session, 0, true);
+    };
+    item.append(button("secondary", "Continue", go));
   }
 }
 
@@ -153,12 +214,8 @@ function draw(entries) {
     }
     activity?.fold();
     activity = null;
-    if (entry.role === "user") add(make("li", "mine", entry.text));
-    else {
-      const item = add(make("li", "answer"));
-      item.dataset.testid = "answer";
-      showHtml(item, entry.html);
-    }
+    if (entry.role === "user") addQuestion(entry.text);
+    else showHtml(addAnswer(), entry.html);
   }
   activity?.fold();
 }
@@ -174,6 +231,8 @@ function list() {
 }
 
 function begin() {
+  wanted += 1;
+  asked = null;
   clear();
   session = newSession();
   sessionStorage.removeItem("conversation");
@@ -195,6 +254,7 @@ form.addEventListener("submit", (event) => {
   if (!text) return;
   input.value = "";
   fit();
+  input.focus();
   ask(text);
 });
 input.addEventListener("input", fit);
@@ -206,9 +266,18 @@ input.addEventListener("keydown", (event) => {
 element("stop").addEventListener("click", stop);
 element("new").addEventListener("click", begin);
 for (const example of document.querySelectorAll("[data-example]")) {
-  example.addEventListener("click", () => ask(example.dataset.example));
+  example.addEventListener("click", () => {
+    input.focus();
+    ask(example.dataset.example);
+  });
 }
-element("history").open = matchMedia("(min-width: 56rem)").matches;
+// Beside the conversation where there is room, folded above it where there is not.
+const wide = matchMedia("(min-width: 56rem)");
+const fold = () => {
+  if (!element("conversations").querySelector("form")) element("history").open = wide.matches;
+};
+fold();
+wide.addEventListener("change", fold);
 
 const known = new URL(location.href).searchParams.has("c") || sessionStorage.getItem("conversation") !== null;
 if (known) ready = open(session).catch(() => {});

@@ -16,13 +16,22 @@ export function button(className, text, onClick) {
   return made;
 }
 
-// Adds an item to the conversation and keeps it in view, unless the person has scrolled away to read.
-export function add(item) {
-  const log = element("log");
+// Changes the conversation and keeps its end in view, unless the person has scrolled away to read.
+export function followed(change) {
   const following = innerHeight + scrollY >= document.documentElement.scrollHeight - 160;
-  element("empty").hidden = true;
-  log.append(item);
-  if (following) item.scrollIntoView({ block: "nearest" });
+  change();
+  if (following) element("log").lastElementChild?.scrollIntoView({ block: "nearest" });
+}
+
+// Who says what follows: seen by its place and colour, told to those who hear the page.
+export const speaker = (who) => make("span", "visually-hidden", `${who}: `);
+
+// Adds an item to the conversation.
+export function add(item) {
+  followed(() => {
+    element("empty").hidden = true;
+    element("log").append(item);
+  });
   return item;
 }
 
@@ -35,8 +44,9 @@ export function showHtml(item, html) {
     code.replaceWith(frame);
     code.tabIndex = 0;
     const copy = button("secondary copy", "Copy", async () => {
-      await navigator.clipboard.writeText(code.textContent).catch(() => {});
-      copy.textContent = "Copied";
+      // Absent where the page came without TLS; refused where the person or a policy does not allow it.
+      const copied = await navigator.clipboard?.writeText(code.textContent).then(() => true, () => false);
+      copy.textContent = copied ? "Copied" : "Could not copy";
       setTimeout(() => (copy.textContent = "Copy"), 2000);
     });
     frame.append(code, copy);

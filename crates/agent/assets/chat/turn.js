@@ -1,13 +1,14 @@
 // One turn as the page shows it: the tools at work, the consent cards, the answer.
 
-import { add, element, make, showHtml } from "./dom.js";
+import { add, element, followed, make, showHtml, speaker } from "./dom.js";
 import { consentCard, settle } from "./consent.js";
 
 const TOOLS = JSON.parse(document.body.dataset.tools);
 const REASONS = {
-  consent_declined: "Not connected.",
   consent_expired: "This link has expired.",
   access_refused: "The service refused access.",
+  scope_not_granted: "Connected, but you did not allow all of it. You can do so under “Connections”, at the top.",
+  stopped: "Stopped.",
 };
 
 function toolText(name, state) {
@@ -47,6 +48,16 @@ export class Activity {
   }
 }
 
+// The place for the words of an answer.
+export function addAnswer() {
+  const item = make("li");
+  const answer = make("div", "answer");
+  answer.dataset.testid = "answer";
+  item.append(speaker("Agent"), answer);
+  add(item);
+  return answer;
+}
+
 export class Turn {
   constructor() {
     this.abort = new AbortController();
@@ -54,8 +65,8 @@ export class Turn {
     this.answer = null;
     this.activity = null;
     this.ended = false;
-    // Whether it is worth trying to take up a stream that broke off.
-    this.failed = false;
+    // The process that ran it stops; another will take it up.
+    this.restarting = false;
     this.working = add(make("li", "working"));
   }
 
@@ -68,6 +79,10 @@ export class Turn {
   }
 
   on(event, data) {
+    followed(() => this.take(event, data));
+  }
+
+  take(event, data) {
     switch (event) {
       case "message":
         this.answer ??= this.beginAnswer();
@@ -90,6 +105,7 @@ export class Turn {
         this.ended = true;
         break;
     }
+    this.working.classList.toggle("waiting", this.cards.length > 0);
     if (!this.ended) element("log").append(this.working);
   }
 
@@ -97,10 +113,9 @@ export class Turn {
   beginAnswer() {
     this.activity?.fold();
     this.activity = null;
-    const item = make("li", "answer");
-    item.dataset.testid = "answer";
-    item.setAttribute("aria-busy", "true");
-    return add(item);
+    const answer = addAnswer();
+    answer.setAttribute("aria-busy", "true");
+    return answer;
   }
 
   endAnswer() {
@@ -113,7 +128,10 @@ export class Turn {
     this.activity ??= new Activity();
     this.activity.show(data);
     if (data.state === "done") this.settleCards("done", "Connected.", data.id);
-    if (data.state === "failed") this.settleCards("failed", REASONS[data.reason] ?? "Not done.", data.id);
+    if (data.state === "failed") {
+      const declined = data.reason === "consent_declined";
+      this.settleCards("failed", declined ? undefined : (REASONS[data.reason] ?? "Not done."), data.id);
+    }
   }
 
   card(data) {
@@ -130,15 +148,16 @@ export class Turn {
   }
 
   fail(words, code) {
-    this.failed = code !== "restarting";
-    this.settleCards("failed", "Not connected.");
+    this.restarting = code === "restarting";
+    if (this.restarting) return;
+    this.settleCards("failed");
     if (code === "stopped") add(make("li", "note", words));
     else add(make("li", "error", words)).setAttribute("role", "alert");
   }
 
-  end() {
+  end(broken) {
     this.ended = true;
-    this.settleCards("failed", "Not connected.");
+    this.settleCards("failed", broken ? "The connection was lost." : undefined);
     this.tidy();
   }
 

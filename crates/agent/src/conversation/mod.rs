@@ -1,6 +1,8 @@
 //! A conversation: what the person and the agent said, and what the tools gave. Never a token: tools receive
 //! tokens beside their arguments, and nothing here can hold one.
 
+mod keys;
+mod place;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +13,10 @@ use serde_json::Value;
 
 use crate::session_id::SessionId;
 
-pub(crate) use store::{ConversationStore, StoreError};
+pub use keys::ConversationKey;
+pub(crate) use keys::{ConversationKeys, list as list_keys};
+pub(crate) use place::open;
+pub(crate) use store::{ConversationStore, Cursor, StoreError};
 
 /// Entries a conversation may have; after that the person is asked to begin another.
 const MOST_ENTRIES: usize = 1000;
@@ -38,6 +43,9 @@ pub(crate) struct Conversation {
     /// Scopes that the person was seen to have consented to, by provider.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) granted: BTreeMap<String, BTreeSet<String>>,
+    /// It lies in the store. If it does no longer, it has been deleted and is not to come back.
+    #[serde(skip)]
+    is_kept: bool,
 }
 
 /// One answer of a model: text, and tool calls.
@@ -71,6 +79,28 @@ pub(crate) enum Entry {
     },
 }
 
+impl Step {
+    /// Bytes of it that the model wrote, about.
+    pub(crate) fn size(&self) -> usize {
+        let calls = self.calls.iter().map(|call| call.arguments.to_string().len());
+        self.text.len() + calls.sum::<usize>()
+    }
+}
+
+impl Entry {
+    /// Bytes of it that a model reads, about.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::User { text } => text.len(),
+            Self::Assistant { text, tool_calls } => {
+                let calls = tool_calls.iter().map(|call| call.arguments.to_string().len());
+                text.len() + calls.sum::<usize>()
+            }
+            Self::Tool { content, .. } => content.to_string().len(),
+        }
+    }
+}
+
 /// A model's wish to have a tool called.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ToolCall {
@@ -83,13 +113,14 @@ pub(crate) struct ToolCall {
     pub(crate) signatures: Vec<String>,
 }
 
-/// What a list of conversations shows of one.
-#[derive(Debug, Serialize)]
+/// What is known of a conversation without reading all of it.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Heading {
-    session_id: String,
-    title: String,
-    updated_at: i64,
+    pub(crate) session_id: String,
+    pub(crate) title: String,
+    pub(crate) updated_at: i64,
+    pub(crate) turn: u64,
 }
 
 /// The conversation has as many entries as one may have.
@@ -111,6 +142,7 @@ impl Conversation {
             entries: Vec::new(),
             pending: None,
             granted: BTreeMap::new(),
+            is_kept: false,
         }
     }
 
@@ -165,6 +197,7 @@ impl Conversation {
             session_id: self.session_id.clone(),
             title: self.title.clone(),
             updated_at: self.updated_at.as_secs(),
+            turn: self.turn,
         }
     }
 

@@ -6,15 +6,19 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use serde_json::{Value, json};
 
-use super::{Delta, ModelError};
+use super::{Ask, Delta, ModelError};
 use crate::conversation::{Entry, ToolCall};
+use crate::tools::ToolSpec;
 
-const HELP: &str = "I am the offline model: a small intent matcher, not a language model. You can say:\n\
-    • list my open issues\n\
-    • list all issues\n\
-    • show issue ALICE-1\n\
-    • create issue: Printer on fire\n\
-    • help";
+/// What can be said, and the tool that it needs.
+const SAYINGS: [(&str, &str); 6] = [
+    ("list_issues", "list my open issues"),
+    ("list_issues", "list all issues"),
+    ("read_issue", "show issue ALICE-1"),
+    ("create_issue", "create issue: Printer on fire"),
+    ("get_github_user", "who am I on GitHub"),
+    ("list_github_repos", "list my repositories"),
+];
 
 /// What the matcher understood.
 #[derive(Debug, PartialEq)]
@@ -23,29 +27,65 @@ enum Intent {
     Read { key: String },
     CreateWithoutTitle,
     Create { title: String },
+    GithubUser,
+    GithubRepositories,
     Greeting,
     Help,
     Unknown,
 }
 
-pub(super) fn answer(entries: &[Entry]) -> BoxStream<'_, Result<Delta, ModelError>> {
+pub(super) fn answer(ask: Ask<'_>) -> BoxStream<'_, Result<Delta, ModelError>> {
+    let entries = ask.entries;
     let deltas = match entries.last() {
         Some(Entry::Tool { .. }) => text(&results(entries)),
-        Some(Entry::User { text: message }) => respond(&intent(message), entries),
-        Some(Entry::Assistant { .. }) | None => text(HELP),
+        Some(Entry::User { text: message }) => respond(&intent(message), ask),
+        Some(Entry::Assistant { .. }) | None => text(&help(ask.tools)),
     };
     stream::iter(deltas.into_iter().map(Ok)).boxed()
 }
 
-fn respond(intent: &Intent, entries: &[Entry]) -> Vec<Delta> {
+/// What it understands, of the tools that there are.
+fn help(tools: &[ToolSpec]) -> String {
+    let mut help =
+        "I am the offline model: a small intent matcher, not a language model. You can say:".to_owned();
+    let there = |tool: &str| tools.iter().any(|spec| spec.name == tool);
+    for (_, saying) in SAYINGS.iter().filter(|(tool, _)| there(tool)) {
+        help.push_str("\n• ");
+        help.push_str(saying);
+    }
+    help.push_str("\n• help");
+    help
+}
+
+/// The tool that an intent needs, if any.
+fn tool(intent: &Intent) -> Option<&'static str> {
+    Some(match intent {
+        Intent::List { .. } => "list_issues",
+        Intent::Read { .. } => "read_issue",
+        Intent::Create { .. } | Intent::CreateWithoutTitle => "create_issue",
+        Intent::GithubUser => "get_github_user",
+        Intent::GithubRepositories => "list_github_repos",
+        Intent::Greeting | Intent::Help | Intent::Unknown => return None,
+    })
+}
+
+fn respond(intent: &Intent, ask: Ask<'_>) -> Vec<Delta> {
+    let (entries, help) = (ask.entries, help(ask.tools));
+    if let Some(tool) = tool(intent)
+        && !ask.tools.iter().any(|spec| spec.name == tool)
+    {
+        return text(&format!("I have no tool for that here. {help}"));
+    }
     match intent {
         Intent::List { state } => call(entries, "list_issues", json!({ "state": state })),
         Intent::Read { key } => call(entries, "read_issue", json!({ "key": key })),
         Intent::Create { title } => call(entries, "create_issue", json!({ "title": title })),
+        Intent::GithubUser => call(entries, "get_github_user", json!({})),
+        Intent::GithubRepositories => call(entries, "list_github_repos", json!({})),
         Intent::CreateWithoutTitle => text("What should the issue say? Try “create issue: Printer on fire”."),
-        Intent::Greeting => text(&format!("Hello! {HELP}")),
-        Intent::Help => text(HELP),
-        Intent::Unknown => text(&format!("I did not understand that. {HELP}")),
+        Intent::Greeting => text(&format!("Hello! {help}")),
+        Intent::Help => text(&help),
+        Intent::Unknown => text(&format!("I did not understand that. {help}")),
     }
 }
 
@@ -93,6 +133,12 @@ fn intent(message: &str) -> Intent {
             "open"
         };
         return Intent::List { state };
+    }
+    if has(&["repository", "repositories", "repos"]) && has(&["list", "show", "what", "which", "my"]) {
+        return Intent::GithubRepositories;
+    }
+    if has(&["github"]) && has(&["who", "profile", "account", "user"]) {
+        return Intent::GithubUser;
     }
     if has(&["help"]) || lower == "?" || lower.contains("what can you do") {
         return Intent::Help;
@@ -192,6 +238,8 @@ fn result(name: &str, content: &Value) -> String {
     match name {
         "list_issues" => issue_list(content),
         "create_issue" => format!("Created {}.", issue_line(content)),
+        "get_github_user" => format!("On GitHub you are {}.", content["login"].as_str().unwrap_or("?")),
+        "list_github_repos" => repository_list(content),
         _ => {
             let description = content["description"].as_str().unwrap_or_default();
             let state = content["state"].as_str().unwrap_or("unknown");
@@ -232,6 +280,16 @@ fn issue_list(content: &Value) -> String {
     )
 }
 
+fn repository_list(content: &Value) -> String {
+    let repositories = content.as_array().map(Vec::as_slice).unwrap_or_default();
+    if repositories.is_empty() {
+        return "You have no repositories.".to_owned();
+    }
+    let name = |repository: &Value| repository["full_name"].as_str().unwrap_or("?").to_owned();
+    let names: Vec<String> = repositories.iter().map(name).collect();
+    format!("Your repositories:\n• {}", names.join("\n• "))
+}
+
 fn issue_line(issue: &Value) -> String {
     let key = issue["key"].as_str().unwrap_or("?");
     let title = issue["title"].as_str().unwrap_or_default();
@@ -264,6 +322,9 @@ mod tests {
                 create("ALICE-1 regressing"),
             ),
             ("create an issue", Intent::CreateWithoutTitle),
+            ("who am I on GitHub?", Intent::GithubUser),
+            ("list my repositories", Intent::GithubRepositories),
+            ("Which repos are there?", Intent::GithubRepositories),
             ("Hello", Intent::Greeting),
             ("help", Intent::Help),
             ("What can you do?", Intent::Help),
@@ -277,6 +338,39 @@ mod tests {
     }
 
     #[test]
+    fn it_knows_the_tools_that_there_are() {
+        let spec = |name: &str| ToolSpec {
+            name: name.to_owned(),
+            description: String::new(),
+            schema: json!({}),
+            label: String::new(),
+        };
+        let tools = [spec("get_github_user"), spec("list_github_repos")];
+        let said = help(&tools);
+        assert!(
+            said.ends_with("\n• who am I on GitHub\n• list my repositories\n• help"),
+            "{said}"
+        );
+        assert!(!said.contains("issue"), "{said}");
+        let ask = Ask {
+            entries: &[],
+            tools: &tools,
+            output_tokens: 100,
+        };
+        let words = |deltas: Vec<Delta>| {
+            let word = |delta| match delta {
+                Delta::Text(word) => word,
+                other => panic!("{other:?}"),
+            };
+            deltas.into_iter().map(word).collect::<String>()
+        };
+        let refused = words(respond(&Intent::List { state: "open" }, ask));
+        assert!(refused.starts_with("I have no tool for that here."), "{refused}");
+        let called = respond(&Intent::GithubUser, ask);
+        assert!(matches!(&called[..], [Delta::ToolCall(call)] if call.name == "get_github_user"));
+    }
+
+    #[test]
     fn tool_results_are_put_into_words() {
         let list = json!({"state": "open", "issues": [
             {"key": "ALICE-1", "title": "One"}, {"key": "ALICE-2", "title": "Two"},
@@ -284,6 +378,17 @@ mod tests {
         assert_eq!(
             result("list_issues", &list),
             "You have 2 open issues:\n• ALICE-1: One\n• ALICE-2: Two"
+        );
+        assert_eq!(
+            result("get_github_user", &json!({"id": 1, "login": "alice"})),
+            "On GitHub you are alice."
+        );
+        assert_eq!(
+            result(
+                "list_github_repos",
+                &json!([{"full_name": "alice/one"}, {"full_name": "alice/two"}])
+            ),
+            "Your repositories:\n• alice/one\n• alice/two"
         );
         let refused = json!({"error": "consent_declined", "message": "You declined."});
         assert_eq!(result("list_issues", &refused), "You declined.");

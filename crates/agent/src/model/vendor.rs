@@ -8,21 +8,18 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use genai::adapter::AdapterKind;
 use genai::chat::{
-    ChatMessage, ChatOptions, ChatRequest, ChatStreamEvent, ContentPart, MessageContent, Tool,
-    ToolCall as VendorCall, ToolResponse,
+    ChatMessage, ChatOptions, ChatRequest, ChatStreamEvent, ContentPart, MessageContent, StopReason,
+    StreamEnd, Tool, ToolCall as VendorCall, ToolResponse,
 };
 use genai::resolver::{AuthData, Endpoint};
 use genai::{Client, ModelIden, ServiceTarget, WebConfig};
+use http::header::RETRY_AFTER;
 use url::Url;
 
-use super::{Delta, INSTRUCTIONS, MODEL_TIMEOUT, ModelError};
+use super::{Ask, Delta, GRACE, INSTRUCTIONS, InvalidModel, MOST_OUTPUT_BYTES, ModelError, Usage};
+use crate::config::Limits;
 use crate::conversation::{Entry, ToolCall};
 use crate::tools::ToolSpec;
-
-/// Longest answer asked for, in the vendor's tokens.
-const MOST_OUTPUT_TOKENS: u32 = 4096;
-/// Longest answer taken, in bytes, whatever the vendor makes of the above.
-const MOST_OUTPUT_BYTES: usize = 256 << 10;
 
 /// A vendor's model and where it is reached.
 #[derive(Debug)]
@@ -32,33 +29,17 @@ pub(crate) struct VendorModel {
     name: String,
     endpoint: Endpoint,
     api_key: Option<SecretString>,
-}
-
-/// The configuration names no model that could be used.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidModel {
-    /// Not `offline` and not `<vendor>:<name>[@URL]`.
-    #[error("model must be `offline` or `<vendor>:<name>[@URL]`")]
-    Form,
-    /// A vendor that is not built in.
-    #[error("unknown model vendor `{0}`; known are openai, anthropic, google and ollama")]
-    Vendor(String),
-    /// The vendor wants a key.
-    #[error("model vendor `{0}` needs `model_api_key`")]
-    ApiKey(&'static str),
-    /// The HTTP client could not be made.
-    #[error("model client: {0}")]
-    Client(String),
+    timeout: Duration,
 }
 
 impl VendorModel {
-    pub(crate) fn parse(text: &str, api_key: Option<SecretString>) -> Result<Self, InvalidModel> {
-        let (vendor, rest) = text.split_once(':').ok_or(InvalidModel::Form)?;
-        // A name may hold `@` (`claude@latest`), so only one before a URL separates.
-        let (name, url) = match rest.split_once("@http") {
-            Some((name, url)) => (name, Some(format!("http{url}"))),
-            None => (rest, None),
-        };
+    pub(crate) fn of(
+        vendor: &str,
+        name: &str,
+        url: Option<String>,
+        api_key: Option<SecretString>,
+        limits: &Limits,
+    ) -> Result<Self, InvalidModel> {
         let (kind, default_url) = match vendor {
             "openai" => (AdapterKind::OpenAI, "https://api.openai.com/v1/"),
             "anthropic" => (AdapterKind::Anthropic, "https://api.anthropic.com/v1/"),
@@ -69,9 +50,6 @@ impl VendorModel {
             "ollama" => (AdapterKind::Ollama, "http://localhost:11434/"),
             other => return Err(InvalidModel::Vendor(other.to_owned())),
         };
-        if name.is_empty() {
-            return Err(InvalidModel::Form);
-        }
         // A server of one's own that speaks a vendor's protocol may want no key; the vendors do.
         if api_key.is_none() && url.is_none() && kind != AdapterKind::Ollama {
             return Err(InvalidModel::ApiKey(kind.as_lower_str()));
@@ -95,6 +73,8 @@ impl VendorModel {
             name: name.to_owned(),
             endpoint: Endpoint::from_owned(url),
             api_key,
+            // The turn keeps the time; this only ends what it has given up.
+            timeout: limits.model_timeout() + GRACE,
         })
     }
 
@@ -112,75 +92,127 @@ impl VendorModel {
         }
     }
 
-    pub(crate) fn answer<'a>(
-        &'a self,
-        entries: &'a [Entry],
-        tools: &'a [ToolSpec],
-    ) -> BoxStream<'a, Result<Delta, ModelError>> {
+    pub(crate) fn answer<'a>(&'a self, ask: Ask<'a>) -> BoxStream<'a, Result<Delta, ModelError>> {
         let deltas = async move {
-            let request = ChatRequest::new(messages(entries))
+            let request = ChatRequest::new(messages(ask.entries))
                 .with_system(INSTRUCTIONS)
-                .with_tools(tools.iter().map(vendor_tool));
+                .with_tools(ask.tools.iter().map(vendor_tool));
             let options = ChatOptions::default()
-                .with_stream_header_timeout(MODEL_TIMEOUT)
-                .with_stream_read_timeout(MODEL_TIMEOUT)
-                .with_max_tokens(MOST_OUTPUT_TOKENS)
+                .with_stream_header_timeout(self.timeout)
+                .with_stream_read_timeout(self.timeout)
+                .with_max_tokens(ask.output_tokens)
+                .with_capture_usage(true)
                 .with_capture_tool_calls(true);
             let started = self
                 .client
-                .exec_chat_stream(self.target(), request, Some(&options));
-            let response = tokio::time::timeout(MODEL_TIMEOUT, started)
-                .await
-                .map_err(|_| ModelError::Timeout)?
-                .map_err(|error| vendor_error(&error))?;
+                .exec_chat_stream(self.target(), request, Some(&options))
+                .await;
+            let response = started.map_err(|error| vendor_error(&error, false))?;
             let mut bytes = 0_usize;
-            let events = response.stream.map_err(|error| vendor_error(&error));
-            Ok::<_, ModelError>(events.try_filter_map(move |event| {
-                let delta = delta(event, &mut bytes);
-                async move { delta }
+            let (mut begun, mut ended) = (false, false);
+            let events = response
+                .stream
+                .map(Some)
+                // What comes after the last event tells whether the vendor's own end was among them.
+                .chain(stream::once(async { None }));
+            Ok::<_, ModelError>(events.map(move |event| match event {
+                Some(Ok(event)) => {
+                    // `Start` says that the request was made, not that it was answered.
+                    begun |= !matches!(event, ChatStreamEvent::Start);
+                    ended |= matches!(event, ChatStreamEvent::End(_));
+                    read(event, &mut bytes)
+                }
+                Some(Err(error)) => Err(vendor_error(&error, begun)),
+                None if ended => Ok(Vec::new()),
+                None => Err(ModelError::CutShort),
             }))
         };
-        let flattened = stream::once(deltas).try_flatten();
-        // The vendor's calls arrive together at the end, hence a list for each event.
-        flattened
+        stream::once(deltas)
+            .try_flatten()
+            // The vendor's calls arrive together at the end, hence a list for each event.
             .map_ok(|deltas| stream::iter(deltas.into_iter().map(Ok)))
             .try_flatten()
             .boxed()
     }
 }
 
-fn delta(event: ChatStreamEvent, bytes: &mut usize) -> Result<Option<Vec<Delta>>, ModelError> {
+fn read(event: ChatStreamEvent, bytes: &mut usize) -> Result<Vec<Delta>, ModelError> {
     match event {
         ChatStreamEvent::Chunk(chunk) => {
             *bytes += chunk.content.len();
-            if *bytes > MOST_OUTPUT_BYTES {
-                return Err(ModelError::Vendor("answer is too long".to_owned()));
-            }
-            Ok(Some(vec![Delta::Text(chunk.content)]))
+            within(*bytes)?;
+            Ok(vec![Delta::Text(chunk.content)])
         }
-        ChatStreamEvent::End(end) => {
-            let calls = end.captured_into_tool_calls().unwrap_or_default();
-            Ok(Some(
-                calls
-                    .into_iter()
-                    .map(|call| Delta::ToolCall(ours(call)))
-                    .collect(),
-            ))
+        // What a call has come to so far.
+        ChatStreamEvent::ToolCallChunk(chunk) => {
+            within(chunk.tool_call.fn_arguments.as_str().map_or(0, str::len))?;
+            Ok(Vec::new())
         }
-        _ => Ok(None),
+        ChatStreamEvent::End(end) => last(end),
+        _ => Ok(Vec::new()),
     }
 }
 
-/// The kind of failure. The crate's own text quotes whole requests.
-fn vendor_error(error: &genai::Error) -> ModelError {
-    let what = match (error.status(), error) {
-        (Some(status), _) => format!("answered {status}"),
-        (None, genai::Error::StreamParse { .. } | genai::Error::SerdeJson(_)) => {
-            "answer is not of its form".to_owned()
+fn within(bytes: usize) -> Result<(), ModelError> {
+    if bytes > MOST_OUTPUT_BYTES {
+        return Err(ModelError::Malformed("too long".to_owned()));
+    }
+    Ok(())
+}
+
+fn last(mut end: StreamEnd) -> Result<Vec<Delta>, ModelError> {
+    let mut deltas = Vec::new();
+    if let Some(usage) = end.captured_usage.take() {
+        let tokens = |count: Option<i32>| count.and_then(|count| u64::try_from(count).ok());
+        if let (Some(input), Some(output)) = (tokens(usage.prompt_tokens), tokens(usage.completion_tokens)) {
+            deltas.push(Delta::Usage(Usage { input, output }));
         }
-        (None, _) => "no answer, or one cut short".to_owned(),
-    };
-    ModelError::Vendor(what)
+    }
+    match end.captured_stop_reason.take() {
+        // A call that was cut off has half its arguments.
+        Some(StopReason::MaxTokens(_)) => {
+            deltas.push(Delta::LimitReached);
+            return Ok(deltas);
+        }
+        Some(StopReason::ContentFilter(_)) => return Err(ModelError::Filtered),
+        _ => {}
+    }
+    let calls = end.captured_into_tool_calls().unwrap_or_default();
+    deltas.extend(calls.into_iter().map(|call| Delta::ToolCall(ours(call))));
+    Ok(deltas)
+}
+
+/// The kind of failure; `begun`: the answer had. The crate's own text quotes whole requests.
+fn vendor_error(error: &genai::Error, begun: bool) -> ModelError {
+    if let Some(status) = error.status() {
+        return ModelError::of_status(status.as_u16(), retry_after(error));
+    }
+    match error {
+        genai::Error::StreamParse { .. }
+        | genai::Error::SerdeJson(_)
+        | genai::Error::JsonValueExt(_)
+        | genai::Error::ChatResponse { .. } => ModelError::Malformed("no event of this vendor".to_owned()),
+        // A status comes wrapped, too: the request is sent when its stream is first read.
+        genai::Error::WebStream { error, .. } => match error.downcast_ref::<genai::Error>() {
+            Some(error) => vendor_error(error, begun),
+            None if begun => ModelError::CutShort,
+            None => ModelError::Unavailable("no answer".to_owned()),
+        },
+        genai::Error::WebModelCall {
+            webc_error:
+                genai::webc::Error::ResponseFailedNotJson { .. }
+                | genai::webc::Error::ResponseFailedInvalidJson { .. }
+                | genai::webc::Error::JsonValueExt(_),
+            ..
+        } => ModelError::Malformed("no answer of this vendor".to_owned()),
+        _ => ModelError::Unavailable("no answer".to_owned()),
+    }
+}
+
+/// `Retry-After` in seconds (RFC 9110 section 10.2.3); its date form is not read.
+fn retry_after(error: &genai::Error) -> Option<Duration> {
+    let value = error.headers()?.get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn vendor_tool(tool: &ToolSpec) -> Tool {
@@ -249,33 +281,46 @@ fn assistant(text: &str, calls: &[ToolCall]) -> ChatMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Model;
 
-    fn key() -> SecretString {
-        SecretString::from("key")
+    async fn model(text: &str, key: Option<&str>) -> Result<Model, InvalidModel> {
+        Model::of(text, None, key.map(SecretString::from), &Limits::default()).await
     }
 
-    #[test]
-    fn models_are_named_by_vendor_name_and_url() {
-        let model = VendorModel::parse("openai:gpt-5@http://127.0.0.1:9/v1", None).expect("a model");
-        assert_eq!(model.name, "gpt-5");
-        assert_eq!(model.endpoint.base_url(), "http://127.0.0.1:9/v1/");
-        let model = VendorModel::parse("ollama:qwen3:4b", None).expect("a model");
-        assert_eq!(model.label(), "qwen3:4b (ollama)");
-        assert!(VendorModel::parse("anthropic:claude@latest", Some(key())).is_ok());
+    #[tokio::test]
+    async fn models_are_named_by_vendor_name_and_url() {
+        let Ok(Model::Vendor(named)) = model("openai:gpt-5@http://127.0.0.1:9/v1", None).await else {
+            panic!("a vendor's model");
+        };
+        assert_eq!(named.name, "gpt-5");
+        assert_eq!(named.endpoint.base_url(), "http://127.0.0.1:9/v1/");
+        for (text, key, label) in [
+            ("ollama:qwen3:4b", None, "qwen3:4b (ollama)"),
+            (
+                "anthropic:claude@latest",
+                Some("key"),
+                "claude@latest (anthropic)",
+            ),
+            ("google:gemini-3", Some("key"), "gemini-3 (gemini)"),
+            ("offline", None, "offline model"),
+        ] {
+            assert_eq!(model(text, key).await.expect(text).label(), label);
+        }
     }
 
-    #[test]
-    fn other_texts_are_refused() {
+    #[tokio::test]
+    async fn other_texts_are_refused() {
         for text in [
             "gpt-5",
             "openai:",
             "acme:x",
             "openai:x",
+            "bedrock:",
             "openai:x@http://user@host/",
             "openai:@https://h/",
         ] {
-            let key = (text != "openai:x").then(key);
-            assert!(VendorModel::parse(text, key).is_err(), "{text}");
+            let key = (text != "openai:x").then_some("key");
+            assert!(model(text, key).await.is_err(), "{text}");
         }
     }
 

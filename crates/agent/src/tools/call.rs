@@ -13,6 +13,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a service's answer that are read.
 const MOST_ANSWER_BYTES: usize = 256 << 10;
 
+/// What stands where a service repeated the token.
+const REMOVED: &str = "[removed]";
+
 /// How an answer's body becomes the model's data.
 type Read = Box<dyn Fn(&Response) -> Result<Value, ToolError> + Send + Sync>;
 
@@ -87,11 +90,17 @@ impl Call {
         self.request.method.is_safe()
     }
 
+    /// Where it goes.
+    #[cfg(test)]
+    pub(crate) fn url(&self) -> &url::Url {
+        &self.request.url
+    }
+
     /// Makes the call with the person's token.
     pub(crate) async fn make(&self, outbound: &Client, token: &SecretString) -> Result<Value, ToolError> {
         let service = || self.service.clone();
         let request = self.request.clone().bearer(token.expose_secret());
-        let response = outbound.send(request).await.map_err(|error| {
+        let mut response = outbound.send(request).await.map_err(|error| {
             if !self.is_safe() && error.may_have_been_sent() {
                 ToolError::OutcomeUnknown(service(), error)
             } else {
@@ -99,7 +108,17 @@ impl Call {
             }
         })?;
         match response.status {
-            status if status.is_success() => (self.read)(&response),
+            status if status.is_success() => {
+                // Before it is read, too: an answer that is cut short would keep a part of the token.
+                let token = token.expose_secret();
+                let text = String::from_utf8_lossy(&response.body);
+                if !token.is_empty() && text.contains(token) {
+                    response.body = text.replace(token, REMOVED).into();
+                }
+                let mut result = (self.read)(&response)?;
+                scrub(&mut result, token);
+                Ok(result)
+            }
             StatusCode::UNAUTHORIZED => Err(ToolError::Unauthorized(service())),
             StatusCode::TOO_MANY_REQUESTS => Err(ToolError::RateLimited(service())),
             // GitHub's way to say the same.
@@ -109,6 +128,23 @@ impl Call {
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Err(ToolError::Invalid(service())),
             status => Err(ToolError::Status(service(), status)),
         }
+    }
+}
+
+/// A service that repeats the request's headers must not put the token into the conversation (H2).
+fn scrub(value: &mut Value, token: &str) {
+    match value {
+        Value::String(text) if !token.is_empty() && text.contains(token) => {
+            *text = text.replace(token, REMOVED);
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| scrub(item, token)),
+        Value::Object(members) => {
+            if members.keys().any(|name| name.contains(token)) {
+                members.clear();
+            }
+            members.values_mut().for_each(|member| scrub(member, token));
+        }
+        _ => {}
     }
 }
 

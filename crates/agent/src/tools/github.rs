@@ -1,6 +1,7 @@
 //! GitHub: who the person is there, and their repositories. The tools of AWS's sample agent, each with its own
 //! scope.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_outbound::Request;
@@ -90,15 +91,10 @@ impl GithubTools {
         let service = Service {
             provider: Arc::clone(&provider),
             title: TITLE.to_owned(),
-            scopes: [
-                (READ_USER, "read your profile"),
-                (
-                    REPO,
-                    "read and change your repositories, private ones too (GitHub has no narrower permission)",
-                ),
-            ]
-            .map(|(scope, words)| (scope.to_owned(), words.to_owned()))
-            .into(),
+            scopes: BTreeMap::new(),
+            examples: ["Who am I on GitHub?", "List my repositories"]
+                .map(str::to_owned)
+                .into(),
         };
         let tool = |(operation, spec)| {
             let (provider, base) = (Arc::clone(&provider), base.clone());

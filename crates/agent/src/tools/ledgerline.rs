@@ -1,5 +1,6 @@
 //! Ledgerline, the issue tracker of the development playground: list, read and create issues.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use countersign_outbound::Request;
@@ -99,8 +100,9 @@ impl LedgerlineTools {
         let service = Service {
             provider: Arc::clone(&provider),
             title: TITLE.to_owned(),
-            scopes: [(READ, "read your issues"), (WRITE, "create issues in your name")]
-                .map(|(scope, words)| (scope.to_owned(), words.to_owned()))
+            scopes: BTreeMap::new(),
+            examples: ["List my open issues", "Create issue: Printer on fire"]
+                .map(str::to_owned)
                 .into(),
         };
         let tool = |(operation, spec)| {

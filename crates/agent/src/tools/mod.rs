@@ -7,6 +7,7 @@
 mod call;
 mod github;
 mod ledgerline;
+mod openapi;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use serde_json::Value;
 pub(crate) use call::{Call, ToolError};
 pub(crate) use github::GithubTools;
 pub(crate) use ledgerline::LedgerlineTools;
+pub(crate) use openapi::OpenApiTools;
 
 /// What a model is told about a tool, and the page.
 #[derive(Debug, Clone)]
@@ -30,6 +32,13 @@ pub(crate) struct ToolSpec {
     pub(crate) label: String,
 }
 
+impl ToolSpec {
+    /// Bytes that a model reads of it.
+    pub(crate) fn size(&self) -> usize {
+        self.name.len() + self.description.len() + self.schema.to_string().len()
+    }
+}
+
 /// A third-party service that tools call, as the person is told of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
@@ -37,8 +46,11 @@ pub(crate) struct Service {
     pub(crate) provider: Arc<str>,
     /// `GitHub`.
     pub(crate) title: String,
-    /// Scopes in plain words, each to be read after "to": `read your issues`.
+    /// What the operator or its document says of scopes, to be read after "to": `read your issues`; of the others,
+    /// what their names tell.
     pub(crate) scopes: BTreeMap<String, String>,
+    /// What a person could ask for, as they would say it: `List my open issues`.
+    pub(crate) examples: Vec<String>,
 }
 
 /// One tool.
@@ -54,14 +66,25 @@ pub(crate) trait Tool: Send + Sync {
 pub(crate) struct Toolbox {
     tools: Vec<Arc<dyn Tool>>,
     specs: Vec<ToolSpec>,
+    /// Bytes of all specs.
+    size: usize,
     services: BTreeMap<Arc<str>, Service>,
     outbound: Client,
 }
 
-/// Two tools have one name, or two services one provider.
+/// The tools do not go together.
 #[derive(Debug, thiserror::Error)]
-#[error("two {0} are called `{1}`")]
-pub(crate) struct Duplicate(&'static str, String);
+pub(crate) enum Conflict {
+    #[error("two tools are called `{0}`")]
+    Name(String),
+    /// A card names a provider's service by its title, so that there is one.
+    #[error("provider `{provider}` is `{first}` here and `{second}` there: give both one title")]
+    Titles {
+        provider: String,
+        first: String,
+        second: String,
+    },
+}
 
 impl Toolbox {
     /// No tools yet; `outbound` makes their calls.
@@ -69,21 +92,33 @@ impl Toolbox {
         Self {
             tools: Vec::new(),
             specs: Vec::new(),
+            size: 0,
             services: BTreeMap::new(),
             outbound,
         }
     }
 
-    /// Adds the tools of `service`.
-    pub(crate) fn add(&mut self, service: &Service, tools: Vec<Arc<dyn Tool>>) -> Result<(), Duplicate> {
+    /// Adds the tools of `service`. Further tools of the same provider belong to the same service.
+    pub(crate) fn add(&mut self, service: &Service, tools: Vec<Arc<dyn Tool>>) -> Result<(), Conflict> {
         let provider = Arc::clone(&service.provider);
-        if self.services.insert(provider, service.clone()).is_some() {
-            return Err(Duplicate("services' providers", service.provider.to_string()));
+        let known = self.services.entry(provider).or_insert_with(|| service.clone());
+        if known.title != service.title {
+            return Err(Conflict::Titles {
+                provider: service.provider.to_string(),
+                first: known.title.clone(),
+                second: service.title.clone(),
+            });
         }
+        // The first tools of a service have brought theirs when they made it known.
+        if known.examples != service.examples {
+            known.examples.extend(service.examples.iter().cloned());
+        }
+        known.scopes.extend(service.scopes.clone());
         for tool in tools {
             if self.named(&tool.spec().name).is_some() {
-                return Err(Duplicate("tools", tool.spec().name.clone()));
+                return Err(Conflict::Name(tool.spec().name.clone()));
             }
+            self.size += tool.spec().size();
             self.specs.push(tool.spec().clone());
             self.tools.push(tool);
         }
@@ -92,6 +127,11 @@ impl Toolbox {
 
     pub(crate) fn specs(&self) -> &[ToolSpec] {
         &self.specs
+    }
+
+    /// Bytes that a model reads of all tools.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// The services, by provider.

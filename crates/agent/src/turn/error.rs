@@ -2,7 +2,9 @@
 
 use countersign_api::{ClientError, ErrorCode};
 
-use super::{MOST_STEPS, TURN_LIMIT};
+use std::borrow::Cow;
+
+use super::TURN_LIMIT;
 use crate::conversation::{ConversationFull, StoreError};
 use crate::model::ModelError;
 use crate::turns::Ended;
@@ -20,8 +22,12 @@ pub(crate) enum TurnError {
     Answer(&'static str),
     #[error(transparent)]
     Model(#[from] ModelError),
-    #[error("the model wanted more than {MOST_STEPS} steps")]
-    Steps,
+    #[error("the model wanted more than {0} steps")]
+    Steps(u32),
+    #[error("the turn has used up its budget")]
+    Budget,
+    #[error("the model's answer reached its limit in tokens")]
+    AnswerLimit,
     #[error("the turn took longer than {} min", TURN_LIMIT.as_secs() / 60)]
     TooLong,
     #[error("a newer message replaced the turn")]
@@ -44,15 +50,33 @@ impl From<Ended> for TurnError {
 impl TurnError {
     /// Whether it is nothing to warn about.
     pub(crate) fn is_expected(&self) -> bool {
-        matches!(self, Self::Replaced | Self::Stopped | Self::Draining)
+        matches!(
+            self,
+            Self::Replaced | Self::Stopped | Self::Draining | Self::AnswerLimit
+        )
     }
 
     /// A code for programs and words for the person. Causes stay in the log.
-    pub(crate) fn for_person(&self) -> (&'static str, &'static str) {
+    pub(crate) fn for_person(&self) -> (&'static str, Cow<'static, str>) {
+        if let Self::Steps(steps) = self {
+            let words = format!(
+                "The model took more than the {steps} steps that one question may take, so the agent stopped it."
+            );
+            return ("too_many_steps", words.into());
+        }
+        let (code, words) = self.words();
+        (code, words.into())
+    }
+
+    fn words(&self) -> (&'static str, &'static str) {
         match self {
             Self::Store(StoreError::TooLarge) | Self::Full(_) => (
                 "conversation_full",
                 "This conversation has become too long. Please begin a new one.",
+            ),
+            Self::Store(StoreError::TooMany) => (
+                "too_many_conversations",
+                "You have as many conversations as one may keep. Please delete some, then ask again.",
             ),
             Self::Store(_) => (
                 "conversations",
@@ -76,10 +100,18 @@ impl TurnError {
                 "identity_unavailable",
                 "The identity service gave an answer this agent does not trust, so it stopped.",
             ),
-            Self::Model(_) => ("model", "The model gave no usable answer. Please try again."),
-            Self::Steps => (
+            Self::Model(error) => error.for_person(),
+            Self::Steps(_) => (
                 "too_many_steps",
-                "The model did not come to an end, so the agent stopped it.",
+                "The model took too many steps, so the agent stopped.",
+            ),
+            Self::Budget => (
+                "budget",
+                "This has used up what one question may cost, so the agent stopped here. Please ask for less at once.",
+            ),
+            Self::AnswerLimit => (
+                "answer_limit",
+                "The answer stops here because it reached the longest that one may be. Ask for the rest if you need it.",
             ),
             Self::TooLong => (
                 "too_long",

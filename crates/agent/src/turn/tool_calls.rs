@@ -1,5 +1,6 @@
 //! The tool calls of one model step. Those of one provider share one token and with it one consent card, and are
-//! made in their order; providers do not wait for each other.
+//! made in their order; those that the person has agreed to already come first, by a token of their own. Providers do not
+//! wait for each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -98,7 +99,26 @@ impl Turn {
             .map_err(|words| failure("invalid_arguments", &words))
     }
 
+    /// What the person has agreed to already neither waits for a new consent nor fails with it.
     async fn call_provider(
+        &self,
+        group: Vec<Prepared<'_>>,
+        access: &mut Access,
+        conversation: &Mutex<&mut Conversation>,
+    ) -> Result<Vec<(usize, Entry)>, TurnError> {
+        let (held, new): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .partition(|prepared| access.knows(&prepared.call.scopes));
+        let mut results = Vec::new();
+        for group in [held, new] {
+            if !group.is_empty() {
+                results.extend(self.call_with_one_token(group, access, conversation).await?);
+            }
+        }
+        Ok(results)
+    }
+
+    async fn call_with_one_token(
         &self,
         group: Vec<Prepared<'_>>,
         access: &mut Access,
@@ -112,23 +132,16 @@ impl Turn {
         let mut grant = access.obtain(self, &scopes, &waiting).await?;
         let mut results = Vec::with_capacity(group.len());
         for prepared in group {
-            if !prepared.call.is_safe() && grant.is_ok() {
+            if !prepared.call.is_safe() && grant.is_ok() && self.place.has_ended().is_none() {
                 self.note_begun(prepared.wanted, conversation).await?;
             }
             let outcome = self.call_tool(&prepared, &scopes, &mut grant, access).await?;
             results.push((prepared.number, self.report(prepared.wanted, outcome)));
         }
-        if let Ok(grant) = &grant {
-            let granted = grant
-                .scopes()
-                .cloned()
-                .unwrap_or_else(|| scopes.into_iter().collect());
+        if !access.known().is_empty() {
             let mut conversation = conversation.lock().await;
-            let known = conversation
-                .granted
-                .entry(access.provider().to_owned())
-                .or_default();
-            known.extend(granted);
+            let provider = access.provider().to_owned();
+            conversation.granted.insert(provider, access.known().clone());
         }
         Ok(results)
     }
@@ -157,12 +170,21 @@ impl Turn {
         let Prepared { wanted, call, .. } = prepared;
         let title = self.agent.title(access.provider());
         loop {
+            if self.place.has_ended().is_some() {
+                let words =
+                    "This was not done: the person stopped it, or asked something else, before it was begun.";
+                return Ok(Err(failure("stopped", words)));
+            }
             let current = match grant {
                 Ok(current) => current,
                 Err(denial) => return Ok(Err(denied(*denial, &title))),
             };
             if let Some(missing) = call.scopes.iter().find(|scope| !current.permits(scope)) {
-                let words = format!("Your consent at {title} does not cover {missing}.");
+                let mut words = format!("Your consent at {title} does not cover {missing}.");
+                // AgentCore has no such page.
+                if self.agent.binding_start.is_none() {
+                    words.push_str(" If you want it, allow it under “Connections”, then ask again.");
+                }
                 return Ok(Err(failure("scope_not_granted", &words)));
             }
             let token = current.token.clone().into_secret();

@@ -103,7 +103,9 @@ async fn h02_no_token_reaches_page_transcript_or_model() {
     let history = agent.get("alice", "/conversations/c").await;
     let history = String::from_utf8(history.body.to_vec()).expect("text");
     let user_token = agent.user_token("alice", "dev-agent");
-    for place in [&events.raw, &agent.stored(), &history] {
+    let transcript = agent.unsealed("alice", "c").await;
+    assert!(transcript.contains("Printer on fire"));
+    for place in [&events.raw, &transcript, &history] {
         assert!(!place.contains(CANARY), "{place}");
         assert!(!place.contains(&user_token));
         assert!(!place.contains("request_uri"));

@@ -25,6 +25,10 @@ async fn h06_the_turn_goes_on_by_itself_once_consent_is_there() {
     let card = events.until("consent").await;
     assert_eq!(card["provider"], "ledgerline");
     assert_eq!(card["scopes"], json!(["issues:read"]));
+    assert_eq!(
+        card["scopeDescriptions"],
+        json!({"issues:read": "Read your issues"})
+    );
     assert_eq!(card["expiresAt"], 1_800_000_600);
     assert!(
         card["url"]

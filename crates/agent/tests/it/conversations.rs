@@ -147,3 +147,14 @@ async fn a_conversation_gets_another_title_and_keeps_it() {
     let shown = json_of(&agent.get("alice", "/conversations/c").await);
     assert_eq!(shown["title"], "Printers");
 }
+
+#[tokio::test]
+async fn keys_of_a_directory_that_is_not_there_are_an_error_that_names_it() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let missing = parent.path().join("none-such");
+    let place = countersign_agent::Conversations::Directory(missing.clone());
+    let error = countersign_agent::conversation_keys(&place, &[], "000000000000").await;
+    let error = error.expect_err("no list of none").to_string();
+    assert!(error.contains("none-such"), "{error}");
+    assert!(!missing.exists(), "looking makes nothing");
+}

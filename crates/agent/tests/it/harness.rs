@@ -5,10 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use countersign_agent::{Config, Github, IdentityEndpoint, Ledgerline, Parts, Tools};
+use countersign_agent::{Config, Conversations, Github, IdentityEndpoint, Ledgerline, Limits, Parts, Tools};
+use countersign_api::Environment;
 use countersign_crypto::testing::{ManualClock, SeededRandom};
-use countersign_crypto::{Clock as _, ExposeSecret as _, JwkSet, SigningKey, Timestamp};
+use countersign_crypto::{
+    Aad, Clock as _, ExposeSecret as _, FileKeyProvider, JwkSet, KeyPurpose, KeyRow, KeyState, Keyring,
+    SigningKey, SystemRandom, Timestamp, UserKey, b64url_decode, sha256_parts,
+};
 use countersign_outbound::{Client, OutboundError, Policy, Request, Response};
+use countersign_web::person::InboundKind;
 use countersign_web::{Drain, DrainSignal, ServeOptions};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -17,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use url::Url;
-use wiremock::matchers::{method, path};
+use wiremock::matchers::{body_string_contains, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate, Times};
 
 pub(crate) const APP_ORIGIN: &str = "http://localhost:8400";
@@ -47,33 +52,59 @@ impl Agent {
     }
 
     pub(crate) async fn with_model(model: impl FnOnce(&str) -> String) -> Self {
+        Self::configured(|config| {
+            config.model = model(world_of(config).as_str().trim_end_matches('/'));
+        })
+        .await
+    }
+
+    /// An agent whose configuration is changed before it starts.
+    pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let world = MockServer::start().await;
+        let conversations = tempfile::tempdir().expect("a directory");
         let pkcs8 = SigningKey::generate_pkcs8();
         let key = SigningKey::from_pkcs8("key-1", pkcs8.expose_secret()).expect("a key");
-        let keys = serde_json::to_value(JwkSet {
-            keys: vec![key.public_jwk()],
-        })
-        .expect("JSON");
+        let keys = vec![key.public_jwk()];
+        let keys = serde_json::to_value(JwkSet { keys }).expect("JSON");
+        let agent = Self::started(world, conversations, key, change).await;
+        agent.answers("GET", "/jwks.json", 200, keys).await;
+        agent
+    }
+
+    /// Another process on the same conversations and surroundings, as after a restart.
+    pub(crate) async fn restarted(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.drain.drain();
+        let agent = Self::started(self.world, self.conversations, self.key, change).await;
+        agent.clock.set(self.clock.now());
+        agent
+    }
+
+    async fn started(
+        world: MockServer,
+        conversations: TempDir,
+        key: SigningKey,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
-        let conversations = tempfile::tempdir().expect("a directory");
         let base: Url = world.uri().parse().expect("a URL");
-        let config = Config {
+        let mut config = Config {
             listen: address.to_string(),
             hosts: vec![address.to_string()],
             app_url: APP_ORIGIN.parse().expect("a URL"),
-            gateway_issuer: ISSUER.to_owned(),
+            inbound: InboundKind::UserToken,
+            gateway_issuer: Some(ISSUER.to_owned()),
+            alb: None,
             tls: None,
             plaintext_from: Vec::new(),
             gateway_jwks_uri: Some(base.join("/jwks.json").expect("a URL")),
-            audience: "dev-agent".to_owned(),
+            audience: Some("dev-agent".to_owned()),
             identity: IdentityEndpoint {
-                endpoint: base.clone(),
-                region: "us-east-1".to_owned(),
-                access_key_id: "AKIDAGENT".to_owned(),
-                secret_access_key: "secret".into(),
-                session_token: None,
+                endpoint: Some(base.clone()),
+                access_key_id: Some("AKIDAGENT".to_owned()),
+                secret_access_key: Some("secret".into()),
+                ..IdentityEndpoint::default()
             },
             account: "000000000000".to_owned(),
             workload: "dev-agent".to_owned(),
@@ -88,19 +119,30 @@ impl Agent {
                     provider: "github".to_owned(),
                     api_url: base,
                 }),
+                openapi: Vec::new(),
             },
-            conversations: conversations.path().join("conversations"),
-            model: model(&world.uri()),
+            conversations: Conversations::Directory(conversations.path().join("conversations")),
+            conversation_key_days: 0,
+            model: "offline".to_owned(),
             model_api_key: None,
+            model_region: None,
+            limits: Limits::default(),
             outbound_allow: Vec::new(),
         };
+        change(&mut config);
         let (drain, drained) = Drain::new();
+        let root_key = conversations.path().join("agent.key");
         let parts = Parts {
             clock: clock.clone(),
             random: Arc::new(SeededRandom::new(1)),
             drain: drained.clone(),
+            key_provider: Arc::new(
+                FileKeyProvider::open_or_create(&root_key, Arc::new(SystemRandom)).expect("a key file"),
+            ),
+            previous_key_provider: None,
+            aws: Environment::default(),
         };
-        let running = countersign_agent::start(config, parts).expect("started");
+        let running = countersign_agent::start(config, parts).await.expect("started");
         tokio::spawn(countersign_web::serve(
             vec![listener],
             running.router,
@@ -112,7 +154,7 @@ impl Agent {
             timeout: Duration::from_secs(30),
             ..Policy::default()
         };
-        let agent = Self {
+        Self {
             world,
             clock,
             conversations,
@@ -120,9 +162,7 @@ impl Agent {
             address,
             key,
             client: Client::new(policy).expect("a client"),
-        };
-        agent.answers("GET", "/jwks.json", 200, keys).await;
-        agent
+        }
     }
 
     /// An agent whose person may act and whose vault has a token.
@@ -169,6 +209,19 @@ impl Agent {
         let answer = ResponseTemplate::new(200).set_body_json(&body).set_delay(after);
         let mock = Mock::given(method(verb)).and(path(at)).respond_with(answer);
         mock.mount(&self.world).await;
+    }
+
+    /// From now on whoever asks for `scope` is sent to consent, and the person says no.
+    pub(crate) async fn declines_scope(&self, scope: &str) {
+        let failed = json!({ "sessionUri": SESSION_URI, "sessionStatus": "FAILED" });
+        for (part, answer) in [("\"sessionUri\"", failed), ("", front_channel())] {
+            Mock::given(path(TOKEN))
+                .and(body_string_contains(scope))
+                .and(body_string_contains(part))
+                .respond_with(ResponseTemplate::new(200).set_body_json(&answer))
+                .mount(&self.world)
+                .await;
+        }
     }
 
     /// The bodies with which `at` was called, null for none.
@@ -258,7 +311,20 @@ impl Agent {
             .await
     }
 
-    async fn events(&self, request: Request) -> Option<Events> {
+    /// The events of a request, or with which status it was refused.
+    pub(crate) async fn try_events(&self, request: Request) -> Result<Events, StatusCode> {
+        let response = self.client.stream(request).await.expect("an answer");
+        if response.status != StatusCode::OK {
+            return Err(response.status);
+        }
+        Ok(Events {
+            body: response.body,
+            pending: String::new(),
+            raw: String::new(),
+        })
+    }
+
+    pub(crate) async fn events(&self, request: Request) -> Option<Events> {
         let response = self.client.stream(request).await.expect("an answer");
         if response.status == StatusCode::NO_CONTENT {
             return None;
@@ -273,22 +339,83 @@ impl Agent {
         })
     }
 
-    /// All files of all conversations.
-    pub(crate) fn stored(&self) -> String {
-        fn read(directory: &std::path::Path, all: &mut String) {
+    /// The transcript of one conversation, opened.
+    pub(crate) async fn unsealed(&self, subject: &str, id: &str) -> String {
+        let directory = self.conversations.path();
+        unsealed(
+            &directory.join("conversations"),
+            &directory.join("agent.key"),
+            subject,
+            id,
+        )
+        .await
+    }
+
+    /// All files of all conversations, as they lie there.
+    pub(crate) fn stored(&self) -> Vec<u8> {
+        fn read(directory: &std::path::Path, all: &mut Vec<u8>) {
             for entry in std::fs::read_dir(directory).expect("readable") {
                 let path = entry.expect("an entry").path();
+                if path.ends_with("keys") {
+                    continue;
+                }
                 if path.is_dir() {
                     read(&path, all);
                 } else {
-                    all.push_str(&std::fs::read_to_string(&path).expect("text"));
+                    all.extend(std::fs::read(&path).expect("readable"));
                 }
             }
         }
-        let mut all = String::new();
-        read(self.conversations.path(), &mut all);
+        let mut all = Vec::new();
+        read(&self.conversations.path().join("conversations"), &mut all);
         all
     }
+}
+
+/// One person's conversation, opened with the root key and the vault's format: what is sealed is what was meant.
+async fn unsealed(
+    directory: &std::path::Path,
+    root_key: &std::path::Path,
+    subject: &str,
+    id: &str,
+) -> String {
+    let root = FileKeyProvider::open(root_key, Arc::new(SystemRandom)).expect("the root key");
+    let account = "000000000000";
+    let keys = hex::encode(&sha256_parts(&[b"conversation keys", account.as_bytes()])[..16]);
+    let key = std::fs::read(directory.join("keys").join(keys).join("1.json")).expect("a key");
+    let key: Value = serde_json::from_slice(&key).expect("JSON");
+    let text = |name: &str| key[name].as_str().expect("text").to_owned();
+    let row = KeyRow {
+        id: text("id"),
+        account: account.to_owned(),
+        resource: "countersign:conversations".to_owned(),
+        purpose: KeyPurpose::Conversation,
+        version: 1,
+        state: KeyState::Primary,
+        wrapped: b64url_decode(&text("wrapped")).expect("base64url"),
+        provider_key_id: text("providerKeyId"),
+        created_at: Timestamp::from_secs(0),
+    };
+    let ring = Keyring::unwrap(&root, &[row]).await.expect("unwrapped");
+    let person = UserKey::jwt("http://127.0.0.1:8403", subject);
+    let person = hex::encode(sha256_parts(&[
+        b"conversations",
+        account.as_bytes(),
+        person.as_bytes(),
+    ]));
+    let name = hex::encode(sha256_parts(&[b"conversation", id.as_bytes()]));
+    let location = format!("{person}/{name}");
+    let object = std::fs::read(directory.join(&location)).expect("the conversation");
+    assert_eq!(&object[..4], b"CSC1");
+    let heading = usize::from(u16::from_be_bytes([object[4], object[5]]));
+    let aad = Aad::new(account, "conversation", &location, "body");
+    let body = ring.open(&aad, &object[6 + heading..]).expect("it opens");
+    String::from_utf8(body.expose_secret().to_vec()).expect("text")
+}
+
+/// Where the identity API of an agent under test is, and all else.
+pub(crate) fn world_of(config: &Config) -> Url {
+    config.identity.endpoint.clone().expect("set by the harness")
 }
 
 /// An event stream.

@@ -121,6 +121,30 @@ async fn a_person_stops_a_turn_of_theirs_and_nobody_elses() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_is_deleted_takes_its_turn_with_it() {
+    let agent = waiting().await;
+    agent.answers("POST", TOKEN, 200, front_channel()).await;
+    let mut events = agent.ask("alice", "c", "list my open issues").await;
+    events.until("consent").await;
+    let token = agent.user_token("alice", "dev-agent");
+    let headers = [
+        ("x-countersign-user-token", token.as_str()),
+        ("origin", APP_ORIGIN),
+    ];
+    let request = agent.request(Method::DELETE, "/conversations/c", &headers, "");
+    assert_eq!(agent.send(request).await.status, StatusCode::NO_CONTENT);
+    let (rest, _) = events.rest().await;
+    assert!(
+        rest.iter()
+            .any(|(name, data)| name == "error" && data["code"] == "stopped")
+    );
+    assert_eq!(
+        agent.get("alice", "/conversations/c").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
 async fn a_body_is_either_a_message_or_a_resumption() {
     let agent = Agent::connected().await;
     for body in [

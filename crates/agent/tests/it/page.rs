@@ -1,5 +1,6 @@
 //! The chat page.
 
+use countersign_agent::{Config, Tools};
 use http::{Method, StatusCode};
 
 use crate::harness::Agent;
@@ -49,6 +50,35 @@ async fn the_page_has_its_hooks_and_loads_its_own_files_alone() {
     }
     let missing = agent.get("alice", "/assets/chat.html").await;
     assert_eq!(missing.status, StatusCode::NOT_FOUND);
+}
+
+/// What the page offers to ask.
+async fn examples(change: impl FnOnce(&mut Config)) -> Vec<String> {
+    let agent = Agent::configured(change).await;
+    let page = agent.get("alice", "/").await;
+    let page = String::from_utf8(page.body.to_vec()).expect("text");
+    page.split("data-example=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('"').map(|(example, _)| example.to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_the_page_offers_to_ask_follows_the_tools() {
+    let both = [
+        "Who am I on GitHub?",
+        "List my open issues",
+        "List my repositories",
+        "Create issue: Printer on fire",
+        "What can you do?",
+    ];
+    assert_eq!(examples(|_| ()).await, both, "of each service in turn");
+    let github = ["Who am I on GitHub?", "List my repositories", "What can you do?"];
+    assert_eq!(examples(|config| config.tools.ledgerline = None).await, github);
+    assert_eq!(
+        examples(|config| config.tools = Tools::default()).await,
+        ["What can you do?"]
+    );
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn a_failing_vendor_is_told_without_its_words() {
     let (rest, _) = events.rest().await;
     assert!(
         rest.iter()
-            .any(|(name, data)| name == "error" && data["code"] == "model")
+            .any(|(name, data)| name == "error" && data["code"] == "model_busy")
     );
     assert!(!events.raw.contains("org-secret"));
 }

@@ -78,6 +78,23 @@ async fn a05_only_a_post_of_our_own_page_completes() {
     assert_eq!(post(&[own], &encode(&stripped)).await, StatusCode::FORBIDDEN);
     assert_eq!(binding.calls(COMPLETE).await.len(), 0);
 
+    // Each is handed to the identity service's audit trail, under a reason of a closed list.
+    let mut recorded = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        recorded = binding
+            .calls("/countersign/RecordBindingRefusal")
+            .await
+            .iter()
+            .map(|call| call["reason"].as_str().expect("a reason").to_owned())
+            .collect();
+        if recorded.len() == 4 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    let reasons = ["cross_origin", "invalid_csrf_token", "not_a_document", "prefetch"];
+    assert!(recorded.iter().eq(reasons), "{recorded:?}");
+
     // And the real one, to show that the above could have.
     assert_eq!(
         post(&[own, ("sec-fetch-site", "same-origin")], &full).await,

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use countersign_api::Environment;
 use countersign_binding::{Config, IdentityEndpoint, Parts};
 use countersign_crypto::testing::{ManualClock, SeededRandom};
 use countersign_crypto::{Clock as _, JwkSet, SigningKey, Timestamp};
 use countersign_outbound::{Client, Policy, Request, Response};
+use countersign_web::person::InboundKind;
 use countersign_web::{Drain, DrainSignal, ServeOptions};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
@@ -21,6 +23,7 @@ pub(crate) const HANDLE: &str =
     "urn:ietf:params:oauth:request_uri:AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHHIIIIJJJJKKKKLLLL";
 pub(crate) const DESCRIBE: &str = "/countersign/DescribeAuthorizationSession";
 pub(crate) const COMPLETE: &str = "/identities/CompleteResourceTokenAuth";
+pub(crate) const CONFIRM: &str = "/countersign/ConfirmAuthorizationSession";
 pub(crate) const ACCOUNT_ORIGIN: &str = "http://localhost:8407";
 pub(crate) const BROWSER_COOKIE: &str = "countersign-browser-8400=Yg";
 
@@ -37,6 +40,11 @@ pub(crate) struct Binding {
 
 impl Binding {
     pub(crate) async fn start() -> Self {
+        Self::with(|_, _| {}).await
+    }
+
+    /// With a configuration that `adjust` has changed; it is told where the identity API is.
+    pub(crate) async fn with(adjust: impl FnOnce(&mut Config, &Url)) -> Self {
         let identity = MockServer::start().await;
         let key = SigningKey::from_pkcs8("key-1", expose(&SigningKey::generate_pkcs8())).expect("a key");
         let keys = serde_json::to_value(JwkSet {
@@ -52,29 +60,34 @@ impl Binding {
         let address = listener.local_addr().expect("bound");
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
         let base: Url = identity.uri().parse().expect("a URL");
-        let config = Config {
+        let mut config = Config {
             listen: address.to_string(),
             hosts: vec![address.to_string()],
             account_url: ACCOUNT_ORIGIN.parse().expect("a URL"),
             app_url: "http://localhost:8400".parse().expect("a URL"),
-            gateway_issuer: ISSUER.to_owned(),
+            inbound: InboundKind::UserToken,
+            gateway_issuer: Some(ISSUER.to_owned()),
+            alb: None,
             tls: None,
             plaintext_from: Vec::new(),
             gateway_jwks_uri: Some(base.join("/jwks.json").expect("a URL")),
-            audience: "binding".to_owned(),
+            audience: Some("binding".to_owned()),
+            authorize_url: None,
+            form_key: None,
             identity: IdentityEndpoint {
-                endpoint: base,
-                region: "us-east-1".to_owned(),
-                access_key_id: "AKIDBINDING".to_owned(),
-                secret_access_key: "secret".into(),
-                session_token: None,
+                endpoint: Some(base.clone()),
+                access_key_id: Some("AKIDBINDING".to_owned()),
+                secret_access_key: Some("secret".into()),
+                ..IdentityEndpoint::default()
             },
             cookie_suffix: "8400".to_owned(),
             outbound_allow: Vec::new(),
         };
+        adjust(&mut config, &base);
         let parts = Parts {
             clock: clock.clone(),
             random: Arc::new(SeededRandom::new(1)),
+            aws: Environment::default(),
         };
         let running = countersign_binding::start(config, parts).expect("started");
         let (signal, drain) = Drain::new();

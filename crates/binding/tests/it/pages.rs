@@ -16,7 +16,7 @@ async fn the_question_names_person_agent_service_and_permissions() {
         "alice",
         "dev-agent",
         "ledgerline",
-        "issues:read",
+        "Read your issues <span class=\"chip\">issues:read</span>",
         "id=\"confirm-binding\"",
     ] {
         assert!(page.contains(expected), "{expected}");
@@ -48,6 +48,8 @@ async fn a_person_bound_start_is_confirmed_by_our_own_script() {
 async fn success_tells_which_account_was_connected() {
     let binding = Binding::start().await;
     let mut done = session("COMPLETED");
+    done["scopes"] = json!(["issues:read", "issues:write"]);
+    done["grantedScopes"] = json!(["issues:read"]);
     done["accountId"] = "LU-1001".into();
     done["accountName"] = "alice@ledgerline <b>".into();
     binding.identity_answers(COMPLETE, 200, json!({})).await;
@@ -64,6 +66,10 @@ async fn success_tells_which_account_was_connected() {
     let page = text(&answer);
     assert!(page.contains("ledgerline is connected"));
     assert!(
+        page.contains("Read your issues") && !page.contains("issues:write"),
+        "what was given, not what was asked for"
+    );
+    assert!(
         page.contains("LU-1001") && page.contains("alice@ledgerline &#60;b&#62;"),
         "{page}"
     );
@@ -74,6 +80,25 @@ async fn success_tells_which_account_was_connected() {
         call["userIdentifier"].get("userId").is_none(),
         "no user id is ever named"
     );
+}
+
+#[tokio::test]
+async fn an_account_that_takes_anothers_place_is_pointed_out() {
+    let binding = Binding::start().await;
+    let mut done = session("COMPLETED");
+    done["accountName"] = "alice-at-work".into();
+    done["replacedAccountId"] = "LU-1001".into();
+    done["replacedAccountName"] = "alice".into();
+    binding.identity_answers(DESCRIBE, 200, done).await;
+    let page = text(&binding.show("alice", HANDLE).await);
+    for told in [
+        "In the place of",
+        "alice (LU-1001)",
+        "That connection has ended",
+        "href=\"/connections\"",
+    ] {
+        assert!(page.contains(told), "{told} is not in\n{page}");
+    }
 }
 
 #[tokio::test]
