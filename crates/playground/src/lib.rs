@@ -26,6 +26,7 @@ pub use client::Client;
 pub use ledgerline::{Ledgerline, LedgerlineConfig};
 pub use loopback::listen;
 pub use openid_provider::{OpenIdProvider, OpenIdProviderConfig};
+pub use people::OPERATORS;
 pub use simulator::{SimulatedVendor, Simulator, SimulatorConfig};
 
 /// What a part of the playground takes from its surroundings.

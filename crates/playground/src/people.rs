@@ -16,7 +16,12 @@ pub(crate) struct Account {
     pub(crate) name: &'static str,
     /// Address; verified.
     pub(crate) email: &'static str,
+    /// The claim `groups` at the OpenID provider.
+    pub(crate) groups: &'static [&'static str],
 }
+
+/// Who is in it may open the console of an installation in development.
+pub const OPERATORS: &str = "console-operators";
 
 /// At the OpenID provider.
 pub(crate) const EMPLOYEES: [Account; 2] = [
@@ -25,12 +30,14 @@ pub(crate) const EMPLOYEES: [Account; 2] = [
         username: "alice",
         name: "Alice Archer",
         email: "alice@playground.example",
+        groups: &[OPERATORS],
     },
     Account {
         subject: "bob",
         username: "bob",
         name: "Bob Baker",
         email: "bob@playground.example",
+        groups: &[],
     },
 ];
 
@@ -41,12 +48,14 @@ pub(crate) const LEDGERLINE_USERS: [Account; 2] = [
         username: "alice",
         name: "Alice Archer",
         email: "alice@ledgerline.example",
+        groups: &[],
     },
     Account {
         subject: "LU-1002",
         username: "bob",
         name: "Bob Baker",
         email: "bob@ledgerline.example",
+        groups: &[],
     },
 ];
 
@@ -57,12 +66,14 @@ pub(crate) const SIMULATED_USERS: [Account; 2] = [
         username: "alice",
         name: "Alice Archer",
         email: "alice@simulated.example",
+        groups: &[],
     },
     Account {
         subject: "1002",
         username: "bob",
         name: "Bob Baker",
         email: "bob@simulated.example",
+        groups: &[],
     },
 ];
 

@@ -10,6 +10,17 @@ use tokio::net::TcpListener;
 ///
 /// The error of a taken port names address and port.
 pub async fn bind_localhost(port: u16) -> io::Result<Vec<TcpListener>> {
+    // A port that the system gives for one address may be somebody's on the other.
+    let mut further = if port == 0 { 10 } else { 0 };
+    loop {
+        match bind_both(port).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && further > 0 => further -= 1,
+            bound => return bound,
+        }
+    }
+}
+
+async fn bind_both(port: u16) -> io::Result<Vec<TcpListener>> {
     let v4 = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
     let port = v4.local_addr()?.port();
     match bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await {

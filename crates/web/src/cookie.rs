@@ -81,13 +81,24 @@ pub fn remove(name: &str, options: CookieOptions) -> HeaderValue {
 
 /// The value of the one cookie of this name; `None` when there is none.
 pub fn read_single(headers: &HeaderMap, name: &str) -> Result<Option<String>, DuplicateCookie> {
+    let found = find_single(headers, name)?;
+    Ok(found.map(|value| String::from_utf8_lossy(value).into_owned()))
+}
+
+/// As [`read_single`], as it was sent.
+pub fn find_single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, DuplicateCookie> {
     let mut found = None;
     for header in headers.get_all(COOKIE) {
-        // Bytes that are not ASCII cannot be in a cookie of ours; the pairs around them still count.
-        let text = String::from_utf8_lossy(header.as_bytes());
-        for pair in text.split(';') {
-            let (pair_name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if pair_name.trim() == name && found.replace(value.trim().to_owned()).is_some() {
+        for pair in header.as_bytes().split(|&byte| byte == b';') {
+            let equals = memchr::memchr(b'=', pair);
+            let (pair_name, value) = pair.split_at(equals.unwrap_or(pair.len()));
+            if pair_name.trim_ascii() != name.as_bytes() {
+                continue;
+            }
+            if found
+                .replace(value.get(1..).unwrap_or_default().trim_ascii())
+                .is_some()
+            {
                 return Err(DuplicateCookie);
             }
         }

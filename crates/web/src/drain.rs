@@ -29,10 +29,4 @@ impl Drain {
     pub async fn signaled(&self) {
         self.0.cancelled().await;
     }
-
-    /// Whether the drain has started.
-    #[must_use]
-    pub fn is_signaled(&self) -> bool {
-        self.0.is_cancelled()
-    }
 }

@@ -4,6 +4,7 @@
 //! This crate holds no state that outlives the process, knows no route and decides nothing about who may
 //! do what; it refuses requests only for their form (Host, size, Origin, identity header).
 
+mod beside;
 pub mod bind;
 pub mod cookie;
 pub mod csrf;
@@ -13,6 +14,7 @@ pub mod form;
 pub mod page;
 pub mod person;
 pub mod request_scanner;
+pub mod requests;
 pub mod security_headers;
 pub mod serve;
 pub mod tls;
@@ -21,8 +23,9 @@ pub mod workers;
 
 pub use bind::bind_localhost;
 pub use drain::{Drain, DrainSignal};
-pub use edge::{Edge, ErrorFormat, HostAllowList, LoggedElsewhere, PassedOn, RequestId};
+pub use edge::{Edge, ErrorFormat, HostAllowList, RequestId, Routine};
 pub use person::{Inbound, Person, PersonError, PersonVerifier};
-pub use serve::{Peer, ServeOptions, serve};
-pub use transport::{Accepted, ByteStream, Transport};
+pub use requests::Requests;
+pub use serve::{Connected, Peer, Respond, ServeOptions, serve};
+pub use transport::{Accepted, ByteStream, Socket, Transport};
 pub use workers::Workers;

@@ -33,6 +33,8 @@ pub fn add_missing(headers: &mut HeaderMap) {
             "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
         ),
     ];
+    // Once instead of at every doubling: an answer of an API begins with two headers.
+    headers.reserve(defaults.len());
     for (name, value) in defaults {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -1,35 +1,103 @@
 //! Serving HTTP/1.1 and HTTP/2 with limits, and draining without cutting answers short.
 
+mod flood;
+pub(crate) mod quiet;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
-use http::{Extensions, Request, Response};
+use axum::{BoxError, Router};
+use bytes::Bytes;
+use http::{Extensions, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::Service as _;
 
 use crate::Drain;
+use crate::beside::Beside;
 use crate::transport::{Connection, Protocol, Socket, Transport};
+use flood::{Flood, Watched};
+use quiet::{Answering, Quiet, Turn};
 
 /// The address at the other end of the connection, as a request extension. Behind a load balancer this is the
 /// load balancer, unless the listener reads the PROXY protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
+
+/// The connection that a request has come over.
+#[derive(Debug)]
+pub struct Connected {
+    /// The client, as the PROXY protocol names it or else as TCP does.
+    pub peer: SocketAddr,
+    /// Its address as text, `host:port`.
+    pub peer_text: Box<str>,
+    /// Its address without the port: of IPv4 within IPv6, that of IPv4.
+    pub address: HeaderValue,
+    /// What the [`Transport`] says of it, and [`Peer`].
+    pub extensions: Extensions,
+}
+
+impl Connected {
+    /// A connection of `peer`.
+    #[must_use]
+    pub fn new(peer: SocketAddr, mut extensions: Extensions) -> Self {
+        extensions.insert(Peer(peer));
+        extensions.insert(ConnectInfo(peer));
+        let peer_text = peer.to_string().into();
+        let address = HeaderValue::try_from(peer.ip().to_canonical().to_string());
+        Self {
+            peer,
+            peer_text,
+            address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            extensions,
+        }
+    }
+}
+
+/// What answers the requests of a listener. A [`Router`] does, with boxes around everything; who forwards
+/// thousands of requests a second does without.
+pub trait Respond: Clone + Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
+
+    /// Answers one request.
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+        connected: &Arc<Connected>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send + use<Self>;
+}
+
+impl Respond for Router {
+    type Body = Body;
+
+    fn respond(
+        &self,
+        request: Request<Incoming>,
+        connected: &Arc<Connected>,
+    ) -> impl Future<Output = Response<Body>> + Send + use<> {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().extend(connected.extensions.clone());
+        let answer = self.clone().call(request);
+        async move {
+            let Ok(response) = answer.await;
+            response
+        }
+    }
+}
 
 /// Limits of a set of listeners.
 #[derive(Debug, Clone)]
@@ -38,7 +106,8 @@ pub struct ServeOptions {
     pub max_header_bytes: u32,
     /// Longest request line, and longest single header, of HTTP/1.1, bytes. Over it: 400.
     pub max_line_bytes: usize,
-    /// Time a client has to send a whole request head; also how long an idle connection is kept.
+    /// Time a client has to send a whole request head; also how long a connection is kept that is idle, or whose client
+    /// takes nothing of an answer.
     pub header_read_timeout: Duration,
     /// How long a connection is used altogether; then it is closed after the requests under way.
     pub client_keep_alive: Duration,
@@ -74,20 +143,18 @@ impl Default for ServeOptions {
 const MAX_PENDING_RESETS: usize = 20;
 /// Faulty streams after which the connection ends.
 const MAX_FAULTY_STREAMS: usize = 100;
-/// Requests taken back by the client after which a connection ends, where they are most of its requests.
-const MAX_TAKEN_BACK: u32 = 200;
 /// Memory for the answers of one HTTP/2 stream that the client does not read.
 const MAX_STREAM_SEND_BUFFER: usize = 64 * 1024;
 
-/// Serves `router` on every listener until `drain` is signalled. Then: no new connections, no further
+/// Serves what `responder` answers on every listener until `drain` is signalled. Then: no new connections, no further
 /// requests on open ones, answers under way are finished; returns when they are, or after
 /// [`ServeOptions::drain_timeout`].
 ///
-/// Each request carries [`Peer`] and axum's `ConnectInfo<SocketAddr>` as extensions, and those of its
+/// To a router each request carries [`Peer`] and axum's `ConnectInfo<SocketAddr>` as extensions, and those of its
 /// [`Transport`].
-pub async fn serve(
+pub async fn serve<R: Respond>(
     listeners: Vec<TcpListener>,
-    router: Router,
+    responder: R,
     drain: Drain,
     options: ServeOptions,
 ) -> io::Result<()> {
@@ -100,7 +167,7 @@ pub async fn serve(
         let acceptor = Acceptor {
             protocols: Arc::clone(&protocols),
             options: Arc::clone(&options),
-            router: router.clone(),
+            responder: responder.clone(),
             drain: drain.clone(),
             connections: Arc::clone(&connections),
         };
@@ -132,8 +199,8 @@ impl Protocols {
     fn new(options: &ServeOptions) -> Self {
         let mut http1 = http1::Builder::new();
         http1
-            .timer(TokioTimer::new())
-            .header_read_timeout(options.header_read_timeout)
+            // Ours costs nothing per request: see `Quiet`.
+            .header_read_timeout(None)
             .max_header_size(options.max_header_bytes as usize)
             .max_buf_size(options.max_header_bytes as usize);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
@@ -153,15 +220,15 @@ impl Protocols {
 }
 
 /// One listener at work.
-struct Acceptor {
+struct Acceptor<R> {
     protocols: Arc<Protocols>,
     options: Arc<ServeOptions>,
-    router: Router,
+    responder: R,
     drain: Drain,
     connections: Arc<Semaphore>,
 }
 
-impl Acceptor {
+impl<R: Respond> Acceptor<R> {
     /// Accepts until the drain; returns the connections that are still at work.
     async fn run(self, listener: TcpListener) -> JoinSet<()> {
         let mut serving = JoinSet::new();
@@ -194,29 +261,26 @@ impl Acceptor {
         stream: TcpStream,
         peer: SocketAddr,
         permit: OwnedSemaphorePermit,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    ) -> impl Future<Output = ()> + Send + use<R> {
         let (protocols, options) = (Arc::clone(&self.protocols), Arc::clone(&self.options));
-        let (router, drain) = (self.router.clone(), self.drain.clone());
+        let (responder, drain) = (self.responder.clone(), self.drain.clone());
         async move {
             let _permit = permit;
-            let opened = tokio::select! {
-                () = drain.signaled() => return,
-                opened = tokio::time::timeout(options.header_read_timeout, open(stream, peer, &options)) => opened,
-            };
-            let (connection, protocol, requests) = match opened {
-                Ok(Ok(Some((connection, protocol, extensions)))) => {
-                    (connection, protocol, Requests { router, extensions })
-                }
-                Ok(Ok(None)) | Err(_) => return,
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "connection refused before HTTP");
-                    return;
-                }
+            // Boxed: what a handshake needs is not kept for as long as the connection.
+            let Some((connection, protocol, connected)) =
+                Box::pin(opened(stream, peer, &options, &drain)).await
+            else {
+                return;
             };
             let io = TokioIo::new(connection);
+            let requests = Requests {
+                responder,
+                connected: Arc::new(connected),
+            };
             let over = Over {
                 drain,
                 keep_alive: options.client_keep_alive,
+                header_read_timeout: options.header_read_timeout,
             };
             match protocol {
                 Protocol::Http1 => over.http1(&protocols.http1, io, requests).await,
@@ -230,40 +294,49 @@ impl Acceptor {
     }
 }
 
-/// Everything before the first request.
+/// Everything before the first request. `None` where it is not to come to one.
+async fn opened(
+    stream: TcpStream,
+    peer: SocketAddr,
+    options: &ServeOptions,
+    drain: &Drain,
+) -> Option<(Connection, Protocol, Connected)> {
+    let opened = tokio::select! {
+        () = drain.signaled() => return None,
+        opened = tokio::time::timeout(options.header_read_timeout, open(stream, peer, options)) => opened.ok()?,
+    };
+    opened.unwrap_or_else(|error| {
+        tracing::debug!(%error, "connection refused before HTTP");
+        None
+    })
+}
+
 async fn open(
     stream: TcpStream,
     peer: SocketAddr,
     options: &ServeOptions,
-) -> io::Result<Option<(Connection, Protocol, Extensions)>> {
+) -> io::Result<Option<(Connection, Protocol, Connected)>> {
     stream.set_nodelay(true)?;
-    let (socket, peer, mut extensions) = match &options.transport {
+    let (socket, peer, extensions) = match &options.transport {
         None => (Socket::Plain(stream), peer, Extensions::new()),
         Some(transport) => {
             let accepted = transport.accept(stream, peer).await?;
-            (Socket::Other(accepted.stream), accepted.peer, accepted.extensions)
+            (accepted.stream, accepted.peer, accepted.extensions)
         }
     };
-    extensions.insert(Peer(peer));
-    extensions.insert(ConnectInfo(peer));
     let opened = Connection::open(socket, options.max_line_bytes).await?;
-    Ok(opened.map(|(connection, protocol)| (connection, protocol, extensions)))
+    Ok(opened.map(|(connection, protocol)| (connection, protocol, Connected::new(peer, extensions))))
 }
 
-/// Hands the requests of one connection to the router.
-struct Requests {
-    router: Router,
-    extensions: Extensions,
+/// Hands over the requests of one connection.
+struct Requests<R> {
+    responder: R,
+    connected: Arc<Connected>,
 }
 
-impl Requests {
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<> {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().extend(self.extensions.clone());
-        self.router.clone().call(request)
+impl<R: Respond> Requests<R> {
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<R::Body>> + Send + use<R> {
+        self.responder.respond(request, &self.connected)
     }
 }
 
@@ -271,101 +344,112 @@ impl Requests {
 struct Over {
     drain: Drain,
     keep_alive: Duration,
+    header_read_timeout: Duration,
+}
+
+/// How it ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    /// After the requests under way.
+    Graceful,
+    AtOnce,
 }
 
 impl Over {
-    async fn http1(self, builder: &http1::Builder, io: TokioIo<Connection>, requests: Requests) {
-        let service = service_fn(move |request| requests.answer(request));
+    async fn http1<R: Respond>(
+        self,
+        builder: &http1::Builder,
+        mut io: TokioIo<Connection>,
+        requests: Requests<R>,
+    ) {
+        let quiet = Arc::new(Quiet::new());
+        io.inner_mut().watch(&quiet);
+        let until = (self.drain, Instant::now() + self.keep_alive);
+        let patience = self.header_read_timeout;
+        let mut ending = Beside::new(ending(Some(until), Arc::clone(&quiet), patience));
+        let turns = Arc::clone(&quiet);
+        let service = service_fn(move |request| {
+            let turn = Turn::begin(&turns);
+            let answer = requests.answer(request);
+            async move { Ok::<_, Infallible>(answer.await.map(|body| Answering { body, _turn: turn })) }
+        });
         let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.reached() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let ended = loop {
+            let end = tokio::select! {
+                biased;
+                ended = connection.as_mut() => break ended,
+                end = &mut ending => end,
+            };
+            if end == End::AtOnce {
+                tracing::debug!("connection ended: no request in time, or a client that does not read");
+                return;
             }
+            connection.as_mut().graceful_shutdown();
+            // Whoever is in the middle of a request has no more time for it than before.
+            ending = Beside::new(self::ending(None, Arc::clone(&quiet), patience));
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended early");
         }
     }
 
-    async fn http2(
+    async fn http2<R: Respond>(
         self,
         builder: &http2::Builder<TokioExecutor>,
         io: TokioIo<Connection>,
-        requests: Requests,
+        requests: Requests<R>,
     ) {
         let flood = Arc::new(Flood::default());
         let watched = Arc::clone(&flood);
-        let service = service_fn(move |request| Watched::new(Arc::clone(&watched), requests.answer(request)));
+        let service = service_fn(move |request| {
+            let answer = requests.answer(request);
+            let answer = async move { Ok::<_, Infallible>(answer.await) };
+            Watched::new(Arc::clone(&watched), answer)
+        });
         let mut connection = pin!(builder.serve_connection(io, service));
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = flood.noticed.notified() => {
-                tracing::debug!("connection ended: a flood of requests taken back");
-                return;
+        let mut ending = Beside::new(async {
+            tokio::select! {
+                () = flood.noticed.notified() => End::AtOnce,
+                () = over(&self.drain, Instant::now() + self.keep_alive) => End::Graceful,
             }
-            () = self.reached() => {
+        });
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            end = &mut ending => {
+                if end == End::AtOnce {
+                    tracing::debug!("connection ended: a flood of requests taken back");
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                tokio::select! {
+                    ended = connection.as_mut() => ended,
+                    () = flood.noticed.notified() => return,
+                }
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended early");
         }
     }
-
-    async fn reached(&self) {
-        // A client that never stops asking would otherwise stay with this process through every change of DNS.
-        let _ = tokio::time::timeout(self.keep_alive, self.drain.signaled()).await;
-    }
 }
 
-/// Counts the requests of one HTTP/2 connection that the client takes back while they are answered: cheap for
-/// the client, not for targets. HTTP itself counts those it has not handed over yet.
-#[derive(Default)]
-struct Flood {
-    begun: AtomicU32,
-    taken_back: AtomicU32,
-    noticed: Notify,
+/// Resolves at the drain, or when a connection is as old as it may become: a client that never stops asking would
+/// otherwise stay with this process through every change of DNS.
+async fn over(drain: &Drain, end: Instant) {
+    let _ = tokio::time::timeout_at(end, drain.signaled()).await;
 }
 
-/// An answer in the making; dropped unfinished when the client takes its request back.
-struct Watched<F> {
-    answer: Pin<Box<F>>,
-    flood: Arc<Flood>,
-    finished: bool,
-}
-
-impl<F> Watched<F> {
-    fn new(flood: Arc<Flood>, answer: F) -> Self {
-        flood.begun.fetch_add(1, Ordering::Relaxed);
-        Self {
-            answer: Box::pin(answer),
-            flood,
-            finished: false,
+/// How and when a connection of HTTP/1.1 ends: `until`, or when no request comes for too long.
+async fn ending(until: Option<(Drain, Instant)>, quiet: Arc<Quiet>, patience: Duration) -> End {
+    let over = async {
+        match &until {
+            Some((drain, end)) => over(drain, *end).await,
+            None => std::future::pending().await,
         }
-    }
-}
-
-impl<F: Future> Future for Watched<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let polled = self.answer.as_mut().poll(context);
-        self.finished = polled.is_ready();
-        polled
-    }
-}
-
-impl<F> Drop for Watched<F> {
-    fn drop(&mut self) {
-        if self.finished {
-            return;
-        }
-        let taken_back = self.flood.taken_back.fetch_add(1, Ordering::Relaxed) + 1;
-        if taken_back > MAX_TAKEN_BACK && taken_back > self.flood.begun.load(Ordering::Relaxed) / 2 {
-            self.flood.noticed.notify_one();
-        }
+    };
+    tokio::select! {
+        () = over => End::Graceful,
+        () = quiet.for_too_long(patience) => End::AtOnce,
     }
 }

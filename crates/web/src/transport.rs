@@ -6,7 +6,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::Extensions;
@@ -16,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::request_scanner::RequestScanner;
+use crate::serve::quiet::Quiet;
 
 /// The client's first bytes of HTTP/2 (RFC 9113 section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -23,6 +25,9 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// What HTTP reads in place of a malformed rest. NUL may stand nowhere in a message outside a body, so the
 /// answer is 400 and the end of the connection, after the answers to the requests before it.
 const SPOILT: &[u8] = b"\0\r\n\r\n";
+
+/// Requests that two readers could read in two ways, by what is wrong with them.
+const MALFORMED: &str = "countersign_malformed_requests_total";
 
 /// A stream of bytes in both directions.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -32,7 +37,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for T {}
 /// A connection that is ready to speak HTTP.
 pub struct Accepted {
     /// The connection, decrypted.
-    pub stream: Box<dyn ByteStream>,
+    pub stream: Socket,
     /// The client, as the PROXY protocol names it or else as TCP does.
     pub peer: SocketAddr,
     /// What each request of this connection carries as extensions: TLS version, client certificate.
@@ -64,11 +69,25 @@ pub(crate) struct Connection {
     first: Bytes,
     /// None for HTTP/2, whose frames have one reading only.
     scanner: Option<RequestScanner>,
+    /// Told of writes. None for HTTP/2, which asks its client for signs of life.
+    quiet: Option<Arc<Quiet>>,
 }
 
-pub(crate) enum Socket {
+/// What HTTP is spoken over.
+pub enum Socket {
+    /// TCP itself.
     Plain(TcpStream),
+    /// TLS, or whatever else a transport has put around it.
     Other(Box<dyn ByteStream>),
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Other(_) => "Other",
+        })
+    }
 }
 
 /// Which HTTP a client speaks.
@@ -100,6 +119,7 @@ impl Connection {
             socket,
             first: Bytes::new(),
             scanner: (protocol == Protocol::Http1).then(|| RequestScanner::new(max_line)),
+            quiet: None,
         };
         let sound = connection.sound(&seen[..length]);
         connection.first = if sound == length {
@@ -110,10 +130,24 @@ impl Connection {
         Ok(Some((connection, protocol)))
     }
 
+    /// Has it say whether the client takes what is written.
+    pub(crate) fn watch(&mut self, quiet: &Arc<Quiet>) {
+        self.quiet = Some(Arc::clone(quiet));
+    }
+
+    fn wrote<T>(&self, written: Poll<T>) -> Poll<T> {
+        if let Some(quiet) = &self.quiet {
+            quiet.wrote(&written);
+        }
+        written
+    }
+
     /// How many of these bytes HTTP may have.
     fn sound(&mut self, bytes: &[u8]) -> usize {
         match self.scanner.as_mut().map(|scanner| scanner.scan(bytes)) {
             Some(Err(malformed)) => {
+                // Counted, not logged: a stranger could fill the log with them.
+                metrics::counter!(MALFORMED, "fault" => malformed.fault).increment(1);
                 tracing::debug!(fault = malformed.fault, "malformed request");
                 malformed.at
             }
@@ -128,16 +162,33 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let began = buffer.filled().len();
         if !self.first.is_empty() {
             let length = self.first.len().min(buffer.remaining());
             buffer.put_slice(&self.first.split_to(length));
-            return Poll::Ready(Ok(()));
+            if self.first.is_empty() {
+                // Set free.
+                self.first = Bytes::new();
+            }
+            if buffer.remaining() == 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
         if self.scanner.as_ref().is_some_and(RequestScanner::is_over) {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
+        // With the first bytes comes what is there of the rest: HTTP would double its buffer for a second reading.
+        if Pin::new(&mut self.socket)
+            .poll_read(context, buffer)?
+            .is_pending()
+        {
+            return if before == began {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(()))
+            };
+        }
         let sound = self.sound(&buffer.filled()[before..]);
         if before + sound < buffer.filled().len() {
             buffer.set_filled(before + sound);
@@ -157,11 +208,14 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.wrote(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        // What TLS has taken may still wait to be sent.
+        let written = Pin::new(&mut self.socket).poll_flush(context);
+        self.wrote(written)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -173,7 +227,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -245,6 +300,7 @@ pub fn upgraded(upgraded: Upgraded) -> Box<dyn ByteStream> {
             // Sent right behind the request: allowed to nobody before the answer, but of the new protocol.
             first: parts.read_buf,
             scanner: None,
+            quiet: None,
         }),
         Err(upgraded) => Box::new(TokioIo::new(upgraded)),
     }

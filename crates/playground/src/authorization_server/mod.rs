@@ -209,6 +209,7 @@ impl AuthorizationServer {
     fn wrap(&self, router: Router) -> Router {
         let edge = Edge {
             listener: self.profile.name,
+            traced: false,
             errors: ErrorFormat::Page,
             hosts: HostAllowList::new([self.host.as_str()]),
             max_body_bytes: MAX_BODY_BYTES,

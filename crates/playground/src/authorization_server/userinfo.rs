@@ -25,6 +25,9 @@ pub(super) async fn userinfo(State(server): State<Arc<AuthorizationServer>>, hea
     if allowed("profile") {
         claims["name"] = account.name.into();
         claims["preferred_username"] = account.username.into();
+        if !account.groups.is_empty() {
+            claims["groups"] = account.groups.into();
+        }
     }
     if openid && allowed("email") {
         claims["email"] = account.email.into();

@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::Shared;
+use super::shapes::facebook_permissions;
 use super::token::read;
 use super::vendor::{AccountCall, RevocationRule};
 use crate::people;
@@ -39,9 +40,18 @@ pub(super) async fn get(State(shared): State<Arc<Shared>>, headers: HeaderMap, b
         }
     }
     let access = found.and_then(|token| shared.server.grants.read(|grants| grants.access(&token, now)));
-    let account = access.and_then(|access| people::find(shared.server.profile.accounts, &access.username));
-    match (account, rule.call) {
-        (Some(account), _) => Json((rule.body)(account)).into_response(),
+    let found = access.as_ref().and_then(|access| {
+        let account = people::find(shared.server.profile.accounts, &access.username)?;
+        Some((account, &access.scopes))
+    });
+    match (found, rule.call) {
+        (Some((account, scopes)), _) => {
+            let mut body = (rule.body)(account);
+            if shared.vendor.name == "facebook" {
+                body["permissions"] = facebook_permissions(scopes);
+            }
+            Json(body).into_response()
+        }
         // An unknown token is no error there.
         (None, AccountCall::Introspection) => Json(json!({"active": false})).into_response(),
         (None, _) if shared.vendor.name == "slack" => {

@@ -258,7 +258,8 @@ pub(super) fn openid_account(account: &Account) -> Value {
 /// A number for an id.
 pub(super) fn github_account(account: &Account) -> Value {
     let id: u64 = account.subject.parse().unwrap_or_default();
-    json!({"id": id, "login": account.username, "name": account.name, "email": null})
+    let page = format!("https://github.com/{}", account.username);
+    json!({"id": id, "login": account.username, "name": account.name, "email": null, "bio": null, "html_url": page})
 }
 
 pub(super) fn slack_account(account: &Account) -> Value {
@@ -279,6 +280,17 @@ pub(super) fn plain_account(account: &Account) -> Value {
         "id": account.subject, "name": account.name, "email": account.email,
         "login": account.username, "display_name": account.name,
     })
+}
+
+/// What a person granted, to which `public_profile` always belongs.
+pub(super) fn facebook_permissions(scopes: &[String]) -> Value {
+    let own = scopes.iter().map(String::as_str);
+    let always = (!scopes.iter().any(|scope| scope == "public_profile")).then_some("public_profile");
+    let granted = own.chain(always);
+    let listed: Vec<Value> = granted
+        .map(|name| json!({"permission": name, "status": "granted"}))
+        .collect();
+    json!({ "data": listed })
 }
 
 pub(super) fn twitch_account(account: &Account) -> Value {

@@ -8,6 +8,7 @@ mod form_page;
 mod layout;
 mod message;
 mod redirect;
+mod scope_words;
 
 use axum::response::Response;
 use http::StatusCode;
@@ -16,6 +17,7 @@ pub use form_page::{Button, FormPage};
 pub use layout::{Layout, STYLE, Script};
 pub use message::{Message, Tone};
 pub use redirect::{found, see_other};
+pub use scope_words::scope_words;
 
 use crate::RequestId;
 
@@ -23,8 +25,15 @@ use crate::RequestId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
     label: String,
-    values: Vec<String>,
+    values: Vec<Value>,
     list: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Value {
+    /// What the text means, in words.
+    words: Option<String>,
+    text: String,
 }
 
 impl Fact {
@@ -33,7 +42,10 @@ impl Fact {
     pub fn text(label: impl Into<String>, value: impl Into<String>) -> Self {
         Self {
             label: label.into(),
-            values: vec![value.into()],
+            values: vec![Value {
+                words: None,
+                text: value.into(),
+            }],
             list: false,
         }
     }
@@ -41,9 +53,29 @@ impl Fact {
     /// Several values, each set apart.
     #[must_use]
     pub fn list<S: Into<String>>(label: impl Into<String>, values: impl IntoIterator<Item = S>) -> Self {
+        Self::explained(label, values.into_iter().map(|value| (None, value)))
+    }
+
+    /// Scopes, each with what it means where its name tells ([`scope_words`]).
+    #[must_use]
+    pub fn scopes(label: impl Into<String>, scopes: &[String]) -> Self {
+        let values = scopes.iter().map(|scope| (scope_words(scope), scope.as_str()));
+        Self::explained(label, values)
+    }
+
+    /// Several values with what each means, where that is known.
+    #[must_use]
+    pub fn explained<S: Into<String>>(
+        label: impl Into<String>,
+        values: impl IntoIterator<Item = (Option<String>, S)>,
+    ) -> Self {
+        let value = |(words, text): (Option<String>, S)| Value {
+            words,
+            text: text.into(),
+        };
         Self {
             label: label.into(),
-            values: values.into_iter().map(Into::into).collect(),
+            values: values.into_iter().map(value).collect(),
             list: true,
         }
     }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::alb_keys::{AlbKeys, NoKey};
-use super::{LEEWAY_SECS, Person, PersonError, text};
+use super::{LEEWAY_SECS, Person, PersonError, Voucher, text};
 
 /// The signed claims.
 pub const OIDC_DATA: HeaderName = HeaderName::from_static("x-amzn-oidc-data");
@@ -158,11 +158,13 @@ impl AlbVerifier {
             name: ["name", "preferred_username", "username", "email"]
                 .into_iter()
                 .find_map(|claim| text(&verified.claims, claim)),
+            groups: super::groups(&verified.claims),
             user_key: UserKey::jwt(&self.config.issuer, &subject),
             issuer: self.config.issuer.clone(),
             subject,
             token: SecretString::from(token),
             gateway_issuer: verified.signer,
+            voucher: Voucher::LoadBalancer,
             expires_at: verified.expires_at,
         })
     }

@@ -6,6 +6,7 @@
 
 mod alb;
 mod alb_keys;
+mod inbound;
 mod keys;
 
 use std::fmt;
@@ -16,16 +17,15 @@ use axum::response::{IntoResponse, Response};
 use countersign_crypto::alb::{AlbError, peek_signer};
 use countersign_crypto::{
     Algorithm, JwtError, JwtPolicy, SecretString, SharedClock, Timestamp, UserKey, Verified, peek_issuer,
-    verify_jwt,
+    published_user_id, verify_jwt,
 };
 use countersign_outbound as outbound;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 use serde_json::{Map, Value};
-use url::Url;
 
 pub use alb::{AlbConfig, AlbConfigError, AlbVerifier, OIDC_DATA, OIDC_IDENTITY};
+pub use inbound::{Inbound, InboundConfig, InboundError, InboundKind};
 
 use crate::edge::RequestId;
 use crate::page::{Message, Tone};
@@ -37,22 +37,14 @@ pub const USER_TOKEN: &str = "x-countersign-user-token";
 /// Difference between gateway's clock and ours that is forgiven, seconds.
 const LEEWAY_SECS: u64 = 10;
 
-/// Where identities come from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Inbound {
-    /// Our gateway's [`USER_TOKEN`].
-    UserToken {
-        /// Exact `iss`.
-        issuer: String,
-        /// This role's own `aud`.
-        audience: String,
-        /// The gateway's keys; found by OpenID Connect discovery from `issuer` when absent.
-        #[serde(default)]
-        jwks_uri: Option<Url>,
-    },
-    /// The `x-amzn-oidc-data` of an Application Load Balancer.
-    Alb(AlbConfig),
+/// Who vouches for a person, and so what can be passed on about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voucher {
+    /// Our gateway, with a token made for this role, which the identity service verifies too.
+    Gateway,
+    /// A load balancer, with a token that only its targets can make sense of: the identity service is told the
+    /// [published form](Person::published_user_id) of the user id.
+    LoadBalancer,
 }
 
 /// A person whom a gateway has logged in.
@@ -68,12 +60,16 @@ pub struct Person {
     pub auth_time: Option<Timestamp>,
     /// The person's name for display, never for identification.
     pub name: Option<String>,
+    /// The person's groups at the login provider, as far as the gateway tells them to this role.
+    pub groups: Vec<String>,
     /// The same person everywhere in this product (design D9).
     pub user_key: UserKey,
     /// The token itself, for passing on to the identity service.
     pub token: SecretString,
     /// The gateway that vouches (`iss`); the ARN of a load balancer.
     pub gateway_issuer: String,
+    /// Which of the two that is.
+    pub voucher: Voucher,
     /// Until when the token is valid.
     pub expires_at: Timestamp,
 }
@@ -83,6 +79,13 @@ impl Person {
     #[must_use]
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.subject)
+    }
+
+    /// `idp:` and the hash of issuer and subject: the user id by which the start page recognises the person of a
+    /// workload that could name them only (design D11).
+    #[must_use]
+    pub fn published_user_id(&self) -> String {
+        published_user_id(&self.issuer, &self.subject)
     }
 
     fn from_verified(verified: &Verified, token: &str) -> Result<Self, PersonError> {
@@ -98,9 +101,11 @@ impl Person {
             name: ["name", "preferred_username", "email"]
                 .into_iter()
                 .find_map(|claim| text(claims, claim)),
+            groups: groups(claims),
             user_key: UserKey::jwt(&issuer, &subject),
             token: SecretString::from(token),
             gateway_issuer: required(claims, "iss")?,
+            voucher: Voucher::Gateway,
             expires_at: claims
                 .get("exp")
                 .and_then(Value::as_i64)
@@ -127,6 +132,13 @@ fn text(claims: &Map<String, Value>, name: &str) -> Option<String> {
         .and_then(Value::as_str)
         .filter(|value| !value.is_empty())
         .map(str::to_owned)
+}
+
+/// The claim `groups`, an array of texts.
+fn groups(claims: &Map<String, Value>) -> Vec<String> {
+    let items = claims.get("groups").and_then(Value::as_array);
+    let texts = items.into_iter().flatten().filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
 }
 
 fn required(claims: &Map<String, Value>, name: &'static str) -> Result<String, PersonError> {

@@ -43,6 +43,14 @@ pub(super) fn inline_pem(path: &Path) -> Option<&[u8]> {
     text.starts_with(PEM).then_some(text)
 }
 
+/// The PEM at `path`: a file, or the PEM itself, to which an `env:` reference resolves. For what is no secret.
+pub fn pem(path: &Path) -> std::io::Result<Vec<u8>> {
+    match inline_pem(path) {
+        Some(pem) => Ok(pem.to_vec()),
+        None => std::fs::read(path),
+    }
+}
+
 /// What an error may say of a path: never a key.
 pub(super) fn place(path: &Path) -> impl fmt::Display {
     match inline_pem(path) {
@@ -100,7 +108,8 @@ pub enum MutualAuthenticationMode {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct ProxyProtocol {
-    /// Networks of the senders that are believed. They must send the header; everybody else must not.
+    /// Networks of the senders that are believed. They must send the header, but on the operations listener;
+    /// everybody else must not.
     pub trusted_sources: Vec<IpNet>,
 }
 

@@ -32,6 +32,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 pub use certificates::{IssuedCertificates, validity};
 pub use config::{
     CertificateFiles, MutualAuthentication, MutualAuthenticationMode, ProxyProtocol, TlsConfig, TlsVersion,
+    pem,
 };
 pub use transport::ListenerTransport;
 

@@ -5,11 +5,19 @@ use std::net::SocketAddr;
 
 use ppp::v2::{Addresses, Command, Header, PROTOCOL_PREFIX, Protocol};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::TcpStream;
 
 /// Signature, version, family and length (section 2.2).
 const FIXED_LENGTH: usize = 16;
 /// Longest header. The length field allows 64 KB; addresses take 36 bytes, the rest are extensions.
 const MAX_LENGTH: usize = 4_096;
+
+/// Whether the first byte is a header's: CR, with which neither a request nor TLS begins. Nothing is read.
+pub(super) async fn begins(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0];
+    let peeked = stream.peek(&mut first).await?;
+    Ok(PROTOCOL_PREFIX.starts_with(&first[..peeked]) && peeked > 0)
+}
 
 /// Reads the header that must begin a connection. `None` when the sender speaks for itself (`LOCAL`: a
 /// health check).

@@ -17,12 +17,13 @@ use tokio_rustls::TlsAcceptor;
 use super::certificates::ACME_TLS_ALPN;
 use super::config::ProxyProtocol;
 use super::{Tls, TlsSession, proxy_protocol};
-use crate::transport::{Accepted, Transport};
+use crate::transport::{Accepted, Socket, Transport};
 
 /// How connections of one listener begin. Gives requests the extension [`TlsSession`].
 pub struct ListenerTransport {
     tls: Option<Arc<Tls>>,
     trusted: ArcSwap<Trusted>,
+    header_may_be_absent: bool,
 }
 
 /// Whose word is taken for what.
@@ -53,7 +54,16 @@ impl ListenerTransport {
                 proxy_protocol,
                 plaintext_from,
             }),
+            header_may_be_absent: false,
         }
+    }
+
+    /// Serves trusted sources that send no PROXY protocol header too: for a listener which health checks of load balancers
+    /// and programs beside them both ask, and where nothing follows from who is at the far end.
+    #[must_use]
+    pub fn header_may_be_absent(mut self) -> Self {
+        self.header_may_be_absent = true;
+        self
     }
 
     /// Trusts others from now on.
@@ -74,7 +84,10 @@ impl ListenerTransport {
             ));
         }
         let peer = match &trusted.proxy_protocol {
-            Some(proxy) if contains(&proxy.trusted_sources, address) => {
+            Some(proxy)
+                if contains(&proxy.trusted_sources, address)
+                    && (!self.header_may_be_absent || proxy_protocol::begins(&stream).await?) =>
+            {
                 proxy_protocol::read_source(&mut stream).await?.unwrap_or(sender)
             }
             // A stranger's header is read as what it must be there, HTTP or TLS, and refused as that.
@@ -82,7 +95,7 @@ impl ListenerTransport {
         };
         let Some(tls) = &self.tls else {
             return Ok(Accepted {
-                stream: Box::new(stream),
+                stream: Socket::Plain(stream),
                 peer,
                 extensions: Extensions::new(),
             });
@@ -100,7 +113,7 @@ impl ListenerTransport {
         let mut extensions = Extensions::new();
         extensions.insert(TlsSession::of(connection, mode));
         Ok(Accepted {
-            stream: Box::new(stream),
+            stream: Socket::Other(Box::new(stream)),
             peer,
             extensions,
         })
@@ -119,4 +132,63 @@ impl Transport for ListenerTransport {
 
 fn contains(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What a connection with these bytes is taken for: the far end, and what is left for HTTP.
+    async fn taken(transport: &ListenerTransport, bytes: &[u8]) -> io::Result<(SocketAddr, Vec<u8>)> {
+        let listener = TcpListener::bind("localhost:0").await?;
+        let mut client = TcpStream::connect(listener.local_addr()?).await?;
+        client.write_all(bytes).await?;
+        client.shutdown().await?;
+        let (stream, sender) = listener.accept().await?;
+        let mut accepted = transport.open(stream, sender).await?;
+        let mut rest = Vec::new();
+        accepted.stream.read_to_end(&mut rest).await?;
+        Ok((accepted.peer, rest))
+    }
+
+    #[tokio::test]
+    async fn a_header_that_may_be_absent_is_read_where_it_is() {
+        let local = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
+        let from = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\x0a\x00\x00\x01\x1f\x90\x01\xbb";
+        let request = b"GET /readyz HTTP/1.1\r\n\r\n";
+        let proxy = |trusted: &str| {
+            Some(ProxyProtocol {
+                trusted_sources: vec![trusted.parse().expect("a network")],
+            })
+        };
+        let optional = ListenerTransport::new(None, proxy("127.0.0.0/8"), vec![]).header_may_be_absent();
+        for header in [&b""[..], local] {
+            let (peer, rest) = taken(&optional, &[header, request].concat())
+                .await
+                .expect("taken");
+            assert!(peer.ip().is_loopback(), "{peer}");
+            assert_eq!(rest, request);
+        }
+        let (peer, rest) = taken(&optional, &[&from[..], request].concat())
+            .await
+            .expect("taken");
+        assert_eq!(
+            (peer.to_string().as_str(), &rest[..]),
+            ("192.0.2.7:8080", &request[..])
+        );
+        assert!(taken(&optional, b"\r\nGET / HTTP/1.1\r\n\r\n").await.is_err());
+        assert!(taken(&optional, b"").await.is_ok(), "a check by TCP alone");
+
+        let strict = ListenerTransport::new(None, proxy("127.0.0.0/8"), vec![]);
+        assert!(taken(&strict, request).await.is_err());
+        // HTTP refuses what a stranger's header begins with.
+        let other = ListenerTransport::new(None, proxy("192.0.2.0/24"), vec![]).header_may_be_absent();
+        let (peer, rest) = taken(&other, &[&from[..], request].concat())
+            .await
+            .expect("taken");
+        assert!(peer.ip().is_loopback() && rest.starts_with(from), "{peer}");
+    }
 }

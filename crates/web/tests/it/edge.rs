@@ -1,7 +1,8 @@
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::{get, post};
-use countersign_web::{ErrorFormat, RequestId, ServeOptions};
+use countersign_web::{ErrorFormat, RequestId, Routine, ServeOptions};
+use http::StatusCode;
 
 use crate::{Server, captured_log, edge, status};
 
@@ -122,4 +123,27 @@ async fn d10_the_access_log_has_no_query() {
         "{log}"
     );
     assert!(!log.contains("sesame"), "{log}");
+}
+
+#[tokio::test]
+async fn what_programs_ask_all_the_time_is_logged_where_it_fails() {
+    let router = Router::new()
+        .route("/poll", get(async || (Extension(Routine), "nothing new")))
+        .route(
+            "/broken-poll",
+            get(async || (StatusCode::SERVICE_UNAVAILABLE, Extension(Routine))),
+        )
+        .route("/asked", get(async || "an answer"));
+    let log = captured_log(async {
+        let server = Server::start(edge(ErrorFormat::Json).wrap(router), ServeOptions::default()).await;
+        for path in ["/poll", "/broken-poll", "/asked"] {
+            server.get(path).await;
+        }
+    })
+    .await;
+    assert!(
+        log.contains("path=\"/broken-poll\"") && log.contains("path=\"/asked\""),
+        "{log}"
+    );
+    assert!(!log.contains("path=\"/poll\""), "{log}");
 }

@@ -91,6 +91,7 @@ fn clock() -> (Arc<ManualClock>, SharedClock) {
 fn edge(errors: ErrorFormat) -> Edge {
     Edge {
         listener: "test",
+        traced: true,
         errors,
         hosts: HostAllowList::new(["test.example", "Test.example:8400"]),
         max_body_bytes: 1024,

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use countersign_web::{Peer, ServeOptions, bind_localhost};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use crate::{Server, rest, status};
 
@@ -108,6 +110,49 @@ async fn slow_heads_and_silence_are_cut() {
         let answer = rest(&mut stream).await;
         assert!(!answer.contains("200"), "{beginning:?}: {answer}");
     }
+}
+
+/// Fails the test that does not see it dropped.
+struct Gone(Option<oneshot::Sender<()>>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let _ = self.0.take().map(|gone| gone.send(()));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_holds_no_answer() {
+    let options = ServeOptions {
+        header_read_timeout: Duration::from_millis(500),
+        ..ServeOptions::default()
+    };
+    let (gone, answer_is_gone) = oneshot::channel();
+    let held = Arc::new(Mutex::new(Some(Gone(Some(gone)))));
+    let large = move || {
+        let held = held.lock().expect("no panic").take();
+        let piece = move || {
+            let _held = &held;
+            Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 16 * 1024]))
+        };
+        std::future::ready(Body::from_stream(stream::repeat_with(piece)))
+    };
+    let router = Router::new().route("/large", get(large));
+    let server = Server::start(router, options).await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await
+        .expect("sent");
+    // As long as it reads, however slowly, it is served.
+    let mut piece = vec![0; 1 << 20];
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        slow.read_exact(&mut piece).await.expect("more of it");
+    }
+    tokio::time::timeout(Duration::from_secs(5), answer_is_gone)
+        .await
+        .expect("its time is over")
+        .expect("dropped");
 }
 
 #[tokio::test]
