@@ -121,6 +121,19 @@ pub(crate) enum Role {
     All,
 }
 
+impl Role {
+    /// As it is written on the command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gateway => "gateway",
+            Self::Binding => "binding",
+            Self::Agent => "agent",
+            Self::All => "all",
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// What to run.
@@ -159,6 +172,8 @@ pub(crate) enum ConfigCommand {
     Show(ConfigFile),
     /// Print the commented default configuration: the reference of every key.
     Default,
+    /// Print a JSON Schema of the configuration, for editors: keys, types, meanings. It refuses nothing; `check` does.
+    Schema,
     /// Turn an Application Load Balancer into a configuration: TOML on standard output, what could not be turned on
     /// standard error.
     ImportAlb {
@@ -214,13 +229,10 @@ pub(crate) enum WorkloadCommand {
     /// Stop it: no token is minted for or released to it, on any replica, within a second.
     Stop {
         name: String,
-        #[arg(long)]
-        reason: Option<String>,
-        /// Also withdraw the tokens that are out there, at the services. `start` does not bring those grants back.
-        #[arg(long)]
-        revoke_tokens: bool,
+        #[command(flatten)]
+        options: StopOptions,
     },
-    /// Let it go on.
+    /// Lift the stop.
     Start { name: String },
 }
 
@@ -244,13 +256,10 @@ pub(crate) enum ProviderCommand {
     /// Stop it: no token of this provider is released, on any replica, within a second.
     Stop {
         name: String,
-        #[arg(long)]
-        reason: Option<String>,
-        /// Also withdraw the tokens that are out there, at the services. `start` does not bring those grants back.
-        #[arg(long)]
-        revoke_tokens: bool,
+        #[command(flatten)]
+        options: StopOptions,
     },
-    /// Let it go on.
+    /// Lift the stop.
     Start { name: String },
 }
 
@@ -262,7 +271,8 @@ pub(crate) struct Tags {
     pub(crate) tags: Vec<(String, String)>,
 }
 
-fn tag(text: &str) -> Result<(String, String), String> {
+/// A tag as it is given on the command line.
+pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
 }
@@ -365,19 +375,27 @@ pub(crate) struct ApiKey {
     pub(crate) key_external: Option<String>,
 }
 
+/// How a stop is made.
+#[derive(Debug, Args)]
+pub(crate) struct StopOptions {
+    /// Why, for the audit trail and for whoever lifts the stop.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Also withdraw the tokens that are out there, at the services. `start` does not bring those grants back.
+    #[arg(long)]
+    pub(crate) revoke_tokens: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum StopCommand {
     /// Stop: nothing is minted, released, started, completed or refreshed, on any replica, within a second.
     Stop {
         /// For a person: user key, published id (`idp:…`) or your own id for them. For the account: its id.
         subject: String,
-        #[arg(long)]
-        reason: Option<String>,
-        /// Also withdraw the tokens that are out there, at the services. `start` does not bring those grants back.
-        #[arg(long)]
-        revoke_tokens: bool,
+        #[command(flatten)]
+        options: StopOptions,
     },
-    /// Let it go on.
+    /// Lift the stop.
     Start { subject: String },
 }
 

@@ -9,8 +9,15 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+/// Where `countersign dev` keeps its data unless it is told otherwise.
+pub(crate) const DEFAULT: &str = ".countersign";
 /// Remembers which ports the data is for: origins are stored in workload identities, providers and cookies.
 const PORT_BASE_FILE: &str = "port-base";
+
+/// The account of a development system.
+pub(crate) const DEV_ACCOUNT: &str = "000000000000";
+/// Its region.
+pub(crate) const DEV_REGION: &str = "us-east-1";
 
 /// An opened data directory.
 #[derive(Debug, Clone)]
@@ -70,6 +77,9 @@ impl DataDirectory {
     }
     pub(crate) fn gateway_key(&self) -> PathBuf {
         self.0.join("gateway.key")
+    }
+    pub(crate) fn agent_key(&self) -> PathBuf {
+        self.0.join("agent.key")
     }
     pub(crate) fn access_log(&self) -> PathBuf {
         self.0.join("access.log")

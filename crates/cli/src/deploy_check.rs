@@ -19,6 +19,15 @@ const LIMIT: Duration = Duration::from_secs(10);
 const REFUSED_WITHIN: Duration = Duration::from_secs(3);
 /// From the app origin to the login provider there are two.
 const MOST_REDIRECTS: usize = 5;
+/// How providers that answer 200 say that they do not know the client or its redirect URI: Microsoft Entra ID (application
+/// not found, redirect URI not registered), Google, Okta, Auth0.
+const REFUSALS: [&str; 5] = [
+    "AADSTS700016",
+    "AADSTS50011",
+    "redirect_uri_mismatch",
+    "invalid_redirect_uri",
+    "Callback URL mismatch",
+];
 /// A session that nobody has: the answer may not depend on whether it exists.
 const NO_SESSION: &str = "urn:ietf:params:oauth:request_uri:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -39,7 +48,8 @@ pub(crate) struct CheckArgs {
     /// The account origin.
     #[arg(long, value_name = "URL")]
     account_url: Option<Url>,
-    /// An ALB logs people in, on each origin for itself, rather than our gateway on the account origin.
+    /// An ALB logs people in, on each origin for itself, rather than our gateway on the account origin. With --outputs the
+    /// stack says so itself.
     #[arg(long)]
     behind_alb: bool,
     /// A port of a task, which must not be reached from here; give it once for each.
@@ -65,17 +75,25 @@ pub(crate) async fn run(command: DeployCommand, output: Output) -> anyhow::Resul
     let client = roles::operator_client(&[origins.app.clone(), origins.account.clone()])?;
     let check = Check {
         client,
+        behind_alb: args.behind_alb || origins.behind_alb,
         origins,
-        behind_alb: args.behind_alb,
     };
     let mut findings = vec![
         check.two_hosts(),
-        check.login(&check.origins.app, "/").await,
-        check
-            .login(&check.origins.account, "/oauth2/session-binding")
-            .await,
-        check.invocations().await,
+        check.reached(&check.origins.app).await,
+        check.reached(&check.origins.account).await,
     ];
+    // Everything else would fail for the same reason, and hide it.
+    if findings.iter().any(|finding| finding.wrong.is_some()) {
+        return print(&findings, output);
+    }
+    for (origin, path) in [
+        (&check.origins.app, "/"),
+        (&check.origins.account, "/oauth2/session-binding"),
+    ] {
+        findings.extend(check.login(origin, path).await);
+    }
+    findings.push(check.invocations().await);
     for path in ["/ping", "/healthz", "/readyz", "/metrics"] {
         findings.push(check.not_public(&check.origins.account, path).await);
         findings.push(check.not_public(&check.origins.app, path).await);
@@ -111,6 +129,8 @@ fn print(findings: &[Finding], output: Output) -> anyhow::Result<ExitCode> {
 struct Origins {
     app: Url,
     account: Url,
+    /// What the stack's output `Form` says.
+    behind_alb: bool,
 }
 
 impl Origins {
@@ -138,6 +158,7 @@ impl Origins {
         Ok(Self {
             app: url(&args.app_url, "AppUrl")?,
             account: url(&args.account_url, "AccountUrl")?,
+            behind_alb: output_of(&outputs, "Form").is_some_and(|form| form != "gateway"),
         })
     }
 }
@@ -170,8 +191,38 @@ impl Check {
         )
     }
 
-    /// A navigation without a login ends at the login provider, with our redirect URI.
-    async fn login(&self, origin: &Url, path: &str) -> Finding {
+    /// The name leads somewhere, and what answers there proves that it is the one.
+    async fn reached(&self, origin: &Url) -> Finding {
+        let host = origin.host_str().unwrap_or_default();
+        let port = origin.port_or_known_default().unwrap_or(443);
+        let addresses = tokio::net::lookup_host((host, port)).await;
+        if !addresses.is_ok_and(|mut found| found.next().is_some()) {
+            return finding(
+                &format!("{host} is a name"),
+                Some(format!("{host} has no address")),
+                "compare the prefixes and the zone's name with the hosted zone, and its name servers with the ones that the \
+                 domain is delegated to",
+            );
+        }
+        let check = format!("{host} answers, and proves that it does");
+        let Err(error) = self.get(join(origin, "/"), HeaderMap::new()).await else {
+            return finding(&check, None, "");
+        };
+        let error = format!("{error:#}");
+        let lower = error.to_lowercase();
+        if lower.contains("not valid for name") || lower.contains("notvalidforname") {
+            let wrong = format!("the certificate is not for {host}");
+            let mend = "the name leads to another load balancer, or the certificate was made for another prefix or zone";
+            return finding(&check, Some(wrong), mend);
+        }
+        let mend = "is a task of the service running and ready (a gateway is not until it has read the login provider's \
+                    metadata: may its security group reach the provider on 443?), is its certificate of an authority that \
+                    is known here, and may this machine reach port 443 of the load balancer?";
+        finding(&check, Some(error), mend)
+    }
+
+    /// A navigation without a login ends at the login provider, with our redirect URI, which the provider knows.
+    async fn login(&self, origin: &Url, path: &str) -> Vec<Finding> {
         let check = format!("{}{path} asks for a login", shown(origin));
         let login_origin = if self.behind_alb {
             origin
@@ -181,20 +232,50 @@ impl Check {
         let expected = format!("{}/oauth2/idpresponse", shown(login_origin));
         let mend = "compare OidcIssuer, the prefixes of the hosts and the zone's name; is the role's task running, and may \
                     its security group reach the provider on 443?";
-        let wrong = match self.follow(join(origin, path)).await {
-            Err(error) => Some(format!("{error:#}")),
-            Ok(provider) => {
-                let redirect = provider.query_pairs().find(|(name, _)| name == "redirect_uri");
-                match redirect {
-                    Some((_, uri)) if uri == expected => None,
-                    Some((_, uri)) => Some(format!(
-                        "the redirect URI is {uri}, not {expected}: the provider will refuse it, or send people elsewhere"
-                    )),
-                    None => Some(format!("it leads to {} without a redirect_uri", shown(&provider))),
-                }
-            }
+        let provider = match self.follow(join(origin, path)).await {
+            Err(error) => return vec![finding(&check, Some(format!("{error:#}")), mend)],
+            Ok(provider) => provider,
         };
-        finding(&check, wrong, mend)
+        let redirect = provider.query_pairs().find(|(name, _)| name == "redirect_uri");
+        let wrong = match redirect {
+            Some((_, uri)) if uri == expected => None,
+            Some((_, uri)) => Some(format!(
+                "the redirect URI is {uri}, not {expected}: the provider will refuse it, or send people elsewhere"
+            )),
+            None => Some(format!("it leads to {} without a redirect_uri", shown(&provider))),
+        };
+        let refused = self.refused(&provider).await.map(|how| {
+            format!("the login provider refuses the request ({how}); the redirect URI in it is {expected}")
+        });
+        vec![
+            finding(&check, wrong, mend),
+            finding(
+                &format!("{} takes the request of {}", shown(&provider), shown(origin)),
+                refused,
+                "register exactly this redirect URI for this client at the provider, and compare OidcClientId",
+            ),
+        ]
+    }
+
+    /// Whether the provider shows an error rather than a login, and which. Providers have no common way to say so to a
+    /// browser that they will not send back: a status (RFC 6749 section 4.1.2.1 leaves it to them), or a page.
+    async fn refused(&self, provider: &Url) -> Option<String> {
+        let answer = match self.get(provider.clone(), HeaderMap::new()).await {
+            Ok(answer) => answer,
+            Err(error) => return Some(format!("{error:#}")),
+        };
+        if answer.status.is_client_error() || answer.status.is_server_error() {
+            return Some(answer.status.to_string());
+        }
+        let location = answer.headers.get(header::LOCATION);
+        let location = location
+            .and_then(|location| location.to_str().ok())
+            .unwrap_or_default();
+        let page = String::from_utf8_lossy(&answer.body);
+        REFUSALS
+            .iter()
+            .find(|mark| location.contains(*mark) || page.contains(*mark))
+            .map(|mark| (*mark).to_owned())
     }
 
     /// The first address outside the two origins.

@@ -1,19 +1,26 @@
 //! `countersign doctor`: what is wrong or dangerous in a configuration, and how to mend it.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode};
+mod evidence;
 
-use countersign_crypto::{FileKeyProvider, SystemRandom};
-use countersign_db::{DatabaseConfig, Pool, database_identity};
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use countersign_crypto::{FileKeyProvider, KeyProvider as _, KeyProviderError, SystemRandom};
+use countersign_db::{Database, DatabaseConfig, Pool, database_identity};
+use countersign_identity::BreakGlass;
 use countersign_web::tls::Tls;
 use serde::Serialize;
 
 use crate::{
     args::{DoctorArgs, Output},
+    backup,
     config::{self, Config},
     key_provider::RootKey,
     listener::Listener,
     output, roles,
 };
+
+/// How long the database may take to list principals.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 
 /// How bad a finding is.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize)]
@@ -38,12 +45,14 @@ pub(crate) async fn run(args: &DoctorArgs, output: Output) -> anyhow::Result<Exi
     let mut findings = vec![];
     keys(&config, &mut findings).await;
     transport(&config, &mut findings);
+    break_glass(&config, &mut findings).await;
+    evidence::anchored(&config, &mut findings);
     if args.deep {
         deep(&config, &mut findings).await;
     }
     match output {
         Output::Json => output::json(&findings)?,
-        Output::Text if findings.is_empty() => output::line("nothing to mend"),
+        Output::Text if findings.is_empty() => output::line("no problems found"),
         Output::Text => {
             for finding in &findings {
                 let severity = if finding.severity == Severity::Error {
@@ -86,6 +95,7 @@ async fn keys(config: &Config, findings: &mut Vec<Finding>) {
             config.gateway.is_some(),
             config.keys.gateway.as_ref(),
         ),
+        ("keys.agent", config.agent.is_some(), config.keys.agent.as_ref()),
     ];
     for (place, needed, root) in files {
         match root {
@@ -101,15 +111,20 @@ async fn keys(config: &Config, findings: &mut Vec<Finding>) {
         }
     }
     let name = |root: &Option<RootKey>| root.as_ref().map(RootKey::name);
-    let names = (name(&config.keys.identity), name(&config.keys.gateway));
-    if names.0.is_some() && names.0 == names.1 {
-        add(
-            findings,
-            Severity::Error,
-            "keys",
-            "the gateway and the identity service share a root key, so the gateway could open the vault",
-            "give each its own",
-        );
+    let identity = name(&config.keys.identity);
+    for (role, other) in [
+        ("the gateway", name(&config.keys.gateway)),
+        ("the agent", name(&config.keys.agent)),
+    ] {
+        if identity.is_some() && identity == other {
+            add(
+                findings,
+                Severity::Error,
+                "keys",
+                format!("{role} and the identity service share a root key, so {role} could open the vault"),
+                "give each its own",
+            );
+        }
     }
 }
 
@@ -118,13 +133,13 @@ async fn root_key(place: &str, root: &RootKey, findings: &mut Vec<Finding>) {
         return key_file(place, path, findings);
     }
     if let Err(error) = root.open(std::sync::Arc::new(SystemRandom)).await {
-        let mend = "until it opens, servers that start answer nothing; those that run go on";
+        let mend = "until it opens, no server starts; those that run go on";
         add(findings, Severity::Error, place, format!("{error:#}"), mend);
     }
 }
 
 fn key_file(place: &str, path: &Path, findings: &mut Vec<Finding>) {
-    let Ok(metadata) = std::fs::metadata(path) else {
+    if !path.exists() {
         let mend = "nothing to do before the first start, which makes it; else restore it from your backup";
         return add(
             findings,
@@ -133,24 +148,33 @@ fn key_file(place: &str, path: &Path, findings: &mut Vec<Finding>) {
             format!("{} does not exist", path.display()),
             mend,
         );
-    };
-    if metadata.permissions().mode() & 0o077 != 0 {
-        let what = format!("{} can be read by others", path.display());
-        add(
+    }
+    match FileKeyProvider::open(path, std::sync::Arc::new(SystemRandom)) {
+        Err(KeyProviderError::Permissions { .. }) => add(
             findings,
             Severity::Error,
             place,
-            what,
-            "chmod 600, and rotate the keys if others may have read it",
-        );
-    } else if let Err(error) = FileKeyProvider::open(path, std::sync::Arc::new(SystemRandom)) {
-        add(
+            format!("{} can be read by others", path.display()),
+            "chmod 600, or 0440 where root owns it; and rotate the keys if others may have read it",
+        ),
+        Err(error) => add(
             findings,
             Severity::Error,
             place,
             error.to_string(),
             "restore it from your backup",
-        );
+        ),
+        Ok(provider) if !backup::backup_is_verified(path, &provider.key_id()) => add(
+            findings,
+            Severity::Warning,
+            place,
+            format!(
+                "no backup of {} has been tried; without it nothing in the database opens",
+                path.display()
+            ),
+            "countersign backup FILE --include-keys --config …, then countersign restore FILE --drill --config …",
+        ),
+        Ok(_) => {}
     }
 }
 
@@ -251,14 +275,46 @@ fn protection(listener: &Listener<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Principals that may both ask for tokens and complete their sessions (design D6), if the database can be read: that it
+/// can't is for `--deep` to say.
+async fn break_glass(config: &Config, findings: &mut Vec<Finding>) {
+    let Some(identity) = &config.identity else { return };
+    let read = async {
+        let database = identity.database.database("identity")?;
+        if matches!(&database, Database::Sqlite { path, .. } if !path.exists()) {
+            return Ok(vec![]);
+        }
+        let pool = Pool::connect(&database.read_only()).await?;
+        let found = countersign_identity::break_glass(&pool).await;
+        pool.close().await;
+        anyhow::Ok(found?)
+    };
+    match tokio::time::timeout(READ_LIMIT, read).await {
+        Ok(Ok(found)) => {
+            for BreakGlass { account, principal } in found {
+                let place = format!("principal {principal} of account {account}");
+                let what =
+                    "is break-glass: it may both ask for tokens and complete the sessions that give them";
+                let mend = "keep it for emergencies, with its access key locked away; else `countersign policy update`, \
+                            or `principal stop`";
+                add(findings, Severity::Warning, &place, what, mend);
+            }
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "principals could not be read"),
+        Err(_) => tracing::debug!("principals could not be read in time"),
+    }
+}
+
 /// What only a connection tells.
 async fn deep(config: &Config, findings: &mut Vec<Finding>) {
     if let Some(identity) = &config.identity {
         database(&identity.database, "identity", findings).await;
+        evidence::delivered("identity", &identity.database, &identity.evidence, findings).await;
         stored(config, &identity.database, findings).await;
     }
     if let Some(gateway) = &config.gateway {
         database(&gateway.database, "gateway", findings).await;
+        evidence::delivered("gateway", &gateway.database, &gateway.evidence, findings).await;
         let issuer = &gateway.authenticate_oidc.issuer;
         let place = "gateway.authenticate_oidc.issuer";
         let reached = async {

@@ -1,5 +1,7 @@
-//! `countersign session …`, and keys of the gateway: an operator's requests to a running gateway, over its operations
+//! `countersign session …`, the gateway's part of `user forget`, and keys of the gateway: an operator's requests to a running gateway, over its operations
 //! listener (docs/decisions/0010-gateway-operator.md).
+
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use axum::http::{Method, StatusCode};
@@ -7,7 +9,7 @@ use clap::Subcommand;
 use countersign_crypto::UserKey;
 use countersign_outbound::{Client, Request};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::{args::Output, output, roles};
@@ -16,6 +18,8 @@ use crate::{args::Output, output, roles};
 pub(crate) const URL: &str = "COUNTERSIGN_OPERATIONS_URL";
 pub(crate) const TOKEN: &str = "COUNTERSIGN_OPERATOR_TOKEN";
 
+/// A rotation takes seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Largest answer: a thousand sessions.
 const MAX_BYTES: usize = 2 << 20;
 
@@ -103,6 +107,23 @@ pub(crate) async fn session(command: SessionCommand, output: Output) -> anyhow::
     }
 }
 
+/// Has the gateway forget people by their user keys; `None`: it is not said where it is.
+pub(crate) async fn forget(keys: &[String]) -> anyhow::Result<Option<Value>> {
+    if variable(URL).is_err() || variable(TOKEN).is_err() {
+        return Ok(None);
+    }
+    let gateway = Gateway::connect()?;
+    let (mut sessions, mut erased) = (0, false);
+    for key in keys {
+        let forgotten = gateway.call(Method::POST, &["users", key, "forget"], &[]).await?;
+        sessions += forgotten["sessionsEnded"].as_i64().unwrap_or_default();
+        erased |= forgotten["auditDetailsErased"] == true;
+    }
+    Ok(Some(
+        json!({ "sessionsEnded": sessions, "auditDetailsErased": erased }),
+    ))
+}
+
 /// The gateway's keys, without what they unlock.
 pub(crate) async fn list_keys(output: Output) -> anyhow::Result<()> {
     let keys = Gateway::connect()?.call(Method::GET, &["keys"], &[]).await?;
@@ -161,7 +182,8 @@ fn show_ended(ended: &Value, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(answer: &Value, items: &str, columns: &[&str], output: Output) -> anyhow::Result<()> {
+/// Prints what was answered: as it is, or the members `columns` of each of `items`.
+pub(crate) fn show(answer: &Value, items: &str, columns: &[&str], output: Output) -> anyhow::Result<()> {
     if output == Output::Json {
         return output::json(answer);
     }
@@ -224,6 +246,7 @@ impl Gateway {
         let request = Request::new(method, url)
             .bearer(self.token.expose_secret())
             .accept_json()
+            .timeout(PATIENCE)
             .max_bytes(MAX_BYTES);
         let response = self
             .client

@@ -1,28 +1,45 @@
 //! The `keys` of a configuration: what wraps each role's keys (design D27).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 #[cfg(not(all(feature = "kms", feature = "pkcs11")))]
 use std::future::{Ready, ready};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use countersign_crypto::{FileKeyProvider, KeyProvider, SecretString, SharedRandom};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// One root key for each owner of secrets, so that the gateway cannot open the vault (design chapter 2).
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Keys {
     /// The identity role's.
     pub(crate) identity: Option<RootKey>,
     /// The gateway role's.
     pub(crate) gateway: Option<RootKey>,
+    /// The agent role's.
+    pub(crate) agent: Option<RootKey>,
     /// What wrapped the keys before.
     #[serde(default)]
     pub(crate) previous: PreviousKeys,
+    /// KMS keys that accounts may wrap their token vaults under (`SetTokenVaultCMK`); every other one is refused
+    /// (design D22).
+    #[serde(default)]
+    pub(crate) customer_managed: Vec<CustomerManaged>,
+}
+
+/// The customer managed keys of an account.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CustomerManaged {
+    /// The account, 12 digits.
+    account: String,
+    /// Exact ARNs, as of a root key.
+    key_arns: Vec<String>,
 }
 
 /// Root keys that are being replaced: at the next start each key that they wrap is wrapped anew.
@@ -33,6 +50,8 @@ pub(crate) struct PreviousKeys {
     pub(crate) identity: Option<RootKey>,
     /// The gateway role's.
     pub(crate) gateway: Option<RootKey>,
+    /// The agent role's.
+    pub(crate) agent: Option<RootKey>,
 }
 
 /// A root key: a text is the path of a key file.
@@ -44,6 +63,8 @@ pub(crate) enum RootKey {
     Kms(Kms),
     /// A key of a PKCS#11 token.
     Pkcs11(Pkcs11),
+    /// One of them, and keys by account that customers manage.
+    WithCustomerKeys(Box<RootKey>, BTreeMap<String, BTreeSet<String>>),
 }
 
 /// `{ kms = { key_arn = "…" } }`.
@@ -130,11 +151,37 @@ impl RoleKeys {
 impl Keys {
     /// The identity role's.
     pub(crate) fn identity(&self) -> anyhow::Result<RoleKeys> {
+        let root = self
+            .identity
+            .clone()
+            .context("keys.identity names the root key")?;
+        let mut customer: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let own = [
+            &self.identity,
+            &self.gateway,
+            &self.previous.identity,
+            &self.previous.gateway,
+        ];
+        for allowed in &self.customer_managed {
+            let account = &allowed.account;
+            for arn in &allowed.key_arns {
+                // A tenant could have our keys opened with our credentials otherwise.
+                let is_own = own
+                    .iter()
+                    .any(|root| root.as_ref().is_some_and(|root| root.name() == *arn));
+                ensure!(
+                    !is_own,
+                    "keys.customer_managed: {arn} is a root key of this installation"
+                );
+                customer.entry(account.clone()).or_default().insert(arn.clone());
+            }
+        }
         Ok(RoleKeys {
-            root: self
-                .identity
-                .clone()
-                .context("keys.identity names the root key")?,
+            root: if customer.is_empty() {
+                root
+            } else {
+                RootKey::WithCustomerKeys(Box::new(root), customer)
+            },
             previous: self.previous.identity.clone(),
         })
     }
@@ -146,6 +193,17 @@ impl Keys {
             previous: self.previous.gateway.clone(),
         })
     }
+
+    /// The agent role's.
+    pub(crate) fn agent(&self) -> anyhow::Result<RoleKeys> {
+        Ok(RoleKeys {
+            root: self
+                .agent
+                .clone()
+                .context("keys.agent names the root key that conversations are sealed under")?,
+            previous: self.previous.agent.clone(),
+        })
+    }
 }
 
 impl RootKey {
@@ -155,6 +213,16 @@ impl RootKey {
             Self::File(path) => path.display().to_string(),
             Self::Kms(kms) => kms.key_arn.clone(),
             Self::Pkcs11(pkcs11) => format!("{}/{}", pkcs11.token_label, pkcs11.key_label),
+            Self::WithCustomerKeys(root, _) => root.name(),
+        }
+    }
+
+    /// The file that it is, if it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::WithCustomerKeys(root, _) => root.file(),
+            Self::Kms(_) | Self::Pkcs11(_) => None,
         }
     }
 
@@ -162,6 +230,9 @@ impl RootKey {
     pub(crate) async fn open_or_create(&self, random: SharedRandom) -> anyhow::Result<Arc<dyn KeyProvider>> {
         match self {
             Self::File(path) => Ok(Arc::new(FileKeyProvider::open_or_create(path, random)?)),
+            Self::WithCustomerKeys(root, customer) => {
+                with_customer_keys(Box::pin(root.open_or_create(random)).await?, customer)
+            }
             _ => self.open(random).await,
         }
     }
@@ -173,8 +244,33 @@ impl RootKey {
             // Its future is large.
             Self::Kms(kms) => Box::pin(open_kms(kms)).await.with_context(|| self.name()),
             Self::Pkcs11(pkcs11) => open_pkcs11(pkcs11, random).await.with_context(|| self.name()),
+            Self::WithCustomerKeys(root, customer) => {
+                with_customer_keys(Box::pin(root.open(random)).await?, customer)
+            }
         }
     }
+}
+
+#[cfg(feature = "kms")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn with_customer_keys(
+    root: Arc<dyn KeyProvider>,
+    customer: &BTreeMap<String, BTreeSet<String>>,
+) -> anyhow::Result<Arc<dyn KeyProvider>> {
+    Ok(Arc::new(countersign_keys::WithCustomerKeys::new(
+        root,
+        customer.clone(),
+    )))
+}
+
+#[cfg(not(feature = "kms"))]
+fn with_customer_keys(
+    _: Arc<dyn KeyProvider>,
+    _: &BTreeMap<String, BTreeSet<String>>,
+) -> anyhow::Result<Arc<dyn KeyProvider>> {
+    anyhow::bail!(
+        "keys.customer_managed: this binary was built without AWS KMS: build it with `--features kms`"
+    )
 }
 
 #[cfg(feature = "kms")]

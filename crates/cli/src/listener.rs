@@ -10,7 +10,7 @@ use countersign_binding as binding;
 use countersign_identity as identity;
 use countersign_web::{
     Transport,
-    tls::{ListenerTransport, Tls, TlsConfig},
+    tls::{ListenerTransport, ProxyProtocol, Tls, TlsConfig},
 };
 use ipnet::IpNet;
 
@@ -29,6 +29,8 @@ pub(crate) struct Listener<'a> {
     pub(crate) plaintext_from: &'a [IpNet],
     /// Whether there is an exception at all.
     pub(crate) may_be_plain: bool,
+    /// Who may send a PROXY protocol header; a gateway's listeners take care of their own.
+    proxy_protocol: Option<&'a ProxyProtocol>,
     /// Names of a self-signed certificate, with or without port.
     names: &'a [String],
 }
@@ -42,6 +44,7 @@ impl<'a> Listener<'a> {
             tls: config.api_tls.as_ref(),
             plaintext_from: &[],
             may_be_plain: false,
+            proxy_protocol: None,
             names: &config.api_hosts,
         }
     }
@@ -54,6 +57,7 @@ impl<'a> Listener<'a> {
             tls: config.front_channel_tls.as_ref(),
             plaintext_from: &config.front_channel_plaintext_from,
             may_be_plain: true,
+            proxy_protocol: None,
             names: &config.front_channel_hosts,
         }
     }
@@ -66,6 +70,7 @@ impl<'a> Listener<'a> {
             tls: config.tls.as_ref(),
             plaintext_from: &config.plaintext_from,
             may_be_plain: true,
+            proxy_protocol: None,
             names: &config.hosts,
         }
     }
@@ -78,6 +83,7 @@ impl<'a> Listener<'a> {
             tls: config.tls.as_ref(),
             plaintext_from: &config.plaintext_from,
             may_be_plain: true,
+            proxy_protocol: None,
             names: &config.hosts,
         }
     }
@@ -90,6 +96,7 @@ impl<'a> Listener<'a> {
             tls: config.tls.as_ref(),
             plaintext_from: &config.plaintext_from,
             may_be_plain: true,
+            proxy_protocol: config.proxy_protocol.as_ref(),
             names: &[],
         }
     }
@@ -108,6 +115,7 @@ impl<'a> Listener<'a> {
                 tls: door.tls,
                 plaintext_from: door.plaintext_from,
                 may_be_plain: true,
+                proxy_protocol: None,
                 names: &[],
             }));
         }
@@ -158,7 +166,7 @@ impl<'a> Listener<'a> {
     /// Names the key, and the file with what is wrong with it.
     pub(crate) fn transport(&self) -> anyhow::Result<Option<Arc<dyn Transport>>> {
         self.check()?;
-        if self.tls.is_none() && self.is_loopback() {
+        if self.tls.is_none() && self.is_loopback() && self.proxy_protocol.is_none() {
             return Ok(None);
         }
         let tls = match self.tls {
@@ -173,7 +181,9 @@ impl<'a> Listener<'a> {
                 Some(tls)
             }
         };
-        let transport = ListenerTransport::new(tls, None, self.plaintext_from.to_vec());
+        let transport =
+            ListenerTransport::new(tls, self.proxy_protocol.cloned(), self.plaintext_from.to_vec())
+                .header_may_be_absent();
         Ok(Some(Arc::new(transport)))
     }
 }
@@ -198,6 +208,7 @@ mod tests {
             tls,
             plaintext_from: &[],
             may_be_plain,
+            proxy_protocol: None,
             names: &[],
         }
     }

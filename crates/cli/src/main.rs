@@ -7,6 +7,7 @@ mod args;
 mod audit;
 mod backup;
 mod config;
+mod core_dump;
 mod data_directory;
 mod deploy_check;
 mod descriptors;
@@ -20,6 +21,8 @@ mod key_provider;
 mod listener;
 mod log_buffer;
 mod manual;
+#[cfg(target_os = "linux")]
+mod memory;
 mod migrate;
 mod operations;
 mod output;
@@ -44,12 +47,20 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // One crypto backend for TLS too (design D1). An error means a provider is already installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    core_dump::forbid();
+    // First: what is huge already stays so.
+    #[cfg(target_os = "linux")]
+    memory::disable_huge_pages();
     descriptors::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&anyhow::Error::from(error)),
     };
-    let ended = runtime.block_on(run(cli));
+    let ended = runtime.block_on(async {
+        let ended = run(cli).await;
+        telemetry::end().await;
+        ended
+    });
     log_buffer::flush();
     match ended {
         Ok(code) => code,
@@ -68,7 +79,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Deploy(command) => return deploy_check::run(command, global.output).await,
         Command::Manual(args) => manual::run(&args)?,
         Command::Doctor(args) => return doctor::run(&args, global.output).await,
-        Command::Migrate(file) => migrate::run(&file).await?,
+        Command::Migrate(file) => Box::pin(migrate::run(&file)).await?,
         Command::Backup(args) => Box::pin(backup::run(&args, global.output)).await?,
         Command::Restore(args) => return Box::pin(backup::restore(&args, global.output)).await,
         #[cfg(feature = "playground")]

@@ -4,6 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc};
 
 use anyhow::Context as _;
 use countersign_agent as agent;
+use countersign_api::Environment;
 use countersign_binding as binding;
 use countersign_crypto::{KeyProvider, SharedClock, SharedRandom, SystemClock, SystemRandom};
 use countersign_gateway::{self as gateway, Gateway};
@@ -22,6 +23,8 @@ use crate::{
 pub(crate) struct Process {
     pub(crate) clock: SharedClock,
     pub(crate) random: SharedRandom,
+    /// What the platform says of AWS; `dev` does not ask it.
+    pub(crate) aws: Environment,
     pub(crate) serving: Serving,
     /// Kept until the end: connections to databases may have been made on them.
     workers: Vec<Workers>,
@@ -50,10 +53,27 @@ impl GatewaySockets {
     }
 }
 
-/// The identity service's sockets.
+/// The identity service's sockets: the API by workers of its own, the front channel, which browsers use, without.
 pub(crate) struct IdentitySockets {
-    pub(crate) api: Vec<TcpListener>,
-    pub(crate) front_channel: Vec<TcpListener>,
+    workers: Workers,
+    api: WorkerSockets,
+    front_channel: Vec<TcpListener>,
+}
+
+impl IdentitySockets {
+    /// Binds both; `workers` as in the identity service's configuration.
+    pub(crate) async fn bind(
+        workers: Option<NonZeroUsize>,
+        api: &str,
+        front_channel: &str,
+    ) -> anyhow::Result<Self> {
+        let workers = Workers::start("identity", workers).context("cannot start worker threads")?;
+        Ok(Self {
+            api: roles::bind_on(&workers, api, "the identity API").await?,
+            front_channel: roles::bind(front_channel, "the front channel").await?,
+            workers,
+        })
+    }
 }
 
 impl Process {
@@ -61,6 +81,7 @@ impl Process {
         Self {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            aws: Environment::default(),
             serving: Serving::new(),
             workers: vec![],
         }
@@ -87,12 +108,13 @@ impl Process {
             .await
             .context("the gateway does not start")?;
         for (name, sockets) in sockets.listeners {
-            let router = gateway.router(&name).context("a listener without rules")?;
+            let responder = gateway.responder(&name).context("a listener without rules")?;
             let options = ServeOptions {
                 transport: gateway.transport(&name),
                 ..options.clone()
             };
-            self.serving.add_on(&workers, &name, sockets, &router, &options);
+            self.serving
+                .add_on(&workers, &name, sockets, &responder, &options);
         }
         self.workers.push(workers);
         Ok(gateway)
@@ -116,8 +138,21 @@ impl Process {
         let identity = Identity::start(config, parts)
             .await
             .context("the identity service does not start")?;
-        self.serving
-            .add_behind("the identity API", sockets.api, identity.api_router(), api);
+        let defaults = ServeOptions::default();
+        let options = ServeOptions {
+            drain_timeout: roles::DRAIN_TIMEOUT,
+            transport: api,
+            max_connections: defaults.max_connections.div_ceil(sockets.workers.count()),
+            ..defaults
+        };
+        self.serving.add_on(
+            &sockets.workers,
+            "the identity API",
+            sockets.api,
+            &identity.api_router(),
+            &options,
+        );
+        self.workers.push(sockets.workers);
         self.serving.add_behind(
             "the front channel",
             sockets.front_channel,
@@ -136,6 +171,7 @@ impl Process {
         let parts = binding::Parts {
             clock: self.clock.clone(),
             random: self.random.clone(),
+            aws: self.aws.clone(),
         };
         let transport = Listener::binding(&config).transport()?;
         let binding = binding::start(config, parts).context("the session binding service does not start")?;
@@ -144,15 +180,25 @@ impl Process {
         Ok(())
     }
 
-    /// Starts the agent.
-    pub(crate) fn agent(&mut self, config: agent::Config, sockets: Vec<TcpListener>) -> anyhow::Result<()> {
+    /// Starts the agent; `keys` are its own; a key file is made at the first start.
+    pub(crate) async fn agent(
+        &mut self,
+        config: agent::Config,
+        keys: &RoleKeys,
+        sockets: Vec<TcpListener>,
+    ) -> anyhow::Result<()> {
         let parts = agent::Parts {
             clock: self.clock.clone(),
             random: self.random.clone(),
             drain: self.serving.drained(),
+            key_provider: keys.root.open_or_create(self.random.clone()).await?,
+            previous_key_provider: self.previous(keys).await?,
+            aws: self.aws.clone(),
         };
         let transport = Listener::agent(&config).transport()?;
-        let agent = agent::start(config, parts).context("the agent does not start")?;
+        let agent = agent::start(config, parts)
+            .await
+            .context("the agent does not start")?;
         self.serving
             .add_behind("the agent", sockets, agent.router, transport);
         Ok(())

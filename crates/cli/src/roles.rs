@@ -5,7 +5,7 @@ use std::{net::ToSocketAddrs as _, sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow};
 use axum::Router;
 use countersign_outbound::{Client, HostPort, Policy};
-use countersign_web::{Drain, DrainSignal, ServeOptions, Transport, Workers, bind_localhost};
+use countersign_web::{Drain, DrainSignal, Respond, ServeOptions, Transport, Workers, bind_localhost};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -14,7 +14,7 @@ use tokio::{
 use url::Url;
 
 /// How long answers under way may take after an interrupt.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Binds `localhost:PORT` (IPv4 and IPv6 loopback) or `ADDRESS:PORT`.
 ///
@@ -72,6 +72,12 @@ pub(crate) fn operator_client(places: &[Url]) -> anyhow::Result<Client> {
         ..Policy::default()
     };
     Client::new(policy).context("cannot make an HTTP client")
+}
+
+/// SIGINT and SIGTERM, of a process that does not reload.
+#[cfg(feature = "playground")]
+pub(crate) fn ending() -> std::io::Result<[Signal; 2]> {
+    Ok([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?])
 }
 
 /// The signals of a process that reloads. From the moment this is made none of them ends it by itself, and none is
@@ -142,7 +148,7 @@ impl Serving {
         workers: &Workers,
         purpose: &str,
         sockets: WorkerSockets,
-        router: &Router,
+        responder: &impl Respond,
         options: &ServeOptions,
     ) {
         let mut of_workers: Vec<Vec<std::net::TcpListener>> = vec![];
@@ -153,11 +159,11 @@ impl Serving {
             }
         }
         for (runtime, sockets) in workers.runtimes().zip(of_workers) {
-            let (router, drain, options) = (router.clone(), self.drain.clone(), options.clone());
+            let (responder, drain, options) = (responder.clone(), self.drain.clone(), options.clone());
             let serving = async move {
                 let listeners = sockets.into_iter().map(TcpListener::from_std);
                 let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
-                countersign_web::serve(listeners, router, drain, options).await
+                countersign_web::serve(listeners, responder, drain, options).await
             };
             let serving = runtime.spawn(serving);
             let purpose = purpose.to_owned();
@@ -190,12 +196,15 @@ impl Serving {
         }
     }
 
-    /// Waits for SIGINT or SIGTERM, or for a listener that fails.
+    /// Waits for SIGINT or SIGTERM, or for a listener that fails. `signals` were made before anybody was told that the
+    /// process is ready: one that comes between the two is not lost, also where SIGINT was ignored by whoever started it.
     #[cfg(feature = "playground")]
-    pub(crate) async fn until_interrupted(&mut self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
+    pub(crate) async fn until_interrupted(
+        &mut self,
+        [mut interrupt, mut terminate]: [Signal; 2],
+    ) -> anyhow::Result<()> {
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for an interrupt"),
+            _ = interrupt.recv() => Ok(()),
             _ = terminate.recv() => Ok(()),
             Some(ended) = self.tasks.join_next() => ended?,
         }

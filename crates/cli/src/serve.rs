@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use countersign_db::{Database, DatabaseConfig, Pool, database_identity};
+use countersign_db::{Database, DatabaseConfig, Pool, database_identity, is_handed_over, is_restoring};
 use countersign_gateway::Gateway;
 use countersign_identity::Identity;
 use tokio::sync::watch;
@@ -24,11 +24,12 @@ const STOPS_LIMIT: Duration = Duration::from_secs(10);
 /// Runs until it is interrupted.
 pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> {
     let signals = Signals::catch()?;
-    let metrics = telemetry::install(global.log_format)?;
     let mut config = config::load(&args.file.config)?;
+    let metrics = telemetry::install(global.log_format, &config.telemetry, args.role.as_str())?;
     let wants = |role: Role| args.role == role || args.role == Role::All;
     let (readiness, ready) = watch::channel(false);
     let mut process = Process::new();
+    process.aws = config::aws_environment()?;
     let gateway_routes = operations::GatewayRoutes::default();
     let sockets = roles::bind(&config.operations.listen, "operations").await?;
     let transport = Listener::operations(&config.operations).transport()?;
@@ -56,8 +57,9 @@ pub(crate) async fn run(args: ServeArgs, global: &Global) -> anyhow::Result<()> 
     }
     if wants(Role::Agent) {
         let role = config.agent.take().context("the file has no [agent]")?;
+        let keys = config.keys.agent()?;
         let sockets = roles::bind(&role.listen, "the agent").await?;
-        process.agent(role, sockets)?;
+        process.agent(role, &keys, sockets).await?;
     }
 
     if let Some(gateway) = &gateway
@@ -107,24 +109,22 @@ async fn reload(args: &ServeArgs, gateway: Option<&Gateway>) {
 async fn identity(config: &mut Config, process: &mut Process) -> anyhow::Result<Identity> {
     let role = config.identity.take().context("the file has no [identity]")?;
     let keys = config.keys.identity()?;
-    refuse_dev_database(&role.database, "identity").await?;
-    let sockets = IdentitySockets {
-        api: roles::bind(&role.listen_api, "the identity API").await?,
-        front_channel: roles::bind(&role.listen_front_channel, "the front channel").await?,
-    };
+    refuse_unfit_database(&role.database, "identity").await?;
+    let sockets = IdentitySockets::bind(role.workers, &role.listen_api, &role.listen_front_channel).await?;
     process.identity(role, &keys, sockets).await
 }
 
 async fn gateway(config: &mut Config, process: &mut Process) -> anyhow::Result<Gateway> {
     let role = config.gateway.take().context("the file has no [gateway]")?;
     let keys = config.keys.gateway()?;
-    refuse_dev_database(&role.database, "gateway").await?;
+    refuse_unfit_database(&role.database, "gateway").await?;
     let sockets = GatewaySockets::bind(role.workers, role.listeners.addresses()).await?;
     process.gateway(role, &keys, sockets).await
 }
 
-/// What `dev` made has published passwords and loose ends; it must not reach production (design D25).
-async fn refuse_dev_database(config: &DatabaseConfig, owner: &str) -> anyhow::Result<()> {
+/// What `dev` made has published passwords and loose ends; it must not reach production (design D25). What was handed over
+/// goes on elsewhere, and what is half restored is no state of anything.
+async fn refuse_unfit_database(config: &DatabaseConfig, owner: &str) -> anyhow::Result<()> {
     let database = config.database(owner)?;
     if matches!(&database, Database::Sqlite { path, .. } if !path.exists()) {
         return Ok(());
@@ -133,7 +133,18 @@ async fn refuse_dev_database(config: &DatabaseConfig, owner: &str) -> anyhow::Re
         .await
         .with_context(|| format!("{owner}.database"))?;
     let mark = database_identity(&pool).await;
+    let handed_over = is_handed_over(&pool).await;
+    let restoring = is_restoring(&pool).await;
     pool.close().await;
+    if handed_over.with_context(|| format!("{owner}.database"))? {
+        bail!(
+            "{owner}.database was handed over by `countersign backup --hand-over` and goes on elsewhere: to come back, \
+             restore that file, or a later hand-over, into a new database"
+        );
+    }
+    if restoring.with_context(|| format!("{owner}.database"))? {
+        bail!("the restore into {owner}.database did not end: restore into an empty one");
+    }
     // A database that was never migrated has no identity yet, and no mark.
     if mark.is_ok_and(|identity| identity.dev) {
         bail!("{owner}.database was made by `countersign dev` and is not for `serve`: use a new one");

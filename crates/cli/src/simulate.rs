@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     args::{Global, Output},
     output,
-    roles::Serving,
+    roles::{self, Serving},
     telemetry,
 };
 
@@ -48,12 +48,12 @@ const PASSWORD: &str = "countersign";
 
 /// Serves until it is interrupted.
 pub(crate) async fn run(args: SimulateArgs, global: &Global) -> anyhow::Result<()> {
-    telemetry::install(global.log_format)?;
+    telemetry::install(global.log_format, &telemetry::Telemetry::default(), "simulate")?;
     let vendor = SimulatedVendor::find(&args.vendor).context("no such vendor")?;
     let address = SocketAddr::from(([127, 0, 0, 1], args.port));
     let listener = listen(address)
         .await
-        .with_context(|| format!("port {} cannot be had; choose another with --port", args.port))?;
+        .with_context(|| format!("port {} is not available; choose another with --port", args.port))?;
     let origin = format!("http://{}", listener.local_addr()?);
     let config = SimulatorConfig {
         vendor: args.vendor,
@@ -70,11 +70,12 @@ pub(crate) async fn run(args: SimulateArgs, global: &Global) -> anyhow::Result<(
     let simulator = Simulator::new(config, parts)?;
     let mut serving = Serving::new();
     serving.add("the simulator", vec![listener], simulator.router());
+    let signals = roles::ending()?;
     match global.output {
         Output::Json => output::json_line(&as_json(&vendor, &origin))?,
         Output::Text => say(&vendor, &origin),
     }
-    let interrupted = serving.until_interrupted().await;
+    let interrupted = serving.until_interrupted(signals).await;
     output::note("stopping");
     serving.drain_and_wait().await?;
     interrupted

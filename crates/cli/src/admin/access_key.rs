@@ -11,7 +11,7 @@ pub(crate) enum AccessKeyCommand {
     Create { principal: String },
     /// List the keys of a principal, without secrets.
     List { principal: String },
-    /// Make a key sign, or not; effective within a second.
+    /// Activate or deactivate a key; takes effect within a second.
     Update {
         access_key_id: String,
         #[arg(long)]

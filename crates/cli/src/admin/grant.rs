@@ -28,6 +28,7 @@ pub(super) async fn run(admin: &Admin, command: GrantCommand) -> anyhow::Result<
                 user,
                 workload_name: workload,
                 credential_provider_name: provider,
+                ailing: None,
                 next_token: page.next_token,
                 max_results: page.max_results.map(i64::from),
             };

@@ -81,7 +81,7 @@ async fn await_resealed(admin: &Admin, purpose: api::KeyPurpose) -> anyhow::Resu
 async fn keys(admin: &Admin, next_token: Option<String>) -> anyhow::Result<api::list_keys::Output> {
     let input = api::list_keys::Input {
         next_token,
-        max_results: None,
+        ..api::list_keys::Input::default()
     };
     admin.call::<api::ListKeys>(&input).await
 }

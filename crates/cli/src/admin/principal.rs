@@ -8,7 +8,7 @@ use countersign_api::admin as api;
 use countersign_crypto::parse_strict_json;
 
 use super::{Admin, stop};
-use crate::args::{Page, StopCommand};
+use crate::args::{Page, StopOptions, tag};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PrincipalCommand {
@@ -36,7 +36,7 @@ pub(crate) enum PrincipalCommand {
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Let it go on.
+    /// Lift the stop.
     Start { name: String },
 }
 
@@ -66,11 +66,6 @@ impl Attributes {
             .with_context(|| format!("{} is not a trust policy", path.display()))
             .map(Some)
     }
-}
-
-fn tag(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    Ok((key.to_owned(), value.to_owned()))
 }
 
 pub(super) async fn run(admin: &Admin, command: PrincipalCommand) -> anyhow::Result<()> {
@@ -115,24 +110,12 @@ pub(super) async fn run(admin: &Admin, command: PrincipalCommand) -> anyhow::Res
             Ok(())
         }
         PrincipalCommand::Stop { name, reason } => {
-            stop::run(
-                admin,
-                api::SubjectKind::Principal,
-                StopCommand::Stop {
-                    subject: name,
-                    reason,
-                    revoke_tokens: false,
-                },
-            )
-            .await
+            let options = StopOptions {
+                reason,
+                revoke_tokens: false,
+            };
+            stop::stop(admin, api::SubjectKind::Principal, name, options).await
         }
-        PrincipalCommand::Start { name } => {
-            stop::run(
-                admin,
-                api::SubjectKind::Principal,
-                StopCommand::Start { subject: name },
-            )
-            .await
-        }
+        PrincipalCommand::Start { name } => stop::start(admin, api::SubjectKind::Principal, name).await,
     }
 }

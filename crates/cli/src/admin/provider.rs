@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::{Admin, secret, stop};
-use crate::args::{ClientAuthentication, ProviderCommand, ProviderConfig, StopCommand};
+use crate::args::{ClientAuthentication, ProviderCommand, ProviderConfig};
 
 pub(super) async fn run(admin: &Admin, command: ProviderCommand) -> anyhow::Result<()> {
     match command {
@@ -57,25 +57,10 @@ pub(super) async fn run(admin: &Admin, command: ProviderCommand) -> anyhow::Resu
             admin.done("deleted");
             Ok(())
         }
-        ProviderCommand::Stop {
-            name,
-            reason,
-            revoke_tokens,
-        } => {
-            stop::run(
-                admin,
-                SubjectKind::Provider,
-                StopCommand::Stop {
-                    subject: name,
-                    reason,
-                    revoke_tokens,
-                },
-            )
-            .await
+        ProviderCommand::Stop { name, options } => {
+            stop::stop(admin, SubjectKind::Provider, name, options).await
         }
-        ProviderCommand::Start { name } => {
-            stop::run(admin, SubjectKind::Provider, StopCommand::Start { subject: name }).await
-        }
+        ProviderCommand::Start { name } => stop::start(admin, SubjectKind::Provider, name).await,
     }
 }
 

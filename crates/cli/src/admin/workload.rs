@@ -3,7 +3,7 @@
 use countersign_api::{admin::SubjectKind, control};
 
 use super::{Admin, stop};
-use crate::args::{StopCommand, WorkloadCommand};
+use crate::args::WorkloadCommand;
 
 pub(super) async fn run(admin: &Admin, command: WorkloadCommand) -> anyhow::Result<()> {
     match command {
@@ -45,24 +45,9 @@ pub(super) async fn run(admin: &Admin, command: WorkloadCommand) -> anyhow::Resu
             admin.done("deleted");
             Ok(())
         }
-        WorkloadCommand::Stop {
-            name,
-            reason,
-            revoke_tokens,
-        } => {
-            stop::run(
-                admin,
-                SubjectKind::Workload,
-                StopCommand::Stop {
-                    subject: name,
-                    reason,
-                    revoke_tokens,
-                },
-            )
-            .await
+        WorkloadCommand::Stop { name, options } => {
+            stop::stop(admin, SubjectKind::Workload, name, options).await
         }
-        WorkloadCommand::Start { name } => {
-            stop::run(admin, SubjectKind::Workload, StopCommand::Start { subject: name }).await
-        }
+        WorkloadCommand::Start { name } => stop::start(admin, SubjectKind::Workload, name).await,
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use countersign_audit::Exporter;
+use countersign_audit::{Counted, Exporter};
 use countersign_crypto::JwkSet;
 
 use super::{command::ExportArgs, store::Store};
@@ -37,7 +37,9 @@ pub(super) async fn run(stores: &[Store], args: &ExportArgs) -> anyhow::Result<(
         records += exporter.records_written();
     }
     out.flush().context("cannot write the export")?;
-    output::note(format!("{records} records of {} databases", stores.len()));
+    let databases = u64::try_from(stores.len()).unwrap_or(u64::MAX);
+    let (records, databases) = (Counted(records, "record"), Counted(databases, "database"));
+    output::note(format!("{records} of {databases}"));
     Ok(())
 }
 

@@ -8,6 +8,8 @@ mod explain;
 mod export;
 mod online;
 mod prove;
+mod report;
+mod search;
 mod store;
 mod tail;
 mod verify;
@@ -16,13 +18,10 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 
-use crate::{admin, args::Output};
+use crate::{admin, args::Output, data_directory::DEFAULT};
 pub(crate) use command::AuditCommand;
 use command::AuditSource;
 use store::Store;
-
-/// Where `countersign dev` keeps its data unless it is told otherwise.
-const DEFAULT_DATA: &str = ".countersign";
 
 /// Runs the command; only `verify` has an answer that is neither success nor an error.
 pub(crate) async fn run(command: AuditCommand, output: Output) -> anyhow::Result<ExitCode> {
@@ -31,14 +30,16 @@ pub(crate) async fn run(command: AuditCommand, output: Output) -> anyhow::Result
             source,
             lines,
             follow,
+            search,
         } => match open(&source).await? {
-            Some(stores) => tail::tail(&stores, lines, follow, output).await?,
-            None => online::tail(lines, follow, output).await?,
+            Some(stores) => tail::tail(&stores, lines, follow, &search, output).await?,
+            None => online::tail(lines, follow, &search, output).await?,
         },
         AuditCommand::Explain { source, id } => match open(&source).await? {
             Some(stores) => explain::explain(&stores, &id, output).await?,
             None => online::explain(&id, output).await?,
         },
+        AuditCommand::Report(args) => report::run(&args, output).await?,
         AuditCommand::Export(args) => export::run(&offline(&args.source).await?, &args).await?,
         AuditCommand::Prove(args) => prove::run(&offline(&args.source).await?, &args).await?,
         AuditCommand::Verify(args) => return verify::run(&args, output).await,
@@ -62,7 +63,7 @@ async fn open(source: &AuditSource) -> anyhow::Result<Option<Vec<Store>>> {
         return Store::of_config(path).await.map(Some);
     }
     // The data on this machine first: it has both chains, and nothing has to be believed.
-    let default = Path::new(DEFAULT_DATA);
+    let default = Path::new(DEFAULT);
     if !default.is_dir() && admin::is_configured() {
         return Ok(None);
     }

@@ -3,7 +3,11 @@
 use std::{process::ExitCode, time::Duration};
 
 use countersign_api::{Client, admin as api};
+use countersign_audit::Counted;
+use countersign_crypto::Timestamp;
 
+use super::command::{ReportArgs, Search};
+use super::search;
 use crate::{admin, args::Output, output};
 
 /// How often `tail --follow` asks.
@@ -11,7 +15,8 @@ const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 /// Most records of one answer.
 const PAGE: i64 = 100;
 
-pub(super) async fn tail(lines: u32, follow: bool, output: Output) -> anyhow::Result<()> {
+pub(super) async fn tail(lines: u32, follow: bool, search: &Search, output: Output) -> anyhow::Result<()> {
+    let wanted = asked(search)?;
     let client = admin::connect()?;
     let mut records = vec![];
     let mut next_token = None;
@@ -21,7 +26,7 @@ pub(super) async fn tail(lines: u32, follow: bool, output: Output) -> anyhow::Re
             newest: Some(true),
             next_token: next_token.take(),
             max_results: Some(missing.clamp(1, PAGE)),
-            ..Default::default()
+            ..wanted.clone()
         };
         let page = call::<api::ListAuditRecords>(&client, &input).await?;
         records.extend(page.records);
@@ -45,7 +50,7 @@ pub(super) async fn tail(lines: u32, follow: bool, output: Output) -> anyhow::Re
         let input = api::list_audit_records::Input {
             after: after.clone(),
             max_results: Some(PAGE),
-            ..Default::default()
+            ..wanted.clone()
         };
         let page = call::<api::ListAuditRecords>(&client, &input).await?;
         if let Some(id) = page.records.last().and_then(|record| record["id"].as_str()) {
@@ -53,6 +58,44 @@ pub(super) async fn tail(lines: u32, follow: bool, output: Output) -> anyhow::Re
         }
         print(&page.records, output)?;
     }
+}
+
+/// The same search in the words of the API.
+fn asked(search: &Search) -> anyhow::Result<api::list_audit_records::Input> {
+    let range = search::range(&search.time, false)?;
+    Ok(api::list_audit_records::Input {
+        action: search.action.clone(),
+        outcome: search.outcome.clone(),
+        reason: search.reason.clone(),
+        principal: search.principal.clone(),
+        sid: search.sid.clone(),
+        request_id: search.request.clone(),
+        user: search.subject.user.clone(),
+        workload_name: search.subject.workload.clone(),
+        credential_provider_name: search.subject.provider.clone(),
+        grant_id: search.subject.grant.clone(),
+        from: range.from.map(Timestamp::as_secs),
+        to: range.to.map(Timestamp::as_secs),
+        ..Default::default()
+    })
+}
+
+/// The report of a running server.
+pub(super) async fn report(args: &ReportArgs) -> anyhow::Result<api::get_audit_report::Output> {
+    let client = admin::connect()?;
+    let range = search::range(&args.time, true)?;
+    let input = api::get_audit_report::Input {
+        user: args.subject.user.clone(),
+        workload_name: args.subject.workload.clone(),
+        credential_provider_name: args.subject.provider.clone(),
+        grant_id: args.subject.grant.clone(),
+        from: range.from.map(Timestamp::as_secs),
+        to: range.to.map(Timestamp::as_secs),
+        format: args.format.map(|format| format.as_str().to_owned()),
+        max_results: Some(i64::from(args.limit.min(10_000))),
+        max_records: None,
+    };
+    call::<api::GetAuditReport>(&client, &input).await
 }
 
 pub(super) async fn explain(id: &str, output: Output) -> anyhow::Result<()> {
@@ -74,7 +117,10 @@ pub(super) async fn verify(against: Option<&str>, output: Output) -> anyhow::Res
         output::json(&answer)?;
     } else {
         let verdict = if answer.ok { "OK" } else { "NOT OK" };
-        output::line(format!("identity: {verdict}, {} records", answer.records));
+        output::line(format!(
+            "identity: {verdict}, {}",
+            Counted(answer.records, "record")
+        ));
         match &answer.anchored_to {
             Some(anchor) => output::line(format!("  anchored to {anchor}")),
             None => output::line("  not anchored"),

@@ -7,6 +7,8 @@ use countersign_audit::{
     tail::{self, Filter},
 };
 
+use super::command::Search;
+use super::search;
 use super::store::Store;
 use crate::{args::Output, output};
 
@@ -15,11 +17,21 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 /// Most records read at a time.
 const PAGE: u32 = 500;
 
-pub(super) async fn tail(stores: &[Store], lines: u32, follow: bool, output: Output) -> anyhow::Result<()> {
+pub(super) async fn tail(
+    stores: &[Store],
+    lines: u32,
+    follow: bool,
+    search: &Search,
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut filters = vec![];
+    for store in stores {
+        filters.push(search::filter(search, store).await?);
+    }
     let mut newest = vec![];
     let mut cursors = vec![];
-    for store in stores {
-        let (mut records, cursor) = last(store, lines).await?;
+    for (store, filter) in stores.iter().zip(&filters) {
+        let (mut records, cursor) = last(store, filter, lines).await?;
         newest.append(&mut records);
         cursors.push(cursor);
     }
@@ -32,8 +44,8 @@ pub(super) async fn tail(stores: &[Store], lines: u32, follow: bool, output: Out
     loop {
         tokio::time::sleep(FOLLOW_INTERVAL).await;
         let mut fresh = vec![];
-        for (store, cursor) in stores.iter().zip(&mut cursors) {
-            let page = tail::list(&store.pool, &Filter::default(), cursor.as_deref(), PAGE).await?;
+        for ((store, filter), cursor) in stores.iter().zip(&filters).zip(&mut cursors) {
+            let page = tail::list(&store.pool, filter, cursor.as_deref(), PAGE).await?;
             if page.cursor.is_some() {
                 *cursor = page.cursor;
             }
@@ -45,10 +57,10 @@ pub(super) async fn tail(stores: &[Store], lines: u32, follow: bool, output: Out
 }
 
 /// The newest records of one store, oldest first, and the cursor behind the newest.
-async fn last(store: &Store, lines: u32) -> anyhow::Result<(Vec<Record>, Option<String>)> {
+async fn last(store: &Store, filter: &Filter, lines: u32) -> anyhow::Result<(Vec<Record>, Option<String>)> {
     let filter = Filter {
         newest_first: true,
-        ..Filter::default()
+        ..filter.clone()
     };
     let (mut records, mut cursor): (Vec<Record>, _) = (vec![], None::<String>);
     while records.len() < lines as usize {

@@ -5,6 +5,7 @@ use std::{path::Path, process::ExitCode};
 use anyhow::Context as _;
 use countersign_audit::{
     Proof,
+    delivery::{Kept, kept_in_s3},
     verify::{self, Export, Report, Trail},
 };
 use countersign_crypto::JwkSet;
@@ -20,10 +21,7 @@ pub(crate) async fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exi
     if let Some(path) = &args.proof {
         return proof(path, &keys(args)?, output);
     }
-    let against = match &args.against {
-        Some(path) => Some(read(path)?),
-        None => None,
-    };
+    let against = kept(&args.against).await?;
     let reports = if let Some(path) = &args.export {
         let keys = keys(args)?;
         let export = Export {
@@ -110,6 +108,23 @@ fn keys(args: &VerifyArgs) -> anyhow::Result<JwkSet> {
 
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// What was kept at all the places that were named; `None` when none was.
+async fn kept(places: &[String]) -> anyhow::Result<Option<String>> {
+    let mut text = String::new();
+    for place in places {
+        let found = match place.strip_prefix("s3://") {
+            None => Kept::read(Path::new(place))?,
+            Some(address) => {
+                let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
+                kept_in_s3(bucket, prefix).await?
+            }
+        };
+        anyhow::ensure!(!found.0.is_empty(), "{place} holds no checkpoint");
+        text.push_str(&found.0);
+    }
+    Ok((!places.is_empty()).then_some(text))
 }
 
 fn progress(records: u64) {

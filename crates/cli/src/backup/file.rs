@@ -87,6 +87,9 @@ pub(super) struct Database {
     pub(super) restore_epoch: i64,
     /// Whether `countersign dev` made it.
     pub(super) dev: bool,
+    /// Whether nothing is written to it any more: then nothing in the world is newer than this.
+    #[serde(default)]
+    pub(super) handed_over: bool,
     /// Newest migration of each owner.
     pub(super) schema: BTreeMap<String, i64>,
 }
@@ -312,7 +315,7 @@ impl Lines {
         self.ended = last;
         if last {
             let rest = self.input.fill_buf()?;
-            ensure!(rest.is_empty(), "there is something behind the end of the backup");
+            ensure!(rest.is_empty(), "unexpected data after the end of the backup");
         }
         Ok(())
     }

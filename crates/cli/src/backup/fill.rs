@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, bail, ensure};
 use countersign_crypto::{Clock as _, SystemClock};
 use countersign_db::{
-    DumpTable, Pool, Transaction, Value, dump_tables, schema_versions, set_restored_identity,
+    DumpTable, Pool, Transaction, Value, dump_tables, mark_restoring, schema_versions, set_restored_identity,
 };
 use zeroize::Zeroizing;
 
@@ -59,7 +59,7 @@ struct Filling {
 }
 
 /// Fills the databases of `targets`, which must be empty; each is committed as a whole, with its epoch raised by
-/// `epochs`.
+/// `epochs`, and marked as being restored.
 pub(super) async fn fill(mut lines: Lines, targets: &[Source], epochs: i64) -> anyhow::Result<Vec<Filled>> {
     let (mut filled, mut filling, mut rows) = (Vec::new(), None::<Filling>, 0_u64);
     while let Some(line) = lines.next()? {
@@ -169,6 +169,8 @@ impl Filling {
     async fn commit(mut self, epochs: i64) -> anyhow::Result<Filled> {
         let epoch = self.from.restore_epoch + epochs;
         set_restored_identity(&mut self.tx, &self.from.id, epoch).await?;
+        // What was revoked since the backup lives again from here on: whatever ends this program, no server may start.
+        mark_restoring(&mut self.tx).await?;
         self.tx.commit().await?;
         Ok(Filled {
             from: self.from,

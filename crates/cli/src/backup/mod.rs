@@ -5,15 +5,20 @@ mod drill;
 mod file;
 mod fill;
 mod key;
+mod record;
 mod restore;
 mod source;
+mod verified;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use countersign_crypto::{Clock as _, SharedRandom, SystemClock, SystemRandom};
-use countersign_db::{Pool, Value, database_identity, dump_tables, schema_versions};
+use countersign_db::{
+    Pool, Value, database_identity, dump_tables, ensure_unused, hand_over, is_handed_over, is_restoring,
+    schema_versions,
+};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -21,12 +26,17 @@ use crate::{args::Output, output};
 use file::{Database, Header, Line, Table, Writer};
 pub(crate) use restore::{RestoreArgs, run as restore};
 use source::Source;
+pub(crate) use verified::is_noted as backup_is_verified;
 
 /// Rows read at a time.
 const PAGE: i64 = 500;
 
 /// Arguments of `backup`.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(crate) struct BackupArgs {
     /// The file to write. It must not exist.
     #[arg(value_name = "FILE")]
@@ -51,6 +61,14 @@ pub(crate) struct BackupArgs {
     /// Put root key files into it. Without them it is of use only together with these files.
     #[arg(long, conflicts_with = "root_key")]
     include_keys: bool,
+    /// Hand the databases over to the place where the backup is restored: no server starts on them again, and the
+    /// restore makes nothing void. End the servers first.
+    #[arg(long, conflicts_with = "data")]
+    hand_over: bool,
+    /// Make it although it cannot be put on the audit trail: where the database is damaged or may only be read, or its
+    /// root key is lost.
+    #[arg(long)]
+    unrecorded: bool,
 }
 
 /// Writes the backup. Servers may run: each database is read as of one moment.
@@ -75,6 +93,30 @@ pub(crate) async fn run(args: &BackupArgs, output: Output) -> anyhow::Result<()>
             include_key(&mut writer, source)?;
         }
     }
+    for source in &sources {
+        before(source, args)
+            .await
+            .with_context(|| format!("the {} database", source.role))?;
+    }
+    if !args.unrecorded {
+        // Before anything is read; after a hand-over nothing is written any more.
+        for source in &sources {
+            let details = [("keyFiles", args.include_keys), ("handOver", args.hand_over)];
+            record::record(source, &details, &random).await.with_context(|| {
+                format!(
+                    "the backup cannot be put on the audit trail of the {} database; --unrecorded makes it all the same",
+                    source.role
+                )
+            })?;
+        }
+    }
+    if args.hand_over {
+        for source in &sources {
+            hand_over(source.database.database(source.role)?)
+                .await
+                .with_context(|| format!("the {} database", source.role))?;
+        }
+    }
     let mut rows = 0;
     for source in &sources {
         let written = database(&mut writer, source).await;
@@ -88,6 +130,11 @@ pub(crate) async fn run(args: &BackupArgs, output: Output) -> anyhow::Result<()>
             output::line(format!("{file}: {rows} rows, {bytes} bytes"));
             if !args.include_keys && sources.iter().any(|source| source.key_file().is_some()) {
                 output::note("The root key files are not in it: keep them as well, in another place.");
+            }
+            if args.hand_over {
+                output::note(
+                    "No server starts on these databases again: restore this file, once, within 24 hours.",
+                );
             }
             output::note("Try it: countersign restore --drill");
             Ok(())
@@ -106,6 +153,25 @@ fn include_key(writer: &mut Writer, source: &Source) -> anyhow::Result<()> {
     })
 }
 
+/// A hand-over that comes too early leaves no record of a backup that was not made; and what was handed over lives
+/// elsewhere, so that no later file of it may pass for the hand-over.
+async fn before(source: &Source, args: &BackupArgs) -> anyhow::Result<()> {
+    let database = source.database.database(source.role)?;
+    let pool = Pool::connect(&database.clone().read_only()).await?;
+    let restoring = is_restoring(&pool).await;
+    let handed_over = is_handed_over(&pool).await;
+    pool.close().await;
+    anyhow::ensure!(!restoring?, "the restore into it did not end");
+    if args.hand_over {
+        return Ok(ensure_unused(database).await?);
+    }
+    anyhow::ensure!(
+        !handed_over?,
+        "it was handed over and goes on elsewhere; where the file of the hand-over is lost, make it again by --hand-over"
+    );
+    Ok(())
+}
+
 /// All tables of a database, as of one moment.
 async fn database(writer: &mut Writer, source: &Source) -> anyhow::Result<u64> {
     let pool = Pool::connect(&source.database.database(source.role)?.read_only()).await?;
@@ -116,6 +182,7 @@ async fn database(writer: &mut Writer, source: &Source) -> anyhow::Result<u64> {
         id: identity.id,
         restore_epoch: identity.restore_epoch,
         dev: identity.dev,
+        handed_over: is_handed_over(&pool).await?,
         schema: schema_versions(&mut snapshot).await?,
     }))?;
     let mut count = 0;

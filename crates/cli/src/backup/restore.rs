@@ -6,10 +6,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use countersign_crypto::{Clock as _, SharedRandom, SystemClock, SystemRandom};
-use countersign_identity::{Distrusted, Restored};
+use countersign_identity::{Distrusted, Replayed, Restored};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -18,6 +19,9 @@ use super::fill::{Contents, fill, read_all};
 use super::source::Source;
 use super::{drill, key};
 use crate::{args::Output, config, key_provider::RootKey, output};
+
+/// How long after a hand-over nobody doubts that this is where the databases go on.
+const HAND_OVER_LIMIT: Duration = Duration::from_hours(24);
 
 /// Arguments of `restore`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +38,12 @@ pub(crate) struct RestoreArgs {
     /// Write nothing: fill a temporary directory, open every sealed value, verify every audit chain.
     #[arg(long)]
     drill: bool,
-    /// What was revoked, stopped or forgotten after the backup lives again. Everything that was handed out is void:
+    /// The audit log as it was in the end (`countersign audit export`): what was revoked, stopped, forgotten or deleted
+    /// after the backup is so in the restored databases, too, and --accept-resurrection is not needed.
+    #[arg(long, value_name = "FILE", conflicts_with = "drill")]
+    audit_export: Option<PathBuf>,
+    /// For any backup that was not made with `--hand-over`, within 24 hours: what was revoked, stopped or forgotten
+    /// after it lives again. Everything that was handed out is void:
     /// sessions, workload access tokens, temporary credentials; access keys are inactive but the configured
     /// `initial_admin`; every grant is refreshed before it gives a token.
     #[arg(long, conflicts_with = "drill")]
@@ -56,10 +65,11 @@ pub(crate) async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<Ex
         .collect();
     let passphrase = args.passphrase_file.as_deref();
     let key = key::find(&reader.header.key, passphrase, &roots, &random).await?;
+    let created_at = reader.header.created_at.clone();
     let contents = read_all(reader.unlock(key.clone()))?;
     let again = || anyhow::Ok(Reader::open(&args.file)?.unlock(key.clone()));
     if args.drill {
-        return drill::run(again()?, &contents, &sources, &random, output).await;
+        return drill::run(again()?, (&contents, &created_at), &sources, &random, output).await;
     }
     if let Some(database) = contents.databases.iter().find(|database| database.dev) {
         bail!(
@@ -67,16 +77,21 @@ pub(crate) async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<Ex
             database.role
         );
     }
+    // One that says so and is not continued at once may have been restored and gone on before.
+    let continued = !args.accept_resurrection
+        && contents.databases.iter().all(|database| database.handed_over)
+        && is_recent(&created_at);
     ensure!(
-        args.accept_resurrection,
-        "what was revoked, stopped or forgotten after the backup would live again: --accept-resurrection takes that, \
-         and makes void what was handed out"
+        args.accept_resurrection || args.audit_export.is_some() || continued,
+        "what was revoked, stopped or forgotten after the backup would live again: --audit-export FILE with the newer \
+         audit log prevents it, --accept-resurrection takes it, and makes void what was handed out"
     );
     for source in &sources {
         place_key_file(source, &contents)?;
     }
     let filled = fill(again()?, &sources, 1).await?;
     let mut distrusted = Distrusted::default();
+    let mut replayed = Replayed::default();
     let mut sessions = 0;
     for database in &filled {
         let source = sources.iter().find(|source| source.role == database.from.role);
@@ -86,16 +101,48 @@ pub(crate) async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<Ex
         database.pool.close().await;
         if source.role == "gateway" {
             countersign_gateway::migrate(&source.database, now).await?;
+            if continued {
+                continue;
+            }
             let pool = countersign_db::Pool::connect(&source.database.database(source.role)?).await?;
             sessions = countersign_gateway::end_sessions(&pool).await?;
             pool.close().await;
         } else {
             countersign_identity::migrate(&source.database, now).await?;
-            distrusted = distrust(source, args.config.as_deref(), &random).await?;
+            let trust = match &args.audit_export {
+                _ if continued => Trust::Everything,
+                None => Trust::Nothing {
+                    vouched_for: vouched_for(args.config.as_deref())?,
+                },
+                Some(path) => Trust::TheLog {
+                    path,
+                    otherwise: args.accept_resurrection,
+                },
+            };
+            (distrusted, replayed) = settle(source, &trust, &random).await?;
         }
     }
-    show(&contents, &distrusted, sessions, output)?;
+    end(&contents, &sources).await?;
+    if continued && output == Output::Text {
+        output::line("handed over: everything that was handed out stays good");
+    }
+    show(&contents, &distrusted, &replayed, sessions, output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets servers start on what was restored. On all of it, or nothing: a gateway's sessions are no better than the grants
+/// that they stand for.
+async fn end(contents: &Contents, sources: &[Source]) -> anyhow::Result<()> {
+    let filled = |source: &&Source| {
+        let mut databases = contents.databases.iter();
+        databases.any(|database| database.role == source.role)
+    };
+    for source in sources.iter().filter(filled) {
+        let pool = countersign_db::Pool::connect(&source.database.database(source.role)?).await?;
+        countersign_db::restored(&pool).await?;
+        pool.close().await;
+    }
+    Ok(())
 }
 
 /// Puts a root key file of the backup where the configuration has it.
@@ -124,11 +171,31 @@ pub(super) fn write_key_file(path: &Path, content: &[u8]) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn distrust(
+/// Whether a backup was made within [`HAND_OVER_LIMIT`].
+fn is_recent(created_at: &str) -> bool {
+    let now = SystemClock.now();
+    // Times of one form, to the second, have the order of their texts.
+    let seconds = |time: &str| time.get(..19).map(str::to_owned);
+    let (first, last) = (now.minus(HAND_OVER_LIMIT).to_string(), now.to_string());
+    (seconds(&first)..=seconds(&last)).contains(&seconds(created_at))
+}
+
+/// What of a restored database is believed.
+enum Trust<'a> {
+    /// It was handed over.
+    Everything,
+    /// What the newer audit log leaves of it; with `otherwise` also where the log cannot be followed.
+    TheLog { path: &'a Path, otherwise: bool },
+    /// It is older than the world; only these access keys go on.
+    Nothing { vouched_for: Vec<String> },
+}
+
+/// Brings the keys under the configured root key, and makes void what is not believed.
+async fn settle(
     source: &Source,
-    config: Option<&Path>,
+    trust: &Trust<'_>,
     random: &SharedRandom,
-) -> anyhow::Result<Distrusted> {
+) -> anyhow::Result<(Distrusted, Replayed)> {
     let provider = source.root.open_or_create(Arc::clone(random)).await?;
     let previous = match &source.previous {
         None => None,
@@ -142,9 +209,35 @@ async fn distrust(
         random: &**random,
         clock: &SystemClock,
     };
-    let distrusted = restored.distrust(&vouched_for(config)?).await;
+    let settled = settle_by(&restored, trust).await;
     pool.close().await;
-    distrusted.context("the keys of the backup do not open with the configured root key")
+    settled
+}
+
+async fn settle_by(restored: &Restored<'_>, trust: &Trust<'_>) -> anyhow::Result<(Distrusted, Replayed)> {
+    let foreign = "the keys of the backup do not open with the configured root key";
+    Ok(match trust {
+        Trust::Everything => {
+            restored.carry_on().await.context(foreign)?;
+            (Distrusted::default(), Replayed::default())
+        }
+        Trust::Nothing { vouched_for } => {
+            let distrusted = restored.distrust(vouched_for).await.context(foreign)?;
+            (distrusted, Replayed::default())
+        }
+        Trust::TheLog { path, otherwise } => {
+            restored.rewrap().await.context(foreign)?;
+            let replayed = restored.replay(path).await?;
+            restored.begin_anew().await.context(foreign)?;
+            ensure!(
+                *otherwise || replayed.unresolved.is_empty(),
+                "these records name people whom the backup does not know, so that what they say cannot be done \
+                 again: {}. Restore into an empty database with --accept-resurrection too, and do it by hand",
+                replayed.unresolved.join(", ")
+            );
+            (Distrusted::default(), replayed)
+        }
+    })
 }
 
 /// Access keys that the configuration itself names: whoever writes it vouches for them.
@@ -164,13 +257,22 @@ fn vouched_for(config: Option<&Path>) -> anyhow::Result<Vec<String>> {
     Ok(admins.map(|admin| admin.access_key_id.clone()).collect())
 }
 
-fn show(contents: &Contents, distrusted: &Distrusted, sessions: u64, output: Output) -> anyhow::Result<()> {
+fn show(
+    contents: &Contents,
+    distrusted: &Distrusted,
+    replayed: &Replayed,
+    sessions: u64,
+    output: Output,
+) -> anyhow::Result<()> {
     if output == Output::Json {
         return output::json(&json!({
             "rows": contents.rows,
             "grantsToRefresh": distrusted.grants,
             "accessKeysInactive": distrusted.access_keys,
             "sessionsEnded": sessions,
+            "recordsReplayed": replayed.records,
+            "recordsApplied": replayed.applied,
+            "recordsUnresolved": replayed.unresolved,
         }));
     }
     for database in &contents.databases {
@@ -180,6 +282,17 @@ fn show(contents: &Contents, distrusted: &Distrusted, sessions: u64, output: Out
             database.id,
             database.restore_epoch + 1
         ));
+    }
+    if replayed.records > 0 {
+        output::line(format!(
+            "{} newer records of the audit log, {} of them done again",
+            replayed.records, replayed.applied
+        ));
+        for id in &replayed.unresolved {
+            output::line(format!(
+                "record {id} is about somebody whom the backup does not know: do it again by hand"
+            ));
+        }
     }
     output::line(format!(
         "{} rows; {} grants are refreshed before they give a token; {} access keys are inactive; {sessions} sessions ended",

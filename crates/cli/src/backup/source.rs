@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use countersign_db::DatabaseConfig;
 
 use crate::config;
-use crate::data_directory::DataDirectory;
+use crate::data_directory::{DEV_ACCOUNT, DEV_REGION, DataDirectory};
 use crate::key_provider::RootKey;
 
 /// One role's database, and what wraps its keys.
@@ -16,6 +16,10 @@ pub(super) struct Source {
     pub(super) database: DatabaseConfig,
     pub(super) root: RootKey,
     pub(super) previous: Option<RootKey>,
+    /// Whose audit trail it is: account and region.
+    pub(super) place: (String, String),
+    /// Where the trail's checkpoints are appended too.
+    pub(super) checkpoint_file: Option<PathBuf>,
 }
 
 impl Source {
@@ -30,6 +34,8 @@ impl Source {
                 database: identity.database.clone(),
                 root: keys.root,
                 previous: keys.previous,
+                place: (identity.account.clone(), identity.region.clone()),
+                checkpoint_file: identity.checkpoint_file.clone(),
             });
         }
         if let Some(gateway) = &config.gateway {
@@ -39,6 +45,8 @@ impl Source {
                 database: gateway.database.clone(),
                 root: keys.root,
                 previous: keys.previous,
+                place: (gateway.account.clone(), gateway.region.clone()),
+                checkpoint_file: gateway.checkpoint_file.clone(),
             });
         }
         anyhow::ensure!(
@@ -52,9 +60,13 @@ impl Source {
     /// Of a data directory of `countersign dev`.
     pub(super) fn of_dev(path: &Path) -> anyhow::Result<Vec<Self>> {
         let data = DataDirectory::existing(path)?;
+        let of = |role, database: PathBuf, key| Self {
+            checkpoint_file: Some(data.checkpoints()),
+            ..Self::of_files(role, &database, key)
+        };
         Ok(vec![
-            Self::of_files("identity", &data.identity_database(), data.identity_key()),
-            Self::of_files("gateway", &data.gateway_database(), data.gateway_key()),
+            of("identity", data.identity_database(), data.identity_key()),
+            of("gateway", data.gateway_database(), data.gateway_key()),
         ])
     }
 
@@ -69,6 +81,8 @@ impl Source {
             },
             root: RootKey::File(key),
             previous: None,
+            place: (DEV_ACCOUNT.to_owned(), DEV_REGION.to_owned()),
+            checkpoint_file: None,
         }
     }
 
@@ -77,9 +91,6 @@ impl Source {
         [Some(&self.root), self.previous.as_ref()]
             .into_iter()
             .flatten()
-            .find_map(|root| match root {
-                RootKey::File(path) => Some(path.as_path()),
-                RootKey::Kms(_) | RootKey::Pkcs11(_) => None,
-            })
+            .find_map(RootKey::file)
     }
 }

@@ -1,7 +1,9 @@
 //! `countersign config import-alb`: an Application Load Balancer's description as our configuration.
 //!
-//! What cannot be turned is said, never guessed at: a rule with an action that we do not have answers 503 in its
-//! place, so that nothing becomes public that was not.
+//! What cannot be turned is said, never guessed at: a rule with an action or a condition that we do not have answers
+//! 503 in its place, so that nothing becomes public that was not.
+
+mod actions;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -133,7 +135,7 @@ impl Import {
             .collect();
         table.insert("hosts".to_owned(), rest.into());
         if protocol == "https" {
-            table.insert("tls".to_owned(), "self-signed".into());
+            table.insert("tls".to_owned(), self.tls(&name, listener));
             let certificates = listener["Certificates"].as_array().into_iter().flatten();
             for arn in certificates.map(|certificate| text(certificate, "CertificateArn").to_owned()) {
                 self.note(
@@ -144,12 +146,6 @@ impl Import {
         } else {
             let everybody = ["0.0.0.0/0", "::/0"].map(Value::from).to_vec();
             table.insert("plaintext_from".to_owned(), everybody.into());
-        }
-        if text(&listener["MutualAuthentication"], "Mode") == "verify" {
-            self.note(
-                &name,
-                "mutual_authentication: name the trust store's file under tls",
-            );
         }
         let mut converted = Vec::new();
         let mut default = listener["DefaultActions"].clone();
@@ -166,6 +162,29 @@ impl Import {
         (name, table)
     }
 
+    /// A certificate to begin with, and client certificates as the listener has them.
+    fn tls(&mut self, name: &str, listener: &Json) -> Value {
+        let mode = text(&listener["MutualAuthentication"], "Mode");
+        let mut mutual = table_of([("mode", Value::from(mode))]);
+        match mode {
+            "" | "off" => return "self-signed".into(),
+            "passthrough" => {}
+            // With a file that is not there the gateway does not start: it would let everybody in without a certificate.
+            _ => {
+                mutual.insert("trust_store".to_owned(), "trust-store.pem".into());
+                self.note(
+                    name,
+                    "tls.mutual_authentication: name the trust store's file, which cannot be exported",
+                );
+            }
+        }
+        let tls = [
+            ("self_signed", true.into()),
+            ("mutual_authentication", mutual.into()),
+        ];
+        table_of(tls).into()
+    }
+
     fn rule(&mut self, listener: &str, rule: &Json) -> Table {
         let priority = text(rule, "Priority");
         let place = format!("{listener} rule {priority}");
@@ -174,7 +193,7 @@ impl Import {
             "priority".to_owned(),
             priority.parse::<i64>().unwrap_or(50_000).into(),
         );
-        let conditions = self.conditions(&place, rule);
+        let (conditions, unknown) = conditions(rule);
         table.insert("conditions".to_owned(), conditions.into());
         let mut transforms = Table::new();
         for transform in rule["Transforms"].as_array().into_iter().flatten() {
@@ -183,6 +202,12 @@ impl Import {
                 "host-header-rewrite" => &transform["HostHeaderRewriteConfig"],
                 _ => &transform["UrlRewriteConfig"],
             };
+            if config["Rewrites"].as_array().is_some_and(|all| all.len() > 1) {
+                self.note(
+                    &place,
+                    &format!("{kind}: there is one rewrite here, the first; the others are left out"),
+                );
+            }
             let rewrite = &config["Rewrites"][0];
             let rewrite = [("regex", "Regex"), ("replace", "Replace")]
                 .map(|(ours, theirs)| (ours.to_owned(), Value::from(text(rewrite, theirs))));
@@ -191,195 +216,16 @@ impl Import {
         if !transforms.is_empty() {
             table.insert("transforms".to_owned(), transforms.into());
         }
-        let actions = self.actions(&place, &rule["Actions"]);
+        let actions = match unknown.as_slice() {
+            [] => self.actions(&place, &rule["Actions"]),
+            // Without a condition the rule would hold for more requests than it did.
+            unknown => {
+                let unknown = unknown.join(", ");
+                self.closed(&place, &format!("the condition {unknown} is unknown here"))
+            }
+        };
         table.insert("actions".to_owned(), actions.into());
         table
-    }
-
-    fn conditions(&mut self, place: &str, rule: &Json) -> Table {
-        let mut table = Table::new();
-        let mut lists: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
-        for condition in rule["Conditions"].as_array().into_iter().flatten() {
-            let field = text(condition, "Field");
-            let values = |config: &str, key: &str| -> Vec<Value> {
-                let nested = &condition[config][key];
-                let plain = &condition[key];
-                let list = if nested.is_array() { nested } else { plain };
-                strings(list).map(Value::from).collect()
-            };
-            let mut add = |name: &str, values: Vec<Value>| {
-                if !values.is_empty() {
-                    table.insert(name.to_owned(), values.into());
-                }
-            };
-            match field {
-                "host-header" => {
-                    add("host_header", values("HostHeaderConfig", "Values"));
-                    add("host_header_regex", values("HostHeaderConfig", "RegexValues"));
-                }
-                "path-pattern" => {
-                    add("path_pattern", values("PathPatternConfig", "Values"));
-                    add("path_pattern_regex", values("PathPatternConfig", "RegexValues"));
-                }
-                "http-request-method" => {
-                    add("http_request_method", values("HttpRequestMethodConfig", "Values"));
-                }
-                "source-ip" => add("source_ip", values("SourceIpConfig", "Values")),
-                "http-header" => {
-                    let header = [
-                        (
-                            "name",
-                            Value::from(text(&condition["HttpHeaderConfig"], "HttpHeaderName")),
-                        ),
-                        ("values", values("HttpHeaderConfig", "Values").into()),
-                        ("regex_values", values("HttpHeaderConfig", "RegexValues").into()),
-                    ];
-                    lists
-                        .entry("http_header")
-                        .or_default()
-                        .push(table_of(header).into());
-                }
-                "query-string" => {
-                    let pairs = condition["QueryStringConfig"]["Values"].as_array();
-                    let pairs = pairs.into_iter().flatten().map(|pair| {
-                        let key = pair["Key"].as_str().map(|key| ("key", Value::from(key)));
-                        let value = ("value", Value::from(text(pair, "Value")));
-                        Value::Table(table_of(key.into_iter().chain([value])))
-                    });
-                    let values = [("values", Value::Array(pairs.collect()))];
-                    lists
-                        .entry("query_string")
-                        .or_default()
-                        .push(table_of(values).into());
-                }
-                other => self
-                    .notes
-                    .push(format!("{place}: the condition {other} is unknown here")),
-            }
-        }
-        for (name, list) in lists {
-            table.insert(name.to_owned(), list.into());
-        }
-        table
-    }
-
-    fn actions(&mut self, place: &str, actions: &Json) -> Vec<Value> {
-        let mut sorted: Vec<&Json> = actions.as_array().into_iter().flatten().collect();
-        sorted.sort_by_key(|action| action["Order"].as_i64().unwrap_or(1));
-        let mut converted = Vec::new();
-        for action in sorted {
-            if let Some(action) = self.action(place, action) {
-                converted.push(Value::Table(action));
-            } else {
-                let kind = text(action, "Type");
-                self.note(
-                    place,
-                    &format!("the action {kind} is not offered; the rule answers 503 until you change it"),
-                );
-                let closed = [
-                    ("type", Value::from("fixed-response")),
-                    ("status_code", Value::from(503)),
-                ];
-                return vec![table_of(closed).into()];
-            }
-        }
-        converted
-    }
-
-    fn action(&mut self, place: &str, action: &Json) -> Option<Table> {
-        let kind = text(action, "Type");
-        let mut table = table_of([("type", Value::from(kind))]);
-        match kind {
-            "authenticate-oidc" => {
-                let config = &action["AuthenticateOidcConfig"];
-                table.insert("application".to_owned(), self.application(place, config).into());
-                if let Some(otherwise) = config["OnUnauthenticatedRequest"].as_str() {
-                    table.insert("on_unauthenticated_request".to_owned(), otherwise.into());
-                }
-            }
-            "jwt-validation" => {
-                let config = &action["JwtValidationConfig"];
-                table.insert("jwks_endpoint".to_owned(), text(config, "JwksEndpoint").into());
-                table.insert("issuer".to_owned(), text(config, "Issuer").into());
-                let claims = config["AdditionalClaims"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .map(|claim| {
-                        let values = strings(&claim["Values"]).map(Value::from).collect();
-                        Value::Table(table_of([
-                            ("name", Value::from(text(claim, "Name"))),
-                            ("format", Value::from(text(claim, "Format"))),
-                            ("values", Value::Array(values)),
-                        ]))
-                    });
-                table.insert("additional_claims".to_owned(), Value::Array(claims.collect()));
-            }
-            "forward" => self.forward(action, &mut table),
-            "redirect" => {
-                let config = &action["RedirectConfig"];
-                for (ours, theirs) in [
-                    ("protocol", "Protocol"),
-                    ("host", "Host"),
-                    ("port", "Port"),
-                    ("path", "Path"),
-                    ("query", "Query"),
-                ] {
-                    if let Some(value) = config[theirs].as_str() {
-                        table.insert(ours.to_owned(), value.into());
-                    }
-                }
-                let status = text(config, "StatusCode")
-                    .trim_start_matches("HTTP_")
-                    .parse::<i64>();
-                table.insert("status_code".to_owned(), status.unwrap_or(302).into());
-            }
-            "fixed-response" => {
-                let config = &action["FixedResponseConfig"];
-                let status = text(config, "StatusCode").parse::<i64>().unwrap_or(503);
-                table.insert("status_code".to_owned(), status.into());
-                for (ours, theirs) in [("content_type", "ContentType"), ("message_body", "MessageBody")] {
-                    if let Some(value) = config[theirs].as_str() {
-                        table.insert(ours.to_owned(), value.into());
-                    }
-                }
-            }
-            _ => return None,
-        }
-        Some(table)
-    }
-
-    fn forward(&mut self, action: &Json, table: &mut Table) {
-        let config = &action["ForwardConfig"];
-        let groups = config["TargetGroups"].as_array().map_or(&[][..], Vec::as_slice);
-        if groups.len() > 1 {
-            let weighted = groups.iter().map(|group| {
-                let name = self.known_group(text(group, "TargetGroupArn"));
-                let weight = group["Weight"].as_i64().unwrap_or(1);
-                Value::Table(table_of([("name", Value::from(name)), ("weight", weight.into())]))
-            });
-            table.insert("target_groups".to_owned(), Value::Array(weighted.collect()));
-        } else {
-            let arn = action["TargetGroupArn"].as_str();
-            let arn = arn.or_else(|| groups.first()?["TargetGroupArn"].as_str());
-            let name = self.known_group(arn.unwrap_or_default());
-            table.insert("target_group".to_owned(), name.into());
-        }
-        let sticky = &config["TargetGroupStickinessConfig"];
-        if sticky["Enabled"].as_bool() == Some(true) {
-            let seconds = sticky["DurationSeconds"].as_i64().unwrap_or(3_600);
-            table.insert("target_group_stickiness_seconds".to_owned(), seconds.into());
-        }
-    }
-
-    /// The name of a target group, which gets a place to be filled in when it was not described.
-    fn known_group(&mut self, arn: &str) -> String {
-        let name = arn.rsplit('/').nth(1).unwrap_or("targets").to_owned();
-        if !self.target_groups.contains_key(&name) {
-            let described = serde_json::json!({ "TargetGroupName": name, "TargetGroupArn": arn });
-            self.target_group(&described);
-        }
-        name
     }
 
     fn target_group(&mut self, group: &Json) {
@@ -487,6 +333,81 @@ impl Import {
     }
 }
 
+/// The conditions of a rule, and the fields of those that cannot be turned.
+fn conditions(rule: &Json) -> (Table, Vec<&str>) {
+    let mut table = Table::new();
+    let mut lists: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for condition in rule["Conditions"].as_array().into_iter().flatten() {
+        let field = text(condition, "Field");
+        let values = |config: &str, key: &str| -> Vec<Value> {
+            let nested = &condition[config][key];
+            let plain = &condition[key];
+            let list = if nested.is_array() { nested } else { plain };
+            strings(list).map(Value::from).collect()
+        };
+        let plain: &[(&str, Vec<Value>)] = match field {
+            "host-header" => &[
+                ("host_header", values("HostHeaderConfig", "Values")),
+                ("host_header_regex", values("HostHeaderConfig", "RegexValues")),
+            ],
+            "path-pattern" => &[
+                ("path_pattern", values("PathPatternConfig", "Values")),
+                ("path_pattern_regex", values("PathPatternConfig", "RegexValues")),
+            ],
+            "http-request-method" => &[("http_request_method", values("HttpRequestMethodConfig", "Values"))],
+            "source-ip" => &[("source_ip", values("SourceIpConfig", "Values"))],
+            _ => &[],
+        };
+        let list = match field {
+            "http-header" => Some(("http_header", http_header(condition))),
+            "query-string" => Some(("query_string", query_string(condition))),
+            _ => None,
+        };
+        let mut known = false;
+        for (name, values) in plain.iter().filter(|(_, values)| !values.is_empty()) {
+            table.insert((*name).to_owned(), values.clone().into());
+            known = true;
+        }
+        if let Some((name, Some(value))) = list {
+            lists.entry(name).or_default().push(value.into());
+            known = true;
+        }
+        if !known {
+            unknown.push(field);
+        }
+    }
+    for (name, list) in lists {
+        table.insert(name.to_owned(), list.into());
+    }
+    (table, unknown)
+}
+
+fn http_header(condition: &Json) -> Option<Table> {
+    let config = &condition["HttpHeaderConfig"];
+    let values = |key: &str| -> Vec<Value> { strings(&config[key]).map(Value::from).collect() };
+    let (values, regex_values) = (values("Values"), values("RegexValues"));
+    let says = !values.is_empty() || !regex_values.is_empty();
+    says.then(|| {
+        table_of([
+            ("name", Value::from(text(config, "HttpHeaderName"))),
+            ("values", values.into()),
+            ("regex_values", regex_values.into()),
+        ])
+    })
+}
+
+fn query_string(condition: &Json) -> Option<Table> {
+    let pairs = condition["QueryStringConfig"]["Values"].as_array()?;
+    let pairs = pairs.iter().map(|pair| {
+        let key = pair["Key"].as_str().map(|key| ("key", Value::from(key)));
+        let value = ("value", Value::from(text(pair, "Value")));
+        Value::Table(table_of(key.into_iter().chain([value])))
+    });
+    let pairs: Vec<Value> = pairs.collect();
+    (!pairs.is_empty()).then(|| table_of([("values", Value::Array(pairs))]))
+}
+
 /// Host names that rules ask for, without those that have wildcards.
 fn hosts(rules: &[&Json]) -> Vec<String> {
     let mut hosts = Vec::new();
@@ -546,6 +467,9 @@ mod tests {
             "ALB_CLIENT_SECRET_1",
             "certificate/1",
             "https-443 rule 40: the action authenticate-cognito is not offered",
+            "https-443 rule 50: the condition tls-version, query-string is unknown here",
+            "https-443 rule 50: url-rewrite: there is one rewrite here",
+            "https-8443: tls.mutual_authentication: name the trust store's file",
         ] {
             assert!(notes.contains(note), "{note}: {notes}");
         }

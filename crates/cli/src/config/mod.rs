@@ -5,17 +5,19 @@
 
 mod import_alb;
 mod overlay;
+mod schema;
 pub(crate) mod secret_reference;
 
 use std::path::Path;
 
 use anyhow::Context as _;
-use countersign_web::tls::{Tls, TlsConfig};
+use countersign_api::Environment;
+use countersign_web::tls::{ProxyProtocol, Tls, TlsConfig};
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use crate::{args::ConfigCommand, key_provider::Keys, listener::Listener, output};
+use crate::{args::ConfigCommand, key_provider::Keys, listener::Listener, output, telemetry::Telemetry};
 
 /// The commented default: the reference of every key, loaded by a test.
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
@@ -24,11 +26,15 @@ pub(crate) const DEFAULT: &str = include_str!("default.toml");
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// The keys that wrap all other keys.
+    /// The keys that wrap all other keys, of roles that have any.
+    #[serde(default)]
     pub(crate) keys: Keys,
     /// `/healthz`, `/readyz`, `/metrics`.
     #[serde(default)]
     pub(crate) operations: Operations,
+    /// Where traces are sent.
+    #[serde(default)]
+    pub(crate) telemetry: Telemetry,
     pub(crate) identity: Option<countersign_identity::Config>,
     pub(crate) gateway: Option<countersign_gateway::Config>,
     pub(crate) binding: Option<countersign_binding::Config>,
@@ -45,6 +51,8 @@ pub(crate) struct Operations {
     pub(crate) tls: Option<TlsConfig>,
     /// Networks whose machines may come without TLS; loopback always may.
     pub(crate) plaintext_from: Vec<IpNet>,
+    /// Load balancers whose health checks carry a PROXY protocol header; who comes without one is served too.
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
 }
 
 impl Default for Operations {
@@ -53,6 +61,7 @@ impl Default for Operations {
             listen: "localhost:8409".to_owned(),
             tls: None,
             plaintext_from: vec![],
+            proxy_protocol: None,
         }
     }
 }
@@ -87,14 +96,32 @@ fn parse(value: Value) -> anyhow::Result<Config> {
     })
 }
 
+/// What AWS tells a process by variables, where agent and binding have no access key of their own.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these variables are AWS's, not settings of ours"
+)]
+pub(crate) fn aws_environment() -> anyhow::Result<Environment> {
+    Ok(Environment::read(|name| std::env::var(name).ok())?)
+}
+
 /// What would otherwise only fail at the start: rules of the roles, protection of their listeners, certificates.
 fn check(config: &Config) -> anyhow::Result<()> {
     if let Some(identity) = &config.identity {
         identity.check().context("identity")?;
+        identity.evidence.check().context("identity")?;
     }
     if let Some(gateway) = &config.gateway {
         gateway.check().context("gateway")?;
+        gateway.evidence.check().context("gateway")?;
     }
+    if let Some(binding) = &config.binding {
+        binding.check().context("binding")?;
+    }
+    if let Some(agent) = &config.agent {
+        agent.check().context("agent")?;
+    }
+    config.telemetry.check()?;
     for listener in Listener::all(config) {
         listener.check()?;
         if let Some(tls) = listener.tls.filter(|tls| !tls.acme) {
@@ -115,6 +142,7 @@ pub(crate) fn command(command: &ConfigCommand) -> anyhow::Result<()> {
         ConfigCommand::Show(file) => {
             output::line(toml::to_string_pretty(&overlaid(&file.config)?)?.trim_end());
         }
+        ConfigCommand::Schema => output::json(&schema::of(DEFAULT))?,
         ConfigCommand::Default => output::line(DEFAULT.trim_end()),
         ConfigCommand::ImportAlb { files } => import_alb::run(files)?,
     }

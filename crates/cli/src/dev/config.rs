@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use super::DevArgs;
 use super::{
     DataDirectory,
     model::Model,
@@ -16,13 +17,9 @@ use super::{
     ports::{Ports, ours, playground},
     secrets::Secrets,
 };
-use super::DevArgs;
 use crate::config::secret_reference;
+pub(super) use crate::data_directory::{DEV_ACCOUNT as ACCOUNT, DEV_REGION as REGION};
 
-/// The account of a development system.
-pub(super) const ACCOUNT: &str = "000000000000";
-/// Its region.
-pub(super) const REGION: &str = "us-east-1";
 /// The reference agent's workload identity.
 pub(super) const WORKLOAD: &str = "dev-agent";
 /// The provider that Ledgerline is registered as.
@@ -91,19 +88,30 @@ pub(super) fn identity(
         Some(url) => url.clone(),
         None => format!("sqlite:{}", data.identity_database().display()),
     };
+    let evidence = match &args.evidence_directory {
+        None => json!({}),
+        Some(directory) => json!({
+            "anchors": [{ "name": "directory", "to": { "file": directory.join("checkpoints") } }],
+            "exports": [{ "name": "directory", "format": "ocsf", "batch": 1000, "to": { "directory": directory } }],
+        }),
+    };
     section(json!({
         "account": ACCOUNT,
         "region": REGION,
+        "account_change": args.account_change,
+        "evidence": evidence,
         "listen_api": format!("localhost:{}", ports.identity_api()),
         "listen_front_channel": format!("localhost:{}", ports.front_channel()),
         "api_hosts": hosts(ports.identity_api()),
         "front_channel_url": ours(ports.account()),
+        "app_url": ours(ports.app()),
         "front_channel_hosts": hosts(ports.front_channel()),
         "cookie_suffix": ports.0.to_string(),
         "checkpoint_file": data.checkpoints(),
         "outbound_allow": allow,
         "vendor_endpoints": vendor_endpoints,
         "database": { "url": database },
+        "console": { args.console_role.setting(): [countersign_playground::OPERATORS] },
         "gateways": [{
             "issuer": user_token_issuer(ports),
             "workload_audiences": { WORKLOAD: AGENT_AUDIENCE },
@@ -142,11 +150,15 @@ pub(super) fn bootstrap(ports: Ports, secrets: &Secrets) -> anyhow::Result<Boots
 
 /// The gateway role's section.
 pub(super) fn gateway(
+    args: &DevArgs,
     ports: Ports,
     data: &DataDirectory,
     login: &LoginProvider,
     secrets: &Secrets,
 ) -> anyhow::Result<countersign_gateway::Config> {
+    // As an origin: the target group's path comes from each request.
+    let own_agent = args.agent.as_ref().map(|url| url.origin().ascii_serialization());
+    let agent_url = own_agent.unwrap_or_else(|| ours(ports.agent()));
     let mut outbound = login.outbound();
     outbound.push(format!("localhost:{}", ports.front_channel()));
     let mut config: countersign_gateway::Config = section(json!({
@@ -175,17 +187,21 @@ pub(super) fn gateway(
             "app": {
                 "listen": format!("localhost:{}", ports.app()),
                 "origin": ours(ports.app()),
+                // Records of both trails name the same trace, whether or not it is kept anywhere.
+                "attributes": { "traceparent": "generate" },
                 "rules": [],
             },
             "account": {
                 "listen": format!("localhost:{}", ports.account()),
                 "origin": ours(ports.account()),
+                // Records of both trails name the same trace, whether or not it is kept anywhere.
+                "attributes": { "traceparent": "generate" },
                 "rules": [],
             },
             "keys": { "listen": format!("localhost:{}", ports.gateway_keys()), "hosts": hosts(ports.gateway_keys()) },
         },
         "target_groups": {
-            "agent": { "url": ours(ports.agent()), "user_token_audience": AGENT_AUDIENCE },
+            "agent": { "url": agent_url, "user_token_audience": AGENT_AUDIENCE },
             "binding": {
                 "url": ours(ports.binding()),
                 "user_token_audience": BINDING_AUDIENCE,
@@ -194,6 +210,7 @@ pub(super) fn gateway(
             "identity": {
                 "url": ours(ports.front_channel()),
                 "user_token_audience": IDENTITY_AUDIENCE,
+                "user_token_groups": true,
                 "cookies": ["browser", "csrf"],
             },
         },

@@ -30,12 +30,8 @@ use secrets::Secrets;
 use sockets::Sockets;
 
 use crate::{
-    args::Global,
-    data_directory::DataDirectory,
-    key_provider::RoleKeys,
-    operations, output,
-    process::Process,
-    roles, telemetry,
+    args::Global, data_directory::DataDirectory, key_provider::RoleKeys, operations, output,
+    process::Process, roles, telemetry,
 };
 
 /// How long the first request through the gateway may take.
@@ -43,7 +39,8 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 
 /// Starts everything, says `ready`, and runs until it is interrupted.
 pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
-    let metrics = telemetry::install(global.log_format)?;
+    let traces = telemetry::Telemetry::to(args.otlp_endpoint.clone());
+    let metrics = telemetry::install(global.log_format, &traces, "dev")?;
     let ports = Ports(args.port_base);
     // Ports first: a taken one must not leave a half-made data directory behind.
     let sockets = Sockets::bind(ports).await?;
@@ -71,7 +68,7 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     let login = LoginProvider::of(&args, ports, secrets.login_client_secret.clone())?;
     let gateway = process
         .gateway(
-            config::gateway(ports, &data, &login, &secrets)?,
+            config::gateway(&args, ports, &data, &login, &secrets)?,
             &RoleKeys::of_file(data.gateway_key()),
             sockets.gateway,
         )
@@ -96,7 +93,13 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
     playground.register_callback(&made.callback_url, &secrets)?;
     process.binding(config::binding(ports, &made.binding)?, sockets.binding)?;
     let model = Model::of(&args.model);
-    process.agent(config::agent(ports, &data, &model, &made.agent)?, sockets.agent)?;
+    process
+        .agent(
+            config::agent(ports, &data, &model, &made.agent)?,
+            &RoleKeys::of_file(data.agent_key()),
+            sockets.agent,
+        )
+        .await?;
 
     if let Some(path) = &args.env_file {
         env_file::write(path, &env_file::variables(ports, &made, &secrets))?;
@@ -106,8 +109,9 @@ pub(crate) async fn run(args: DevArgs, global: &Global) -> anyhow::Result<()> {
         .await
         .context("the gateway cannot read who is stopped")?;
     readiness.send_replace(true);
+    let signals = roles::ending()?;
     say_ready(ports, &args);
-    let interrupted = process.serving.until_interrupted().await;
+    let interrupted = process.serving.until_interrupted(signals).await;
     output::note("stopping");
     readiness.send_replace(false);
     process.end(Some(identity), Some(gateway)).await?;
@@ -142,7 +146,10 @@ fn say_ready(ports: Ports, args: &DevArgs) {
             playground::PASSWORD
         ));
     }
-    output::line("        ask: list my open issues");
+    match &args.agent {
+        Some(url) => output::line(format!("        the agent is yours, at {url}")),
+        None => output::line("        ask: list my open issues"),
+    }
     if let Some(path) = &args.env_file {
         // A shell looks a bare name up in PATH.
         let path = path.canonicalize().unwrap_or_else(|_| path.clone());

@@ -19,6 +19,8 @@ impl Model {
         let api_key = match name.split_once(':').map(|(vendor, _)| vendor) {
             Some("openai") => variable("OPENAI_API_KEY"),
             Some("anthropic") => variable("ANTHROPIC_API_KEY"),
+            // Without one, the AWS SDK's own chain.
+            Some("bedrock") => variable("AWS_BEARER_TOKEN_BEDROCK"),
             Some("google") => variable("GEMINI_API_KEY").or_else(|| variable("GOOGLE_API_KEY")),
             _ => None,
         };

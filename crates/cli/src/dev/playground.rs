@@ -8,12 +8,12 @@ use countersign_playground::{
 };
 use url::Url;
 
+use super::DevArgs;
 use super::{
     DataDirectory,
     ports::{Ports, ours, playground},
     secrets::Secrets,
 };
-use super::DevArgs;
 use crate::process::Process;
 
 /// The password of alice and bob.

@@ -34,10 +34,12 @@ impl Sockets {
                     ],
                 )
                 .await?,
-                identity: IdentitySockets {
-                    api: ours(ports.identity_api(), "the identity API").await?,
-                    front_channel: ours(ports.front_channel(), "the front channel").await?,
-                },
+                identity: IdentitySockets::bind(
+                    None,
+                    &localhost(ports.identity_api()),
+                    &localhost(ports.front_channel()),
+                )
+                .await?,
                 openid_provider: playground(ports.openid_provider(), "the playground's OpenID provider")
                     .await?,
                 ledgerline: playground(ports.ledgerline(), "Ledgerline").await?,

@@ -17,14 +17,14 @@ pub(crate) struct SimulateArgs {
     principal: String,
     /// Such as bedrock-agentcore:GetResourceOauth2Token.
     action: String,
-    /// An ARN that it would concern; give it once for each. By default the directory, the token vault, and what
-    /// --workload and --provider name.
+    /// An ARN that it would concern; give it once for each. By default those that the action's operation asks about,
+    /// as far as --workload and --provider name them.
     #[arg(long = "resource", value_name = "ARN", conflicts_with_all = ["workload", "provider"])]
     resources: Vec<String>,
     /// A workload identity that it would concern.
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
-    /// An OAuth2 credential provider that it would concern.
+    /// A credential provider that it would concern: of API keys for actions of theirs, else of OAuth2.
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
     /// A condition key and its values, such as countersign:scopes=read,write; give it once for each key.
