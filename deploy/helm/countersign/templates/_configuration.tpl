@@ -30,6 +30,7 @@ front_channel_tls = {{ include "countersign.tls" . }}
 api_hosts = ["{{ $identity }}:8401"]
 front_channel_hosts = ["{{ $identity }}:8408"]
 front_channel_url = "{{ .Values.accountUrl }}"
+app_url = "{{ .Values.appUrl }}"
 start_login = "required"
 outbound_allow = ["{{ $gateway }}:8402"]
 checkpoint_file = "/var/lib/countersign/audit-checkpoints"
@@ -134,6 +135,9 @@ tls = {{ include "countersign.tls" . }}
 [gateway.target_groups.{{ $role }}]
 url = "https://{{ include "countersign.host" (dict "root" $ "role" $role) }}:{{ $port }}"
 user_token_audience = "{{ eq $role "agent" | ternary $.Values.agent.workload $role }}"
+{{- if eq $role "identity" }}
+user_token_groups = true
+{{- end }}
 {{- if ne $role "agent" }}
 cookies = ["browser", "csrf"]
 {{- end }}
@@ -151,8 +155,6 @@ secret_access_key = "env:SECRET_ACCESS_KEY"
 
 {{- define "countersign.configuration.binding" -}}
 {{- $gateway := include "countersign.host" (dict "root" . "role" "gateway") -}}
-keys = {}
-
 {{ include "countersign.operations" . }}
 
 [binding]
@@ -174,7 +176,9 @@ outbound_allow = ["{{ $gateway }}:8402"]
 
 {{- define "countersign.configuration.agent" -}}
 {{- $gateway := include "countersign.host" (dict "root" . "role" "gateway") -}}
-keys = {}
+{{- $s3 := .Values.agent.conversations.s3 -}}
+[keys]
+agent = {{ if $s3.bucket }}{ kms = { key_arn = "{{ $s3.keyArn }}" } }{{ else }}"/var/lib/countersign/agent.key"{{ end }}
 
 {{ include "countersign.operations" . }}
 
@@ -189,7 +193,7 @@ account = "{{ .Values.account }}"
 workload = "{{ .Values.agent.workload }}"
 return_url = "{{ .Values.accountUrl }}/oauth2/session-binding"
 front_channel_url = "{{ .Values.accountUrl }}"
-conversations = "/var/lib/countersign/conversations"
+conversations = {{ if $s3.bucket }}{ s3 = { bucket = "{{ $s3.bucket }}", region = "{{ $s3.region }}" } }{{ else }}"/var/lib/countersign/conversations"{{ end }}
 model = "{{ .Values.agent.model }}"
 {{- if .Values.agent.modelApiKey.existingSecret }}
 model_api_key = "env:MODEL_API_KEY"

@@ -24,9 +24,16 @@ app.kubernetes.io/component: {{ .role }}
 {{- end -}}
 {{- end }}
 
-{{- /* The two origins must be two hosts; the gateway serves them on 8400 and 8407 behind one Service each. */ -}}
+{{- /* What contradicts. The two origins must be two hosts; the gateway serves them on 8400 and 8407 behind one Service each. */ -}}
 {{- define "countersign.check" -}}
 {{- if eq (.Values.appUrl | trimPrefix "https://" | splitList ":" | first) (.Values.accountUrl | trimPrefix "https://" | splitList ":" | first) -}}
 {{- fail "appUrl and accountUrl must have different hosts: the agent's page must not be on the origin that has the consent buttons" -}}
+{{- end -}}
+{{- $conversations := .Values.agent.conversations -}}
+{{- if and .Values.agent.enabled (gt (int .Values.agent.replicas) 1) (not $conversations.existingClaim) (not $conversations.s3.bucket) -}}
+{{- fail "agent.replicas above 1 need agent.conversations.s3 or agent.conversations.existingClaim: each replica would have conversations of its own" -}}
+{{- end -}}
+{{- if and $conversations.s3.bucket (not (and $conversations.s3.region $conversations.s3.keyArn)) -}}
+{{- fail "agent.conversations.s3 needs bucket, region and keyArn" -}}
 {{- end -}}
 {{- end }}
