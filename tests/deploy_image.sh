@@ -20,7 +20,7 @@ deploy/image/build --binary "$binary"
 export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 configured=$(buildah inspect --type image "localhost/countersign:$version")
-for expected in '"User": "65532:65532"' '"/usr/bin/countersign"' '"Healthcheck"' '"SIGTERM"'; do
+for expected in '"User": "65532:65532"' '"/usr/bin/countersign"' '"Healthcheck"' '"SIGTERM"' '"/var/lib/countersign": {}' '"/tmp": {}'; do
   grep -qF "$expected" <<< "$configured" || fail "the image's configuration has no $expected"
 done
 buildah from --name "countersign-test-$$" "localhost/countersign:$version" >/dev/null
@@ -29,8 +29,15 @@ mkdir "$work/image"
 mount --bind "$mounted" "$work/image"
 [ -z "$(find "$work/image" -name '*sh' -type f -perm -1)" ] || fail "there is a shell in it"
 [ -z "$(find "$work/image" -perm /6000)" ] || fail "something in it has setuid"
-mount -t tmpfs -o mode=0700,uid=65532,gid=65532 none "$work/image/var/lib/countersign"
-mount -t tmpfs -o mode=1777 none "$work/image/tmp"
+# An empty volume has the owner and mode that the image has at its path.
+for place in var/lib/countersign tmp; do
+  owned=$(stat -c mode=%a,uid=%u,gid=%g "$work/image/$place")
+  case $place:$owned in
+    var/lib/countersign:mode=700,uid=65532,gid=65532 | tmp:mode=1777,uid=0,gid=0) ;;
+    *) fail "/$place has $owned" ;;
+  esac
+  mount -t tmpfs -o "$owned" none "$work/image/$place"
+done
 mount -o remount,bind,ro "$work/image"
 
 read -r -d '' configuration <<'TOML' || true

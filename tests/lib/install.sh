@@ -10,7 +10,7 @@ install_for() {
   command -v cargo >/dev/null || { echo "./test: cargo is missing; install Rust $(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)" >&2; return 1; }
   command -v cc >/dev/null || { echo "./test: a C compiler is missing (Debian: gcc)" >&2; return 1; }
   local packages=()
-  if needs 'store|evidence|api|gateway|attacks|refresh|failover' "$@" && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+  if needs 'store|evidence|api|gateway|attacks|refresh|failover|deploy|ecs' "$@" && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
     packages+=(postgresql)
   fi
   if needs 'browser' "$@"; then
@@ -20,7 +20,7 @@ install_for() {
   if needs 'keys' "$@"; then
     [ -e /usr/lib/softhsm/libsofthsm2.so ] || packages+=(softhsm2)
   fi
-  if needs 'clients|browser|refresh|failover' "$@"; then
+  if needs 'clients|browser|refresh|failover|agent|deploy|ecs|model' "$@"; then
     command -v node >/dev/null || packages+=(nodejs)
     command -v npm >/dev/null || packages+=(npm)
   fi
@@ -31,13 +31,18 @@ install_for() {
     command -v curl >/dev/null || packages+=(curl)
     command -v ip >/dev/null || packages+=(iproute2)
   fi
-  if needs 'deploy' "$@"; then
+  if needs 'deploy|ecs' "$@"; then
     command -v buildah >/dev/null || packages+=(buildah)
     command -v openssl >/dev/null || packages+=(openssl)
+    PATH=$PATH:/usr/sbin
+    command -v ip >/dev/null || packages+=(iproute2)
+    command -v nft >/dev/null || packages+=(nftables)
+    command -v haproxy >/dev/null || packages+=(haproxy)
+    command -v promtool >/dev/null || packages+=(prometheus)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
   fi
-  if needs 'evidence' "$@" && ! command -v python3 >/dev/null; then packages+=(python3); fi
-  if needs 'clients|browser|api|gateway|flow|attacks|keys|deploy' "$@"; then
+  if needs 'evidence' "$@" && [ ! -x /usr/sbin/rsyslogd ]; then packages+=(rsyslog); fi
+  if needs 'clients|browser|api|gateway|flow|attacks|keys|deploy|ecs|agent|evidence|model' "$@"; then
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
   fi
   if [ ${#packages[@]} -gt 0 ]; then
@@ -48,9 +53,10 @@ install_for() {
     fi
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || return 1
   fi
-  if needs 'clients|browser|api|gateway|flow|attacks|keys|deploy' "$@"; then python_environment || return 1; fi
-  if needs 'deploy' "$@"; then checkov_environment || return 1; fi
-  if needs 'clients|browser|refresh|failover' "$@"; then node_packages || return 1; fi
+  if needs 'clients|browser|api|gateway|flow|attacks|keys|deploy|ecs|agent|evidence|model' "$@"; then python_environment || return 1; fi
+  if needs 'ecs' "$@"; then checkov_environment || return 1; fi
+  if needs 'deploy' "$@"; then cargo_deb; fi
+  if needs 'clients|browser|refresh|failover|agent|attacks|deploy|ecs' "$@"; then node_packages || return 1; fi
   if needs 'store|evidence|api|gateway|attacks|refresh' "$@"; then
     COUNTERSIGN_TEST_POSTGRES_URL=$(postgres_start) || { echo "./test: PostgreSQL did not start" >&2; return 1; }
     export COUNTERSIGN_TEST_POSTGRES_URL
@@ -86,6 +92,14 @@ checkov_environment() {
   echo "$CHECKOV" > "$CACHE/venv-deploy/.version"
 }
 CHECKOV=3.3.30
+
+# A machine that cannot have it skips what needs it, and says so.
+cargo_deb() {
+  [ -x "$CACHE/cargo-deb/bin/cargo-deb" ] && return 0
+  echo "installing cargo-deb 3.8.0"
+  CARGO_TARGET_DIR=$CACHE/cargo-deb/target cargo install --quiet --locked --root "$CACHE/cargo-deb" --version 3.8.0 cargo-deb || true
+  rm -rf "$CACHE/cargo-deb/target"
+}
 
 node_packages() {
   local want have; want=$(sha256sum < tests/node/package.json)

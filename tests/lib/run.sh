@@ -13,6 +13,9 @@ cargo_tests() {
   # A build failure or a crash has no result line of its own, and must not pass for green.
   if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
     FAILED=$((FAILED + 1)); FAILURES+=("cargo test $* (exit $status)")
+  # A filter that matches nothing any more must not either.
+  elif [ $((p + f + s)) -eq 0 ]; then
+    FAILED=$((FAILED + 1)); FAILURES+=("cargo test $* (no test of that name)")
   fi
   local name
   while read -r name; do FAILURES+=("$name"); done < <(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$log")
@@ -33,4 +36,13 @@ summary() {
   echo
   echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
   [ "$FAILED" -eq 0 ] && [ "$PASSED" -gt 0 ]
+}
+
+# The binary as images and packages have it but for the playground, in COUNTERSIGN, and the PYTHON that its checks take.
+full_binary() {
+  cargo build --locked -p countersign-cli --features full &&
+    cp "$CARGO_TARGET_DIR/debug/countersign" "$CACHE/countersign-full" || return 1
+  COUNTERSIGN=$CACHE/countersign-full
+  PYTHON="env AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test $CACHE/venv/bin/python -W ignore"
+  export COUNTERSIGN
 }

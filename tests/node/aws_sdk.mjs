@@ -53,6 +53,8 @@ await refused("ResourceNotFoundException", make("GetOauth2CredentialProvider", {
 
 await make("CreateApiKeyCredentialProvider", { name: "js-key", apiKey: "sk-js" });
 await make("UpdateApiKeyCredentialProvider", { name: "js-key", apiKey: "sk-js-2" });
+const shown = await make("GetApiKeyCredentialProvider", { name: "js-key" });
+assert.ok(shown.apiKeySecretArn.secretArn && !JSON.stringify(shown).includes("sk-js"), "never a key");
 const keys = await make("ListApiKeyCredentialProviders", { maxResults: 100 });
 assert.ok(keys.credentialProviders[0].createdTime instanceof Date);
 const { workloadAccessToken } = await ask("GetWorkloadAccessToken", { workloadName: "js-agent" });
@@ -63,6 +65,8 @@ await make("DeleteApiKeyCredentialProvider", { name: "js-key" });
 const vault = await make("GetTokenVault", {});
 assert.ok(vault.lastModifiedDate instanceof Date);
 assert.equal(vault.kmsConfiguration.keyType, "ServiceManagedKey");
+const kmsConfiguration = { keyType: "ServiceManagedKey" };
+assert.equal((await make("SetTokenVaultCMK", { kmsConfiguration })).tokenVaultId, "default");
 const resourceArn = made.workloadIdentityArn;
 await make("TagResource", { resourceArn, tags: { team: "a b" } });
 await make("UntagResource", { resourceArn, tagKeys: ["env"] });
@@ -70,6 +74,9 @@ assert.deepEqual((await make("ListTagsForResource", { resourceArn })).tags, { te
 await refused("ValidationException", make("ListConsentPortals", {}));
 await refused("ValidationException", make("ListPaymentCredentialProviders", {}));
 
+await refused("UnauthorizedException", ask("GetWorkloadAccessTokenForJWT", {
+  workloadName: "js-agent", userToken: "aaa.bbb.ccc",
+}));
 const user = await ask("GetWorkloadAccessTokenForUserId", { workloadName: "js-agent", userId: "user-1" });
 const pending = await ask("GetResourceOauth2Token", {
   workloadIdentityToken: user.workloadAccessToken, resourceCredentialProviderName: process.env.COUNTERSIGN_PROVIDER,

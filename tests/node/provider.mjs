@@ -1,6 +1,8 @@
 // npm `oidc-provider` with its own development login and consent pages: any login name and password are accepted.
 // Usage: node provider.mjs NODE_MODULES PORT CLIENTS_JSON [ACCESS_TOKEN_SECONDS]
 //
+// Variable ISSUER: another issuer, where it stands behind a proxy that ends TLS.
+//
 // With ACCESS_TOKEN_SECONDS access tokens live so long, refresh tokens are good once, and a logout is told to clients.
 //
 // It has no grant for people's own tokens; the two here check the token with `jose` against the provider's own keys,
@@ -14,7 +16,7 @@ const require = createRequire(path.join(modules, 'x.js'));
 const { default: Provider, errors } = await import(pathToFileURL(require.resolve('oidc-provider')).href);
 const { createRemoteJWKSet, jwtVerify } = await import(pathToFileURL(require.resolve('jose')).href);
 
-const issuer = `http://127.0.0.1:${port}`;
+const issuer = process.env.ISSUER ?? `http://127.0.0.1:${port}`;
 const provider = new Provider(issuer, {
   clients: JSON.parse(clients),
   claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email'] },
@@ -40,6 +42,8 @@ const provider = new Provider(issuer, {
     claims: () => ({ sub, name: sub, preferred_username: sub, email: `${sub}@example.com` }),
   }),
 });
+
+provider.proxy = Boolean(process.env.ISSUER);
 
 const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`));
 for (const [grant, member, others] of [

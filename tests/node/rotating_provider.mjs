@@ -12,6 +12,9 @@ const { default: Provider } = await import(pathToFileURL(require.resolve('oidc-p
 
 // The one that comes with it forgets the oldest thousand.
 const stored = new Map();
+// After thousands of rounds nothing may look through all of it.
+const byUid = new Map(); // model and uid -> key
+const byGrant = new Map(); // grant -> keys
 class Adapter {
   constructor(model) {
     this.key = (id) => `${model}:${id}`;
@@ -20,10 +23,16 @@ class Adapter {
     return stored.get(this.key(id));
   }
   async findByUid(uid) {
-    return [...stored].find(([key, payload]) => key.startsWith(this.key('')) && payload.uid === uid)?.[1];
+    return stored.get(byUid.get(this.key(uid)));
   }
   async upsert(id, payload) {
-    stored.set(this.key(id), payload);
+    const key = this.key(id);
+    stored.set(key, payload);
+    if (payload.uid) byUid.set(this.key(payload.uid), key);
+    if (payload.grantId) {
+      if (!byGrant.has(payload.grantId)) byGrant.set(payload.grantId, new Set());
+      byGrant.get(payload.grantId).add(key);
+    }
   }
   async consume(id) {
     stored.get(this.key(id)).consumed = Math.floor(Date.now() / 1000);
@@ -32,11 +41,13 @@ class Adapter {
     stored.delete(this.key(id));
   }
   async revokeByGrantId(grantId) {
-    for (const [key, payload] of stored) if (payload.grantId === grantId) stored.delete(key);
+    for (const key of byGrant.get(grantId) ?? []) stored.delete(key);
+    byGrant.delete(grantId);
   }
 }
 
 const accounts = {}; // sub -> { rotations, access, refused }
+const holders = new Map(); // access token -> sub
 const presented = new Map(); // hash of a refresh token -> how often it came
 let codes = 0;
 let persons = 0;
@@ -65,6 +76,21 @@ const provider = new Provider(issuer, {
 // Its callback is known only once the provider is registered there, which needs the provider.
 provider.Client.prototype.redirectUriAllowed = (uri) => new URL(uri).pathname.startsWith('/identities/oauth2/callback/');
 
+// All accounts, those of these names, or the one that has this access token: after thousands of rounds all are many.
+function asked({ names, access }) {
+  if (names) return Object.fromEntries(names.split(',').map((name) => [name, accounts[name]]));
+  if (access) {
+    const holder = holders.get(access);
+    return accounts[holder]?.access === access ? { [holder]: accounts[holder] } : {};
+  }
+  return accounts;
+}
+
+function holds(account, token) {
+  accounts[account].access = token;
+  holders.set(token, account);
+}
+
 provider.use(async (ctx, next) => {
   if (ctx.path.startsWith('/interaction/')) {
     persons += 1;
@@ -74,7 +100,7 @@ provider.use(async (ctx, next) => {
   }
   if (ctx.path === '/log') {
     const twice = [...presented.values()].filter((times) => times > 1).length;
-    ctx.body = { accounts, twice, presented: presented.size, codes };
+    ctx.body = { accounts: asked(ctx.query), twice, presented: presented.size, codes };
     return;
   }
   await next();
@@ -84,13 +110,13 @@ provider.use(async (ctx, next) => {
   const known = (accounts[account] ??= { rotations: 0, access: null, refused: 0 });
   if (params.grant_type === 'authorization_code') {
     codes += 1;
-    known.access = ctx.body.access_token;
+    holds(account, ctx.body.access_token);
   } else if (params.grant_type === 'refresh_token') {
     const hash = createHash('sha256').update(params.refresh_token).digest('base64url');
     presented.set(hash, (presented.get(hash) ?? 0) + 1);
     if (ctx.status === 200) {
       known.rotations += 1;
-      known.access = ctx.body.access_token;
+      holds(account, ctx.body.access_token);
     } else {
       known.refused += 1;
     }

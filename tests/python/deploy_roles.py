@@ -18,6 +18,7 @@ PARAMETERS = {
     "ConversationBucketArn": "arn:aws:s3:::conversations",
     "VaultKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555",
     "GatewayKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/21111111-2222-3333-4444-555555555555",
+    "AgentKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/41111111-2222-3333-4444-555555555555",
     "DataKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/31111111-2222-3333-4444-555555555555",
     "InferenceProfileArn": f"arn:aws:bedrock:{REGION}:{ACCOUNT}:inference-profile/eu.anthropic.claude-haiku-4-5",
     "FoundationModelId": "anthropic.claude-haiku-4-5",
@@ -30,6 +31,23 @@ COMPLETE = ["CompleteResourceTokenAuth"]
 
 def listed(value):
     return value if isinstance(value, list) else [value]
+
+
+def statements(iam, role):
+    """Everything that the role's own policies say."""
+    found = []
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        # moto gives what a template had inline as Python writes it, not as JSON.
+        document = ast.literal_eval(document) if isinstance(document, str) else document
+        found += listed(document["Statement"])
+    return found
+
+
+def may(said, action):
+    """Whether one of the statements allows the action on something."""
+    return any(s["Effect"] == "Allow" and ("NotAction" in s or any(
+        fnmatch.fnmatchcase(action.lower(), a.lower()) for a in listed(s["Action"]))) for s in said)
 
 
 class Roles(unittest.TestCase):
@@ -52,19 +70,10 @@ class Roles(unittest.TestCase):
                 if r.get("ResourceType") == "AWS::IAM::Role"}
 
     def statements(self, role):
-        found = []
-        for name in self.iam.list_role_policies(RoleName=role)["PolicyNames"]:
-            document = self.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-            # moto gives what a template had inline as Python writes it, not as JSON.
-            document = ast.literal_eval(document) if isinstance(document, str) else document
-            found += listed(document["Statement"])
         self.assertFalse(self.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"])
-        return found
+        return statements(self.iam, role)
 
-    @staticmethod
-    def may(statements, action):
-        return any(s["Effect"] == "Allow" and ("NotAction" in s or any(
-            fnmatch.fnmatchcase(action.lower(), a.lower()) for a in listed(s["Action"]))) for s in statements)
+    may = staticmethod(may)
 
     def test_no_role_both_asks_and_completes(self):
         for mode in ["self-hosted", "agentcore"]:
@@ -81,19 +90,19 @@ class Roles(unittest.TestCase):
 
     def test_each_key_has_one_role(self):
         roles = self.create("self-hosted")
-        for key, owner in [("VaultKeyArn", "IdentityRole"), ("GatewayKeyArn", "GatewayRole"), ("DataKeyArn", "AgentRole")]:
+        for key, owner in [("VaultKeyArn", "IdentityRole"), ("GatewayKeyArn", "GatewayRole"), ("DataKeyArn", "AgentRole"), ("AgentKeyArn", "AgentRole")]:
             decrypts = [n for n, statements in roles.items() for s in statements
                         if self.may([s], "kms:Decrypt") and listed(s["Resource"]) == [PARAMETERS[key]]]
             self.assertEqual(decrypts, [owner], key)
         self.assertEqual({r for statements in roles.values() for s in statements if self.may([s], "kms:Decrypt")
-                          for r in listed(s["Resource"])}, {PARAMETERS[k] for k in ["VaultKeyArn", "GatewayKeyArn", "DataKeyArn"]})
+                          for r in listed(s["Resource"])}, {PARAMETERS[k] for k in ["VaultKeyArn", "GatewayKeyArn", "DataKeyArn", "AgentKeyArn"]})
         self.cloudformation.delete_stack(StackName="roles")
         self.assertNotIn("IdentityRole", self.create("agentcore"))
 
     def test_the_agent_asks_for_its_own_workload_and_users_only(self):
         [ask] = [s for s in self.create("agentcore")["AgentRole"]
                  if "ForUserId" in str(s["Action"])]
-        self.assertEqual(ask["Condition"], {"StringLike": {"bedrock-agentcore:userid": "idp+*"}})
+        self.assertEqual(ask["Condition"], {"StringLike": {"bedrock-agentcore:userid": "idp:*"}})
         self.assertEqual(len(ask["Resource"]), 2)
         self.assertTrue(all("*" not in r for r in ask["Resource"]))
 

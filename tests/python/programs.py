@@ -52,8 +52,13 @@ def aws():
     control("untag-resource", "--resource-arn", arn, "--tag-keys", "env")
     assert control("list-tags-for-resource", "--resource-arn", arn)["tags"] == {"team": "a b"}
     assert control("get-token-vault")["tokenVaultId"] == "default"
+    service_key = json.dumps({"keyType": "ServiceManagedKey"})
+    assert control("set-token-vault-cmk", "--kms-configuration", service_key)["tokenVaultId"] == "default"
     control("list-payment-credential-providers", fails="not offered")
     wat = json.loads(run("aws", "bedrock-agentcore", "get-workload-access-token", "--workload-name", "cli-agent"))
+    run("aws", "bedrock-agentcore", "get-workload-access-token-for-user-id", "--workload-name", "cli-agent", "--user-id", "user-1")
+    run("aws", "bedrock-agentcore", "get-workload-access-token-for-jwt", "--workload-name", "cli-agent",
+        "--user-token", "aaa.bbb.ccc", fails="UnauthorizedException")
     key = json.loads(run("aws", "bedrock-agentcore", "get-resource-api-key",
                          "--workload-identity-token", wat["workloadAccessToken"],
                          "--resource-credential-provider-name", "cli-key"))

@@ -126,6 +126,9 @@ def nobody_else():
     for wrong in [token(key=stranger), token(sub=None), token(exp=None), token(nbf=int(time.time()) + 600), "a.b.c",
                   token().rsplit(".", 1)[0] + "."]:
         assume("InvalidIdentityToken", web_identity=wrong)
+    long = token(padding="x" * 12_500)
+    assert 16_384 < len(long) < 20_000
+    assert "at most 16384 bytes" in assume("ValidationError", web_identity=long)
     assume("ExpiredTokenException", web_identity=token(exp=int(time.time()) - 60))
     before = len(fetched)
     assume("InvalidIdentityToken", web_identity=token(iss="http://localhost:9/evil"))

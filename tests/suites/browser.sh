@@ -1,2 +1,2 @@
 # Headless Chromium, and applications written for a load balancer.
-cargo_tests -p e2e --test it -- browser:: alb::
+cargo_tests -p e2e --test it -- browser:: alb:: console::

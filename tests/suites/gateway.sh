@@ -1,5 +1,5 @@
 # The identity-aware reverse proxy, with clients and targets that other people wrote: curl, h2load, nghttp, nginx, Python.
-cargo_tests -p countersign-gateway --test it -- --skip store::
+cargo_tests -p countersign-gateway --test it
 # ACME at a server that other people wrote, which asks at ports 80 and 443: in namespaces of the check's own, so as root.
 if ! cargo build --locked -q -p countersign-cli; then
   FAILED=$((FAILED + 1)); FAILURES+=("countersign does not build")

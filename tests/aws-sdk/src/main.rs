@@ -6,8 +6,8 @@ use aws_sdk_bedrockagentcore::Client as Data;
 use aws_sdk_bedrockagentcore::types::{Oauth2FlowType, UserIdentifier};
 use aws_sdk_bedrockagentcorecontrol::Client as Control;
 use aws_sdk_bedrockagentcorecontrol::types::{
-    CredentialProviderVendorType, GoogleOauth2ProviderConfigInput, KeyType, Oauth2Discovery,
-    Oauth2ProviderConfigInput, Oauth2ProviderConfigOutput,
+    CredentialProviderVendorType, GoogleOauth2ProviderConfigInput, KeyType, KmsConfiguration,
+    Oauth2Discovery, Oauth2ProviderConfigInput, Oauth2ProviderConfigOutput,
 };
 
 const RETURN_URL: &str = "http://localhost:9/callback";
@@ -21,7 +21,8 @@ async fn main() -> anyhow::Result<()> {
     workload_identity(&control).await?;
     oauth2_provider(&control).await?;
     api_key(&control, &data).await?;
-    token_vault_and_tags(&control).await?;
+    token_vault(&control).await?;
+    tags(&control).await?;
     tokens(&data).await?;
     control.delete_workload_identity().name("rust-agent").send().await?;
     let gone = control.get_workload_identity().name("rust-agent").send().await;
@@ -43,6 +44,14 @@ async fn workload_identity(control: &Control) -> anyhow::Result<()> {
     ensure!(made.workload_identity_arn().ends_with("workload-identity/rust-agent"));
     let got = control.get_workload_identity().name("rust-agent").send().await?;
     ensure!(got.created_time().secs() > 1_700_000_000, "an epoch number");
+    let updated = control
+        .update_workload_identity()
+        .name("rust-agent")
+        .allowed_resource_oauth2_return_urls(RETURN_URL)
+        .allowed_resource_oauth2_return_urls("https://app.example.com/back")
+        .send()
+        .await?;
+    ensure!(updated.allowed_resource_oauth2_return_urls().len() == 2, "{updated:?}");
     let again = make().await;
     let error = again.err().context("a name is taken once")?.into_service_error();
     ensure!(error.is_validation_exception(), "{error:?}");
@@ -61,18 +70,29 @@ async fn workload_identity(control: &Control) -> anyhow::Result<()> {
 }
 
 async fn oauth2_provider(control: &Control) -> anyhow::Result<()> {
-    let google = GoogleOauth2ProviderConfigInput::builder()
-        .client_id("cid")
-        .client_secret("csec")
-        .build()?;
+    let google = |client_id: &str| {
+        let config = GoogleOauth2ProviderConfigInput::builder()
+            .client_id(client_id)
+            .client_secret("csec")
+            .build();
+        config.map(Oauth2ProviderConfigInput::GoogleOauth2ProviderConfig)
+    };
     let made = control
         .create_oauth2_credential_provider()
         .name("rust-google")
         .credential_provider_vendor(CredentialProviderVendorType::GoogleOauth2)
-        .oauth2_provider_config_input(Oauth2ProviderConfigInput::GoogleOauth2ProviderConfig(google))
+        .oauth2_provider_config_input(google("cid")?)
         .send()
         .await?;
     ensure!(made.callback_url().is_some_and(|url| url.contains("/identities/oauth2/callback/")));
+    let updated = control
+        .update_oauth2_credential_provider()
+        .name("rust-google")
+        .credential_provider_vendor(CredentialProviderVendorType::GoogleOauth2)
+        .oauth2_provider_config_input(google("another")?)
+        .send()
+        .await?;
+    ensure!(updated.callback_url() == made.callback_url(), "{updated:?}");
     let got = control
         .get_oauth2_credential_provider()
         .name("rust-google")
@@ -83,6 +103,7 @@ async fn oauth2_provider(control: &Control) -> anyhow::Result<()> {
     else {
         anyhow::bail!("{got:?}");
     };
+    ensure!(config.client_id() == Some("another"), "{config:?}");
     ensure!(matches!(config.oauth_discovery(), Some(Oauth2Discovery::DiscoveryUrl(url)) if url.contains("google")));
     let list = control.list_oauth2_credential_providers().send().await?;
     ensure!(list.credential_providers().iter().any(|item| item.name() == "rust-google"));
@@ -100,6 +121,16 @@ async fn api_key(control: &Control, data: &Data) -> anyhow::Result<()> {
         .name("rust-key")
         .api_key("sk-rust");
     ensure!(make.send().await?.api_key_secret_arn().is_some());
+    control
+        .update_api_key_credential_provider()
+        .name("rust-key")
+        .api_key("sk-rust-2")
+        .send()
+        .await?;
+    let got = control.get_api_key_credential_provider().name("rust-key").send().await?;
+    ensure!(got.credential_provider_arn().ends_with("apikeycredentialprovider/rust-key"), "{got:?}");
+    let list = control.list_api_key_credential_providers().send().await?;
+    ensure!(list.credential_providers().iter().any(|item| item.name() == "rust-key"));
     let wat = data
         .get_workload_access_token()
         .workload_name("rust-agent")
@@ -111,7 +142,7 @@ async fn api_key(control: &Control, data: &Data) -> anyhow::Result<()> {
         .resource_credential_provider_name("rust-key")
         .send()
         .await?;
-    ensure!(key.api_key() == "sk-rust");
+    ensure!(key.api_key() == "sk-rust-2");
     control
         .delete_api_key_credential_provider()
         .name("rust-key")
@@ -120,13 +151,23 @@ async fn api_key(control: &Control, data: &Data) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn token_vault_and_tags(control: &Control) -> anyhow::Result<()> {
+async fn token_vault(control: &Control) -> anyhow::Result<()> {
     let vault = control.get_token_vault().send().await?;
     ensure!(
         vault
             .kms_configuration()
             .is_some_and(|key| *key.key_type() == KeyType::ServiceManagedKey)
     );
+    let own = KmsConfiguration::builder().key_type(KeyType::ServiceManagedKey).build()?;
+    let set = control.set_token_vault_cmk().kms_configuration(own).send().await?;
+    ensure!(set.token_vault_id() == "default", "{set:?}");
+    let refused = control.reset_token_vault_key_material().send().await;
+    let error = refused.err().context("the key is there")?.into_service_error();
+    ensure!(error.is_validation_exception(), "{error:?}");
+    Ok(())
+}
+
+async fn tags(control: &Control) -> anyhow::Result<()> {
     let agent = control.get_workload_identity().name("rust-agent").send().await?;
     let arn = agent.workload_identity_arn();
     control.tag_resource().resource_arn(arn).tags("team", "a b").send().await?;
@@ -141,6 +182,14 @@ async fn token_vault_and_tags(control: &Control) -> anyhow::Result<()> {
 }
 
 async fn tokens(data: &Data) -> anyhow::Result<()> {
+    let forged = data
+        .get_workload_access_token_for_jwt()
+        .workload_name("rust-agent")
+        .user_token("aaa.bbb.ccc")
+        .send()
+        .await;
+    let error = forged.err().context("nobody signed it")?.into_service_error();
+    ensure!(error.is_unauthorized_exception(), "{error:?}");
     let wat = data
         .get_workload_access_token_for_user_id()
         .workload_name("rust-agent")

@@ -30,6 +30,9 @@ pub enum Fate {
     ErrorAfter,
 }
 
+/// Nothing happens to it.
+pub const CALM: Fate = Fate::Arrives(Duration::ZERO, Duration::ZERO);
+
 /// Decides about the next request.
 type Decide = Box<dyn Fn(u64) -> Fate + Send>;
 
@@ -45,7 +48,7 @@ impl Chaos {
     pub fn start(port: u16, upstream: u16, path: &'static str) -> Self {
         let listener = StdListener::bind(("127.0.0.1", port)).expect("the port is free");
         listener.set_nonblocking(true).expect("a socket");
-        let calm: Decide = Box::new(|_| Fate::Arrives(Duration::ZERO, Duration::ZERO));
+        let calm: Decide = Box::new(|_| CALM);
         let proxy = Self {
             decide: Arc::new(Mutex::new(calm)),
             harmed: Arc::default(),
@@ -67,7 +70,7 @@ impl Chaos {
                     tokio::spawn(async move {
                         let fate = |request: &[u8]| {
                             if !request.starts_with(line.as_bytes()) {
-                                return Fate::Arrives(Duration::ZERO, Duration::ZERO);
+                                return CALM;
                             }
                             let number = count.fetch_add(1, Ordering::SeqCst);
                             decide.lock().unwrap_or_else(PoisonError::into_inner)(number)

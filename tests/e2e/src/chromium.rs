@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use thirtyfour::prelude::*;
+use thirtyfour::{error::WebDriverErrorInner, prelude::*};
 
 use crate::oidc_provider::free_port;
 
@@ -122,20 +122,22 @@ impl Chromium {
 
     /// Clicks it once it is there.
     pub async fn click(&self, selector: &str) {
-        self.find(selector)
-            .await
-            .click()
-            .await
-            .expect("it can be clicked");
+        loop {
+            match self.find(selector).await.click().await {
+                Err(error) if is_of_another_page(&error) => {}
+                clicked => return clicked.expect("it can be clicked"),
+            }
+        }
     }
 
     /// Types into it.
     pub async fn types(&self, selector: &str, text: &str) {
-        self.find(selector)
-            .await
-            .send_keys(text)
-            .await
-            .expect("it takes text");
+        loop {
+            match self.find(selector).await.send_keys(text).await {
+                Err(error) if is_of_another_page(&error) => {}
+                typed => return typed.expect("it takes text"),
+            }
+        }
     }
 
     /// The page's visible text.
@@ -165,6 +167,24 @@ impl Chromium {
         }
     }
 
+    /// Waits until the page has so many of these.
+    pub async fn counts(&self, selector: &str, number: usize) {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let found = self.driver.find_all(By::Css(selector)).await.expect("a list");
+            if found.len() == number {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} of `{selector}`, not {number}:\n{}",
+                found.len(),
+                self.text().await
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Saves a picture of the window when `COUNTERSIGN_SCREENSHOTS` names a directory.
     pub async fn picture(&self, name: &str) {
         if let Ok(directory) = std::env::var("COUNTERSIGN_SCREENSHOTS") {
@@ -172,6 +192,11 @@ impl Chromium {
             self.driver.screenshot(&path).await.expect("a picture");
         }
     }
+}
+
+/// The page went away between the finding and the use, which has not happened then.
+fn is_of_another_page(error: &WebDriverError) -> bool {
+    matches!(error.as_inner(), WebDriverErrorInner::StaleElementReference(_))
 }
 
 impl Drop for Chromium {

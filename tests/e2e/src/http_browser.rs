@@ -1,20 +1,63 @@
 //! A browser without a screen: cookies, redirects one hop at a time, forms. It sends the fetch metadata that Chromium
 //! sends with a navigation, so that same-origin rules are exercised.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use reqwest::{Client, Method, StatusCode, cookie::Jar, header::HeaderMap, redirect};
+use reqwest::{
+    Client, Method, StatusCode,
+    cookie::{CookieStore, Jar},
+    header::{HeaderMap, HeaderValue},
+    redirect,
+};
 use url::Url;
 
 /// How many redirects a navigation may take.
 const MAX_HOPS: usize = 20;
+
+/// A cookie jar that also knows which cookies were set with `HttpOnly`, as which a browser keeps them from scripts.
+#[derive(Debug, Default)]
+pub struct Cookies {
+    jar: Jar,
+    http_only: Mutex<BTreeMap<String, bool>>,
+}
+
+impl Cookies {
+    /// Whether the cookie of this name was last set with `HttpOnly`.
+    #[must_use]
+    pub fn is_http_only(&self, name: &str) -> bool {
+        let http_only = self.http_only.lock().unwrap_or_else(PoisonError::into_inner);
+        http_only.get(name).copied().unwrap_or(false)
+    }
+}
+
+impl CookieStore for Cookies {
+    fn set_cookies(&self, headers: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
+        let headers: Vec<&HeaderValue> = headers.collect();
+        let mut http_only = self.http_only.lock().unwrap_or_else(PoisonError::into_inner);
+        for header in headers.iter().filter_map(|header| header.to_str().ok()) {
+            let mut parts = header.split(';').map(str::trim);
+            let name = parts.next().and_then(|pair| pair.split_once('='));
+            let flag = parts.any(|part| part.eq_ignore_ascii_case("HttpOnly"));
+            http_only.extend(name.map(|(name, _)| (name.to_owned(), flag)));
+        }
+        drop(http_only);
+        self.jar.set_cookies(&mut headers.into_iter(), url);
+    }
+
+    fn cookies(&self, url: &Url) -> Option<HeaderValue> {
+        self.jar.cookies(url)
+    }
+}
 
 /// One person's browser.
 #[derive(Clone)]
 pub struct HttpBrowser {
     client: Client,
     /// Its cookies.
-    pub jar: Arc<Jar>,
+    pub jar: Arc<Cookies>,
 }
 
 /// What a navigation ended in.
@@ -53,7 +96,7 @@ impl HttpBrowser {
     /// A browser with no cookies.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Arc::new(Jar::default()))
+        Self::with(Arc::new(Cookies::default()))
     }
 
     /// The same browser after its connections were closed, as by a restart of the server.
@@ -65,21 +108,20 @@ impl HttpBrowser {
     /// A browser that takes the certificates which a server has signed itself.
     #[must_use]
     pub fn trusting_any_certificate() -> Self {
-        Self::build(Arc::new(Jar::default()), true)
+        Self::build(Arc::new(Cookies::default()), true)
     }
 
     /// The `Cookie` header that it would send to `url`.
     #[must_use]
     pub fn cookie_header(&self, url: &Url) -> Option<String> {
-        use reqwest::cookie::CookieStore as _;
         Some(self.jar.cookies(url)?.to_str().ok()?.to_owned())
     }
 
-    fn with(jar: Arc<Jar>) -> Self {
+    fn with(jar: Arc<Cookies>) -> Self {
         Self::build(jar, false)
     }
 
-    fn build(jar: Arc<Jar>, any_certificate: bool) -> Self {
+    fn build(jar: Arc<Cookies>, any_certificate: bool) -> Self {
         let client = Client::builder()
             .danger_accept_invalid_certs(any_certificate)
             .cookie_provider(Arc::clone(&jar))

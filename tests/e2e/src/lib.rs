@@ -12,11 +12,13 @@
     reason = "tests read their environment and keep their own HTTP client and clock"
 )]
 
+pub mod accessibility;
 pub mod chaos;
 pub mod chromium;
 pub mod cli;
 pub mod hostile_page;
 pub mod http_browser;
+pub mod model_server;
 pub mod oidc_provider;
 pub mod person;
 pub mod postgres;

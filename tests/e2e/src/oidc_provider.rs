@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader},
     net::TcpListener,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use serde_json::{Value, json};
@@ -25,14 +26,19 @@ pub struct Client<'a> {
     pub redirect_uris: &'a [String],
 }
 
-/// A free port on loopback.
+/// A free port on loopback, not given to another test of this process. It is below those that Linux gives to outgoing
+/// connections, one of which could have it before whoever it is for.
 #[must_use]
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .expect("a port")
-        .local_addr()
-        .expect("an address")
-        .port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let spread = u16::try_from(std::process::id() % 5_000).expect("small");
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed) % 5_000;
+        let port = 10_000 + (spread + next) % 5_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl OidcProvider {

@@ -28,6 +28,20 @@ impl<'a> Person<'a> {
         }
     }
 
+    /// Somebody who is logged in and has let the agent use Ledgerline, in the conversation `s`.
+    pub async fn connected(system: &'a System, name: &str) -> Self {
+        let person = Self::new(system, name);
+        person.logs_in().await;
+        let mut events = person.asks("list my open issues", "s").await;
+        let consent = events.until("consent").await;
+        let link = Url::parse(consent.data["url"].as_str().expect("a link")).expect("a URL");
+        person.consents(&link).await;
+        let first = format!("{}-1", name.to_uppercase());
+        let answer = events.answer().await;
+        assert!(answer.contains(&first), "{answer}");
+        person
+    }
+
     /// Opens the app, logs in at the playground's OpenID provider, and gives the chat page.
     pub async fn logs_in(&self) -> Page {
         self.opens(&self.system.app("/")).await

@@ -13,6 +13,14 @@ fn interpreter() -> String {
         .expect("COUNTERSIGN_TEST_PYTHON: run `./test clients`, which makes the Python environment")
 }
 
+/// The interpreter with these arguments, not started, in the environment of the tests.
+#[must_use]
+pub fn interpreter_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(interpreter());
+    command.args(arguments);
+    command
+}
+
 /// Starts a script; its output is piped.
 #[must_use]
 pub fn spawn(system: &System, script: &str, arguments: &[&str], directory: &Path) -> Child {

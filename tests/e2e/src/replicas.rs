@@ -213,6 +213,7 @@ secret_access_key = "{SECRET}"
     pub fn caller(&self) -> Caller {
         Caller {
             ports: self.running.iter().map(|replica| replica.api).collect(),
+            key: (KEY_ID.to_owned(), SECRET.to_owned()),
             http: self.http.clone(),
         }
     }
@@ -264,38 +265,33 @@ impl Drop for Replicas {
 #[derive(Clone)]
 pub struct Caller {
     ports: Vec<u16>,
+    key: (String, String),
     http: reqwest::Client,
 }
 
 impl Caller {
+    /// With an access key (id and secret) of servers on these ports of this machine.
+    ///
+    /// # Panics
+    /// When no HTTP client can be made.
+    #[must_use]
+    pub fn of(ports: Vec<u16>, id: &str, secret: &str) -> Self {
+        Self {
+            ports,
+            key: (id.to_owned(), secret.to_owned()),
+            http: reqwest::Client::builder()
+                .timeout(Duration::from_secs(40))
+                .build()
+                .expect("a client"),
+        }
+    }
+
     /// A signed call of the operation at `path` at one replica.
     ///
     /// # Errors
     /// When the connection breaks or nobody answers.
     pub async fn call(&self, replica: usize, path: &str, body: &Value) -> reqwest::Result<Answered> {
-        let service = if path.starts_with("/countersign/") {
-            "countersign"
-        } else {
-            "bedrock-agentcore"
-        };
-        let port = self.ports[replica % self.ports.len()];
-        let url = format!("http://localhost:{port}{path}");
-        let mut request = http::Request::post(&url)
-            .header(HOST, format!("localhost:{port}"))
-            .header("content-type", "application/json")
-            .body(bytes::Bytes::from(body.to_string()))
-            .expect("a request");
-        let credentials = Credentials {
-            access_key_id: KEY_ID.to_owned(),
-            secret_access_key: SECRET.to_owned().into(),
-            session_token: None,
-        };
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .expect("after 1970")
-            .as_secs();
-        let now = i64::try_from(now).expect("before 2262");
-        sigv4::sign(&credentials, "us-east-1", service, &mut request, now).expect("signed");
+        let (url, request) = self.request(replica, path, &body.to_string());
         let (parts, body) = request.into_parts();
         let response = self
             .http
@@ -316,6 +312,47 @@ impl Caller {
             request_id,
             body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         })
+    }
+
+    /// The headers of a signed request, good for five minutes.
+    ///
+    /// # Panics
+    /// When a header is not text.
+    #[must_use]
+    pub fn signed(&self, replica: usize, path: &str, body: &str) -> Vec<(String, String)> {
+        let (_, request) = self.request(replica, path, body);
+        request
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().expect("text").to_owned()))
+            .collect()
+    }
+
+    fn request(&self, replica: usize, path: &str, body: &str) -> (String, http::Request<bytes::Bytes>) {
+        let service = if path.starts_with("/countersign/") {
+            "countersign"
+        } else {
+            "bedrock-agentcore"
+        };
+        let port = self.ports[replica % self.ports.len()];
+        let url = format!("http://localhost:{port}{path}");
+        let mut request = http::Request::post(&url)
+            .header(HOST, format!("localhost:{port}"))
+            .header("content-type", "application/json")
+            .body(bytes::Bytes::from(body.to_owned()))
+            .expect("a request");
+        let credentials = Credentials {
+            access_key_id: self.key.0.clone(),
+            secret_access_key: self.key.1.clone().into(),
+            session_token: None,
+        };
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs();
+        let now = i64::try_from(now).expect("before 2262");
+        sigv4::sign(&credentials, "us-east-1", service, &mut request, now).expect("signed");
+        (url, request)
     }
 
     /// A call that succeeds.

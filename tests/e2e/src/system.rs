@@ -38,6 +38,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// The port base to use again.
     pub port_base: Option<u16>,
+    /// The model behind the agent; the offline one when absent.
+    pub model: Option<String>,
     /// Further arguments of `countersign dev`.
     pub arguments: Vec<String>,
     /// Further environment.
@@ -69,7 +71,8 @@ impl System {
         let env_file = beside.join(format!("env-{port_base}"));
         let log = beside.join(format!("log-{port_base}"));
         let mut child = Command::new(binary())
-            .args(["dev", "--model", "offline", "--port-base", &port_base.to_string()])
+            .args(["dev", "--port-base", &port_base.to_string()])
+            .args(["--model", options.model.as_deref().unwrap_or("offline")])
             .arg("--data")
             .arg(&data)
             .arg("--env-file")

@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crypto", &[]),
     ("keys", &["crypto"]),
     ("db", &[]),
-    ("audit", &["crypto", "db"]),
+    ("audit", &["crypto", "db", "outbound"]),
     ("outbound", &[]),
     ("web", &["crypto", "outbound"]),
     ("oauth", &["crypto", "outbound"]),
@@ -44,6 +44,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("e2e", &["api"]),
+    ("moto", &[]),
+    ("rust-agent", &["api", "outbound"]),
 ];
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
@@ -140,4 +142,105 @@ fn one_crypto_backend_is_compiled() {
             "{said}"
         );
     }
+}
+
+/// Every name that a record's `action` can have stands in the table of `docs/audit.md`.
+#[test]
+fn every_audit_action_is_documented() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let documented = std::fs::read_to_string(format!("{root}/docs/audit.md")).expect("reads");
+    // What comes before the name, in code that makes records, and what an operation of the API begins with.
+    let before = [
+        "Entry::new(\"",
+        "const ACTION: &str = \"",
+        "Visit::begin(&state, \"",
+        "Visit::begin(state, \"",
+        "session_entry(provenance, \"",
+        ".entry(\"",
+    ];
+    let mut actions = BTreeSet::new();
+    for crate_ in ["identity", "gateway", "audit"] {
+        for path in sources(&format!("{root}/crates/{crate_}/src")) {
+            let text = std::fs::read_to_string(&path).expect("reads");
+            // Tests make up actions of their own.
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for mark in before {
+                for rest in text.split(mark).skip(1) {
+                    actions.extend(rest.split('"').next().map(str::to_owned));
+                }
+            }
+        }
+    }
+    for path in sources(&format!("{root}/crates/api/src")) {
+        let text = std::fs::read_to_string(&path).expect("reads");
+        for operation in text.split("operation! {").skip(1) {
+            let declared = operation
+                .lines()
+                .map(str::trim)
+                .find(|line| !line.is_empty() && !line.starts_with("///"));
+            let name = declared
+                .and_then(|line| line.split(':').next())
+                .unwrap_or_default();
+            actions.insert(name.to_owned());
+        }
+    }
+    actions.retain(|action| action.starts_with(|first: char| first.is_ascii_uppercase()));
+    assert!(actions.len() > 90, "they were found: {actions:?}");
+    let missing: Vec<&String> = actions
+        .iter()
+        .filter(|action| !documented.contains(&format!("`{action}`")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/audit.md: {missing:?}");
+}
+
+/// The table of clients and operations in `docs/compatibility.md` has every operation that is offered, and says of two
+/// SDKs what their programs call.
+#[test]
+fn the_table_of_clients_says_what_they_call() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).expect("reads");
+    let (page, javascript) = (read("docs/compatibility.md"), read("tests/node/aws_sdk.mjs"));
+    // Method names are those of the operations, with underscores.
+    let rust = read("tests/aws-sdk/src/main.rs").replace('_', "");
+    // That every operation of the models is among its steps is the contract test's own assertion.
+    let contract = read("tests/python/contract.py");
+    let steps = contract.split("yield \"").skip(1);
+    let offered: BTreeSet<&str> = steps
+        .filter_map(|step| step.split('"').next())
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_uppercase()))
+        .collect();
+    let table = page.split_once("| operation | boto3 |").expect("the table").1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut listed = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let &["", operation, _, _, of_javascript, of_rust, _, _, ""] = cells.as_slice() else {
+            panic!("{row}");
+        };
+        let operation = operation.trim_matches('`');
+        listed.insert(operation);
+        let in_javascript = javascript.contains(&format!("\"{operation}\""))
+            || javascript.contains(&format!("paginate{operation}"));
+        let in_rust = rust.contains(&format!(".{}()", operation.to_ascii_lowercase()));
+        assert_eq!(of_javascript != "–", in_javascript, "{row}");
+        assert_eq!(of_rust != "–", in_rust, "{row}");
+    }
+    assert_eq!(listed, offered);
+}
+
+/// Rust files in a directory and below it.
+fn sources(directory: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![std::path::PathBuf::from(directory)];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).expect("reads") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found
 }

@@ -1,6 +1,7 @@
 //! What strangers and careless callers send to the running system: each is told what is wrong and no more, nothing
 //! happens, and the refusal is on record.
 
+mod bodies;
 mod browsers;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

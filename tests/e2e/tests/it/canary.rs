@@ -1,8 +1,10 @@
 //! Secrets appear in no log, page, URL or database column in clear, with tracing at its loudest.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 
-use e2e::{Person, System};
+use e2e::{Person, System, oidc_provider::free_port, served::Served};
 use reqwest::cookie::CookieStore as _;
 use url::Url;
 
@@ -18,6 +20,21 @@ fn files(directory: &Path, found: &mut Vec<(String, Vec<u8>)>) {
                 std::fs::read(&path).expect("readable"),
             ));
         }
+    }
+}
+
+/// An operator of the console looks for somebody, wherever that can be done. Of letters and digits: an encoded id would
+/// not be found.
+pub(super) async fn looks_for(system: &System, operator: &Person<'_>, id: &str) {
+    for page in [
+        "/console/people?person=",
+        "/console/audit?user=",
+        "/console/report?user=",
+        "/console/grants?user=",
+        "/console/sessions?user=",
+    ] {
+        let page = operator.opens(&system.account(&format!("{page}{id}"))).await;
+        assert_eq!(page.status, reqwest::StatusCode::OK, "{}", page.body);
     }
 }
 
@@ -57,7 +74,10 @@ async fn d10_planted_secrets_appear_nowhere_in_clear() {
         lines.next().expect("a token").to_owned(),
     );
 
+    let somebody = "carolcanary2041";
+    looks_for(&system, &alice, somebody).await;
     let mut canaries = vec![
+        ("person's id", somebody.to_owned()),
         ("authorization code", code),
         ("state", state),
         ("completion handle", handle),
@@ -118,5 +138,73 @@ async fn d10_planted_secrets_appear_nowhere_in_clear() {
                 .position(|window| window == canary.as_bytes());
             assert!(at.is_none(), "a {what} is in {place} at byte {at:?}");
         }
+    }
+}
+
+/// A process that dies leaves no memory behind, nobody beside root reads its environment, and at its loudest it says
+/// nothing of the secrets that its configuration names.
+#[test]
+fn v05_secrets_are_in_no_core_dump_no_debug_output_and_no_environment_that_others_read() {
+    const CANARY: &str = "a canary that nobody may ever find, 0123456789";
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = format!(
+        r#"
+[keys]
+identity = "@DIRECTORY@/identity.key"
+[operations]
+listen = "localhost:{}"
+[identity]
+account = "000000000000"
+listen_api = "localhost:{}"
+listen_front_channel = "localhost:{}"
+api_hosts = ["localhost"]
+front_channel_url = "http://localhost:9"
+[identity.database]
+url = "sqlite:@DIRECTORY@/identity.sqlite"
+[identity.initial_admin]
+access_key_id = "AKIACANARY0000000000"
+secret_access_key = "env:CANARY"
+"#,
+        free_port(),
+        free_port(),
+        free_port()
+    );
+    // As a shell starts it in which core dumps are wanted, where they are written.
+    let at = directory.path().display().to_string();
+    let script = format!("cd {at} && ulimit -c unlimited && exec \"$@\"");
+    let through = [
+        "env",
+        &format!("CANARY={CANARY}"),
+        "RUST_LOG=trace",
+        "sh",
+        "-c",
+        &script,
+        "sh",
+    ];
+    let mut served = Served::start_in(directory, "identity", &config, &through);
+    let of_process = |file: &str| format!("/proc/{}/{file}", served.pid());
+    let limits = std::fs::read_to_string(of_process("limits")).expect("its limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+    let core: Vec<&str> = core.expect("the limit").split_whitespace().collect();
+    assert_eq!(core[4..6], ["0", "0"], "{limits}");
+    // The kernel gives such files to root when a process may not be looked into.
+    let environment = std::fs::metadata(of_process("environ")).expect("its environment");
+    assert_eq!((environment.uid(), environment.mode() & 0o077), (0, 0));
+
+    served.signal("-ABRT");
+    let ended = served.wait();
+    assert!(!ended.core_dumped(), "{ended:?}");
+    let mut left = Vec::new();
+    files(served.directory.path(), &mut left);
+    assert!(
+        left.iter()
+            .any(|(name, log)| name.ends_with("/log") && !log.is_empty())
+    );
+    for (name, bytes) in left {
+        assert!(!name.contains("/core"), "{name}");
+        let found = bytes
+            .windows(CANARY.len())
+            .any(|window| window == CANARY.as_bytes());
+        assert!(!found, "the canary is in {name}");
     }
 }

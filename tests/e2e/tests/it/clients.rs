@@ -1,5 +1,6 @@
 //! Programs other people wrote, pointed here by environment variables alone.
 
+mod examples;
 mod web_identity;
 
 use std::process::Command;

@@ -5,18 +5,6 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use url::Url;
 
-/// Alice after she let the agent use Ledgerline.
-async fn connected(system: &System) -> Person<'_> {
-    let alice = Person::new(system, "alice");
-    alice.logs_in().await;
-    let mut events = alice.asks("list my open issues", "s").await;
-    let consent = events.until("consent").await;
-    let link = Url::parse(consent.data["url"].as_str().expect("a link")).expect("a URL");
-    alice.consents(&link).await;
-    assert!(events.answer().await.contains("ALICE-1"));
-    alice
-}
-
 /// The address of the page of the one connection that the list shows.
 async fn only_connection(system: &System, person: &Person<'_>) -> Url {
     let list = person.opens(&system.account("/connections")).await;
@@ -38,7 +26,7 @@ async fn only_connection(system: &System, person: &Person<'_>) -> Url {
 #[tokio::test]
 async fn a_person_sees_a_connection_and_cuts_it() {
     let system = System::start();
-    let alice = connected(&system).await;
+    let alice = Person::connected(&system, "alice").await;
     let address = only_connection(&system, &alice).await;
     let page = alice.opens(&address).await;
     for told in ["ledgerline", "dev-agent", "issues:read", "alice", "Last uses"] {
@@ -64,7 +52,7 @@ async fn a_person_sees_a_connection_and_cuts_it() {
 #[tokio::test]
 async fn another_person_sees_nothing_of_it_and_cannot_cut_it() {
     let system = System::start();
-    let alice = connected(&system).await;
+    let alice = Person::connected(&system, "alice").await;
     let address = only_connection(&system, &alice).await;
     let bob = Person::new(&system, "bob");
     bob.logs_in().await;
@@ -94,7 +82,7 @@ async fn another_person_sees_nothing_of_it_and_cannot_cut_it() {
 #[tokio::test]
 async fn a_form_without_its_token_or_from_elsewhere_is_refused() {
     let system = System::start();
-    let alice = connected(&system).await;
+    let alice = Person::connected(&system, "alice").await;
     let address = only_connection(&system, &alice).await;
     let form = alice.opens(&address).await.form().expect("the form");
     let empty = vec![("csrf_token".to_owned(), String::new())];
@@ -115,7 +103,7 @@ async fn a_form_without_its_token_or_from_elsewhere_is_refused() {
 #[tokio::test]
 async fn a_person_downloads_what_is_recorded_of_them() {
     let system = System::start();
-    let alice = connected(&system).await;
+    let alice = Person::connected(&system, "alice").await;
     let page = alice.opens(&system.account("/connections/records")).await;
     let records: Value = serde_json::from_str(&page.body).expect("JSON");
     let connection = &records["connections"][0];

@@ -1,7 +1,9 @@
 //! `countersign audit …` on the data of a flow that happened.
 
 mod export;
+mod report;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -134,6 +136,77 @@ async fn verify_says_ok_and_how_far_it_is_anchored() {
         "{}",
         ran.stdout
     );
+}
+
+#[tokio::test]
+async fn a_forgotten_person_is_named_by_neither_trail() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let mut system = System::start_with(e2e::system::Options {
+        data: Some(data.clone()),
+        ..Default::default()
+    });
+    let alice = Person::connected(&system, "alice").await;
+    Person::new(&system, "bob").logs_in().await;
+    let run = |arguments: &[&str], environment: &BTreeMap<String, String>| {
+        let ran = countersign(arguments, environment);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+        ran
+    };
+    let listed = run(&["session", "list", "--output", "json"], system.environment());
+    let listed: Value = serde_json::from_str(&listed.stdout).expect("JSON");
+    let sessions = listed["sessions"].as_array().expect("sessions");
+    let users = run(&["grant", "list", "--output", "json"], system.environment());
+    let users: Value = serde_json::from_str(&users.stdout).expect("JSON");
+    let key = users["grants"][0]["userKey"]
+        .as_str()
+        .expect("alice's key")
+        .to_owned();
+    let grant = users["grants"][0]["grantId"].as_str().expect("an id").to_owned();
+    let hers = sessions
+        .iter()
+        .filter(|session| session["userKey"] == key.as_str());
+    let hers = hers.count();
+
+    // Where the gateway is not known, it is said plainly what is left to do.
+    let mut no_gateway = system.environment().clone();
+    no_gateway.retain(|name, _| name != "COUNTERSIGN_OPERATOR_TOKEN");
+    let half = run(&["user", "forget", &key], &no_gateway);
+    assert!(
+        half.stderr.contains("NOT forgotten by the gateway"),
+        "{}",
+        half.stderr
+    );
+    assert!(half.stderr.contains(&key), "{}", half.stderr);
+    let done = run(
+        &["user", "forget", &key, "--output", "json"],
+        system.environment(),
+    );
+    let done: Value = serde_json::from_str(&done.stdout).expect("JSON");
+    assert_eq!(done["gateway"]["auditDetailsErased"], true, "{done}");
+    assert_eq!(done["gateway"]["sessionsEnded"], hers, "{done}");
+    let page = alice.browser.one_hop(system.app("/")).await;
+    assert_ne!(page.status, reqwest::StatusCode::OK, "her session has ended");
+
+    assert_eq!(system.interrupt().code(), Some(0));
+    let data = text(&data);
+    for arguments in [
+        &["audit", "tail", "--lines", "1000", "--data", data][..],
+        &["audit", "explain", &grant, "--data", data],
+    ] {
+        let ran = audit(arguments);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(
+            ran.stdout.contains("Login done"),
+            "the records stay: {}",
+            ran.stdout
+        );
+        let others = arguments[1] == "explain" || ran.stdout.contains("bob@");
+        assert!(others, "others are still named: {}", ran.stdout);
+        assert!(!ran.stdout.to_lowercase().contains("alice"), "{}", ran.stdout);
+    }
+    let verified = verify(Path::new(data), None);
+    assert_eq!(verified.code, 0, "{}", verified.stderr);
 }
 
 #[tokio::test]

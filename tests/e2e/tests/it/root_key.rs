@@ -1,10 +1,11 @@
 //! The root of the key hierarchy (design D27) in AWS KMS: moto's, through the whole binary. Run by `./test keys`, which
 //! builds the binary with every key provider.
 
+mod customer_key;
+mod hand_over;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use e2e::{
     cli::{Ran, countersign},
@@ -12,49 +13,37 @@ use e2e::{
     postgres::Postgres,
     served::Served,
 };
+use moto::Moto;
 use serde_json::Value;
 
 const KEY_ID: &str = "AKIAROOTKEY000000000";
 const SECRET: &str = "a secret of the first caller, long enough";
 
-/// moto's KMS.
+/// moto's KMS, or where it should be.
 struct Kms {
-    child: Child,
+    moto: Option<Moto>,
     endpoint: String,
-}
-
-impl Drop for Kms {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Kms {
     fn start() -> Self {
-        let python = std::env::var_os("COUNTERSIGN_TEST_PYTHON")
-            .expect("COUNTERSIGN_TEST_PYTHON: run `./test keys`, which makes the environment");
-        let port = free_port().to_string();
-        let mut child = Command::new(python)
-            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("moto starts");
-        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut lines = log.by_ref().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("Running on")), "moto listens");
-        std::thread::spawn(move || log.for_each(drop));
+        let moto = Moto::start();
         Self {
-            child,
+            endpoint: moto.url().to_owned(),
+            moto: Some(moto),
+        }
+    }
+
+    /// Somebody else listens there, or nobody.
+    fn at(port: u16) -> Self {
+        Self {
+            moto: None,
             endpoint: format!("http://127.0.0.1:{port}"),
         }
     }
 
     fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status();
-        assert!(sent.expect("kill runs").success());
+        self.moto.as_ref().expect("it was started").signal(signal);
     }
 
     /// The AWS SDK's variables, before a command.
@@ -263,6 +252,12 @@ async fn a_vault_moves_to_another_engine_and_under_another_root_key() {
     end(served);
 }
 
+/// What was measured, for whoever runs it; nothing is asserted of it.
+#[expect(clippy::print_stderr, reason = "a measurement is printed")]
+fn report(line: &str) {
+    eprintln!("hand-over: {line}");
+}
+
 fn end(mut served: Served) {
     served.signal("-TERM");
     assert!(served.wait().success());
@@ -328,10 +323,7 @@ async fn keys_move_from_a_file_to_kms_and_open_what_they_sealed() {
     kms.ask("EnableKey", serde_json::json!({"KeyId": id})).await;
     drop(role.start(&in_kms));
     let gone = Role {
-        kms: &Kms {
-            child: Command::new("true").spawn().expect("starts"),
-            endpoint: format!("http://127.0.0.1:{}", free_port()),
-        },
+        kms: &Kms::at(free_port()),
         ..role
     };
     assert!(gone.refused(&in_kms).contains("not available"));

@@ -155,8 +155,6 @@ async fn keys_of_the_gateway_rotate_and_retire_by_command() {
         wanted.map(|key| text(key, "id").to_owned()).collect()
     };
     let old = of("user-token-signing", "primary");
-    // Roles ask for keys that they do not know at most every 5 seconds.
-    tokio::time::sleep(Duration::from_secs(5)).await;
     let new = run(&system, &["key", "rotate", "user-token-signing", "--gateway"]);
     assert_eq!(of("user-token-signing", "primary"), [text(&new, "id")]);
     assert_eq!(of("user-token-signing", "enabled"), old);
@@ -188,6 +186,24 @@ async fn keys_of_the_gateway_rotate_and_retire_by_command() {
     let listed = countersign(&["key", "list"], system.environment());
     assert_eq!(listed.code, 0, "{}", listed.stderr);
     assert!(listed.stdout.contains("vault") && !listed.stdout.contains("user-token-signing"));
+    // The agent's are read from where they lie.
+    let data = system.data.to_str().expect("a path");
+    let listed = countersign(
+        &["key", "list", "--agent", "--data", data, "--output", "json"],
+        [],
+    );
+    assert_eq!(listed.code, 0, "{}", listed.stderr);
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).expect("JSON");
+    let keys = listed["keys"].as_array().expect("keys");
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert_eq!(
+        (&keys[0]["purpose"], &keys[0]["version"], &keys[0]["state"]),
+        (&"conversation".into(), &1.into(), &"primary".into())
+    );
+    assert!(
+        keys[0].get("wrapped").is_none() && keys[0]["wrappedBy"].is_string(),
+        "{keys:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

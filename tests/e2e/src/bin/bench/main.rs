@@ -5,10 +5,14 @@
     reason = "a benchmark has its own clock, client and environment"
 )]
 
+mod agent;
+mod audit;
+mod console;
 mod gateway;
 mod process;
 mod soak;
 mod token;
+mod vault;
 mod wrk;
 
 use anyhow::{Context as _, bail};
@@ -51,15 +55,23 @@ struct Row {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let name = arguments.next().context("name a benchmark: token, gateway")?;
+    let name = arguments
+        .next()
+        .context("name a benchmark: token, gateway, agent, audit, vault, console")?;
     let (mut json, mut rounds, mut minutes) = (false, 3, 20);
+    let (mut records, mut grants) = (1_000_000, 1_000_000);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--json" => json = true,
             "--minutes" => minutes = arguments.next().context("--minutes takes a number")?.parse()?,
+            "--records" => records = arguments.next().context("--records takes a number")?.parse()?,
+            "--grants" => grants = arguments.next().context("--grants takes a number")?.parse()?,
             "--rounds" => rounds = arguments.next().context("--rounds takes a number")?.parse()?,
             other => bail!("unknown option {other}"),
         }
+    }
+    if name == "audit" {
+        return audit::run(records, json).await;
     }
     if name == "soak" {
         return soak::run(minutes, json).await;
@@ -71,9 +83,18 @@ async fn main() -> anyhow::Result<()> {
     let cases = match name.as_str() {
         "gateway" => gateway::run(rounds).await?,
         "token" => token::run(rounds).await?,
+        "agent" => agent::run(rounds).await?,
+        "vault" => vault::run(rounds, grants).await?,
+        "console" => console::run(rounds, grants).await?,
         other => bail!("no benchmark {other}"),
     };
-    let bench = if name == "gateway" { "gateway" } else { "token" };
+    let bench = match name.as_str() {
+        "gateway" => "gateway",
+        "agent" => "agent",
+        "vault" => "vault",
+        "console" => "console",
+        _ => "token",
+    };
     let rows: Vec<Row> = cases
         .iter()
         .map(|(case, samples)| row(bench, case, samples))
@@ -92,6 +113,8 @@ fn row(bench: &'static str, case: &'static str, samples: &[Sample]) -> Row {
         case,
         connections: match case {
             "sse_idle" => gateway::STREAMS,
+            "model_alone" | "through_agent" => agent::TURNS,
+            _ if bench == "console" => 1,
             _ => wrk::CONNECTIONS,
         },
         errors: samples.iter().map(|sample| sample.errors).sum(),
@@ -137,10 +160,35 @@ fn print(rows: &[Row], json: bool) -> anyhow::Result<()> {
             streams.rss_kb as f64 / f64::from(streams.connections)
         );
     }
+    if let [alone, through] = rows
+        && through.case == "through_agent"
+    {
+        println!(
+            "{} turns at once; rps are pieces of answers a second, CPU is that of a turn, RSS that of all open turns, \
+             {:.1} kB each",
+            through.connections,
+            through.rss_kb as f64 / f64::from(through.connections)
+        );
+        println!(
+            "added by the agent to a piece: p50 {:.0} µs, p99 {:.0} µs",
+            through.p50_us - alone.p50_us,
+            through.p99_us - alone.p99_us
+        );
+    }
+    if let [few, many] = rows
+        && few.bench == "vault"
+    {
+        println!(
+            "{} costs {:.2} times the CPU of {}, and {:.2} times its memory",
+            many.case,
+            many.cpu_us / few.cpu_us,
+            few.case,
+            many.rss_kb as f64 / few.rss_kb as f64
+        );
+    }
     println!(
         "{} connections, medians of {} interleaved rounds",
-        wrk::CONNECTIONS,
-        rows[0].rounds
+        rows[0].connections, rows[0].rounds
     );
     Ok(())
 }

@@ -12,21 +12,21 @@ use url::Url;
 use super::{Sample, wrk};
 
 /// A server under load and the request it gets.
-struct Case {
+pub(crate) struct Case {
     name: &'static str,
-    pid: u32,
-    url: Url,
-    body: String,
+    pub(crate) pid: u32,
+    pub(crate) url: Url,
+    pub(crate) body: String,
     credentials: Option<Credentials>,
     samples: Vec<Sample>,
     // Dropped with the case, the server ends.
-    _server: Server,
+    pub(crate) server: Server,
 }
 
 /// Either is set.
 #[derive(Default)]
-struct Server {
-    _system: Option<System>,
+pub(crate) struct Server {
+    pub(crate) system: Option<System>,
     process: Option<Child>,
 }
 
@@ -41,7 +41,15 @@ impl Drop for Server {
 
 /// Runs the cases in turn, `rounds` times.
 pub(crate) async fn run(rounds: usize) -> anyhow::Result<Vec<(&'static str, Vec<Sample>)>> {
-    let mut cases = vec![ceiling().await?, vault_hit("vault_hit_sqlite", &[]).await?];
+    let elsewhere = tempfile::tempdir()?;
+    let directory = elsewhere.path().display().to_string();
+    let exported = ["--evidence-directory".to_owned(), directory];
+    let mut cases = vec![
+        ceiling().await?,
+        vault_hit("vault_hit_sqlite", &[]).await?,
+        // The same, while its checkpoints and records are handed over.
+        vault_hit("vault_hit_exported", &exported).await?,
+    ];
     if let Ok(url) = std::env::var("COUNTERSIGN_TEST_POSTGRES_URL") {
         cases.push(vault_hit("vault_hit_postgres", &["--identity-database".to_owned(), url]).await?);
     }
@@ -106,22 +114,36 @@ async fn ceiling() -> anyhow::Result<Case> {
         body: "{}".to_owned(),
         credentials: None,
         samples: vec![],
-        _server: Server {
-            _system: None,
+        server: Server {
+            system: None,
             process: Some(child),
         },
     })
 }
 
-/// A system with one grant in its vault.
-async fn vault_hit(name: &'static str, arguments: &[String]) -> anyhow::Result<Case> {
-    // A token that does not expire while it is measured: what is measured is reading, not refresh.
-    let mut arguments = arguments.to_vec();
-    arguments.extend(["--playground-token-lifetime".to_owned(), "86400".to_owned()]);
-    let system = System::start_with(e2e::system::Options {
-        arguments,
+/// A system with one grant in its vault, whose data outlives it.
+pub(crate) async fn vault_hit_in(data: std::path::PathBuf) -> anyhow::Result<Case> {
+    let options = e2e::system::Options {
+        data: Some(data),
         ..Default::default()
-    });
+    };
+    with_a_grant("vault_hit", options).await
+}
+
+async fn vault_hit(name: &'static str, arguments: &[String]) -> anyhow::Result<Case> {
+    let options = e2e::system::Options {
+        arguments: arguments.to_vec(),
+        ..Default::default()
+    };
+    with_a_grant(name, options).await
+}
+
+/// A system with one grant in its vault.
+async fn with_a_grant(name: &'static str, mut options: e2e::system::Options) -> anyhow::Result<Case> {
+    // A token that does not expire while it is measured: what is measured is reading, not refresh.
+    let lifetime = ["--playground-token-lifetime".to_owned(), "86400".to_owned()];
+    options.arguments.extend(lifetime);
+    let system = System::start_with(options);
     let alice = Person::new(&system, "alice");
     alice.logs_in().await;
     let mut events = alice.asks("list my open issues", "bench").await;
@@ -201,14 +223,14 @@ async fn vault_hit(name: &'static str, arguments: &[String]) -> anyhow::Result<C
         body: request.to_string(),
         credentials: Some(credentials),
         samples: vec![],
-        _server: Server {
-            _system: Some(system),
+        server: Server {
+            system: Some(system),
             process: None,
         },
     })
 }
 
-fn headers(case: &Case) -> anyhow::Result<Vec<(String, String)>> {
+pub(crate) fn headers(case: &Case) -> anyhow::Result<Vec<(String, String)>> {
     match &case.credentials {
         Some(credentials) => signed(&case.url, &case.body, credentials),
         None => Ok(vec![("content-type".to_owned(), "application/json".to_owned())]),

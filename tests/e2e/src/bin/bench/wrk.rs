@@ -33,6 +33,40 @@ pub(crate) fn run(
     round(pid, url, &lua(method, headers, body)?)
 }
 
+/// One round of POST requests that are drawn by chance from `requests`: the headers and the body of each.
+pub(crate) fn run_mixed(
+    pid: u32,
+    url: &str,
+    requests: &[(Vec<(String, String)>, String)],
+) -> anyhow::Result<Sample> {
+    let path = url::Url::parse(url)?.path().to_owned();
+    let mut text = "local made = {}\n".to_owned();
+    for (headers, body) in requests {
+        // wrk writes Host itself, and a second one is refused.
+        let headers: Vec<String> = headers
+            .iter()
+            .filter(|(name, _)| name != "host")
+            .map(|(name, value)| {
+                let (name, value) = (serde_json::to_string(name)?, serde_json::to_string(value)?);
+                anyhow::Ok(format!("[{name}] = {value}"))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        writeln!(
+            text,
+            "made[#made + 1] = {{ {{ {} }}, {} }}",
+            headers.join(", "),
+            serde_json::to_string(body)?
+        )?;
+    }
+    writeln!(
+        text,
+        "init = function() for i, m in ipairs(made) do made[i] = wrk.format('POST', {}, m[1], m[2]) end end\n\
+         request = function() return made[math.random(#made)] end",
+        serde_json::to_string(&path)?
+    )?;
+    round(pid, url, &(text + DONE))
+}
+
 /// One round in which each connection waits before each request, so that all together ask about `rps` times a
 /// second. wrk begins to measure a request when it is sent. `latency_us` is what an answer is expected to take.
 pub(crate) fn run_paced(
@@ -102,13 +136,14 @@ fn lua(method: &str, headers: &[(String, String)], body: &str) -> anyhow::Result
             serde_json::to_string(value)?
         )?;
     }
-    text.push_str(
-        "done = function(summary, latency)\n\
+    text.push_str(DONE);
+    Ok(text)
+}
+
+/// What is printed at the end.
+const DONE: &str = "done = function(summary, latency)\n\
          local e = summary.errors\n\
          io.write(string.format('{\"requests\":%d,\"errors\":%d,\"duration_us\":%d,\"p50_us\":%.1f,\"p99_us\":%.1f}\\n', \
          summary.requests, e.connect + e.read + e.write + e.status + e.timeout, summary.duration, \
          latency:percentile(50), latency:percentile(99)))\n\
-         end\n",
-    );
-    Ok(text)
-}
+         end\n";

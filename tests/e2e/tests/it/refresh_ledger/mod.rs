@@ -50,9 +50,14 @@ impl Scene {
         }
     }
 
-    /// What the provider knows.
+    /// What the provider knows of all accounts.
     async fn log(&self) -> Value {
-        let url = format!("http://127.0.0.1:{}/log", self.upstream);
+        self.log_of("").await
+    }
+
+    /// What it knows of some: `names=…,…` or `access=TOKEN`.
+    async fn log_of(&self, accounts: &str) -> Value {
+        let url = format!("http://127.0.0.1:{}/log?{accounts}", self.upstream);
         let response = reqwest::get(url).await.expect("the provider answers");
         response.json().await.expect("JSON")
     }
