@@ -2,11 +2,12 @@
 
     verify.py EXPORT PUBLIC_KEYS [CHECKPOINTS]
 
-Prints a line a database, or a line a fault and exits 1. Needs the package `cryptography` for ES256. The public keys, and
-the checkpoints if there are any, must have come another way than the export.
+Prints a line a database and OK, or a line a fault and exits 1. Needs the package `cryptography` for ES256. The public
+keys, and the checkpoints if there are any, must have come another way than the export.
 """
 
 import base64
+import functools
 import hashlib
 import json
 import sys
@@ -18,9 +19,23 @@ from cryptography.hazmat.primitives.hashes import SHA256
 COLUMNS = """writer seq recorded_at role account region action outcome reason principal request_id trace_id source
 sid workload provider session_id grant_id person personal detail previous hash""".split()
 
+# What reading a line of the wrong form raises.
+MALFORMED = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
+
 
 def b64(text):
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    """Every value has one spelling: what else decodes to the same bytes is an edit."""
+    value = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if base64.urlsafe_b64encode(value).rstrip(b"=").decode() != text:
+        raise ValueError("is misspelt: not base64url")
+    return value
+
+
+def digest(text):
+    value = bytes.fromhex(text)
+    if len(value) != 32 or value.hex() != text:
+        raise ValueError("is misspelt: not a hash")
+    return value
 
 
 def sha256(*parts):
@@ -34,65 +49,119 @@ def part(value):
 def field(value):
     if value is None:
         return b"\0" + part(b"")
-    if isinstance(value, int):
+    if type(value) is int:
         return b"\2" + part(value.to_bytes(8, "big", signed=True))
     return (b"\1" + part(value.encode())) if isinstance(value, str) else (b"\3" + part(value))
 
 
-def tree_root(leaves):
-    """RFC 6962 section 2.1."""
-    level = [sha256(b"\0", leaf) for leaf in leaves]
-    while len(level) > 1:
-        pairs = [sha256(b"\1", *level[i : i + 2]) for i in range(0, len(level) - 1, 2)]
-        level = pairs + level[len(pairs) * 2 :]
-    return (level or [sha256()])[0]
+def record_hash(row):
+    values = [b64(row[c]) if c == "personal" and row[c] is not None else row[c] for c in COLUMNS[:-2]]
+    parts = b"countersign audit record v1", digest(row["previous"]), b"".join(map(field, values))
+    return sha256(*map(part, parts)).hex()
+
+
+def head_leaf(head):
+    return b"".join(field(head[name]) for name in ("writer", "seq", "hash", "root"))
+
+
+class Tree:
+    """RFC 6962 section 2.1, leaf by leaf: holds the roots of its whole subtrees, the largest first."""
+
+    def __init__(self, leaves=()):
+        self.size, self.whole = 0, []
+        for leaf in leaves:
+            self.add(leaf)
+
+    def add(self, leaf):
+        node, size = sha256(b"\0", leaf), self.size
+        while size & 1:
+            node, size = sha256(b"\1", self.whole.pop(), node), size >> 1
+        self.whole.append(node)
+        self.size += 1
+
+    def root(self):
+        folded = functools.reduce(lambda right, left: sha256(b"\1", left, right), reversed(self.whole or [sha256()]))
+        return folded.hex()
 
 
 def spelled(said):
     return json.dumps(said, separators=(",", ":"), ensure_ascii=False)
 
 
-def signed(statement, signature, keys):
-    key, raw = keys[json.loads(statement)["kid"]], b64(signature)
+def signed_statement(line, keys):
+    """What a checkpoint line says, if one of the keys has signed it."""
+    signature = json.loads(line)["signature"]
+    statement = line[len('{"checkpoint":') : -len(f',"signature":"{signature}"}}')]
+    if line != f'{{"checkpoint":{statement},"signature":"{signature}"}}':
+        raise ValueError("is not a checkpoint line")
+    said, raw = json.loads(statement), b64(signature)
+    key = keys.get(said["kid"])
+    if key is None or said["version"] != 1:
+        raise ValueError("is not a statement of version 1, signed by one of these keys")
     number = ec.EllipticCurvePublicNumbers(*(int.from_bytes(b64(key[c]), "big") for c in "xy"), ec.SECP256R1())
     r, s = (int.from_bytes(half, "big") for half in (raw[:32], raw[32:]))
-    number.public_key().verify(utils.encode_dss_signature(r, s), statement.encode(), ec.ECDSA(SHA256()))
+    try:
+        number.public_key().verify(utils.encode_dss_signature(r, s), statement.encode(), ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        raise ValueError("has a signature that does not verify") from None
+    return said
 
 
 class Section:
-    def __init__(self, header, keys, kept):
-        self.header, self.keys, self.kept = header, keys, kept
-        self.previous, self.heads, self.named, self.lines, self.chains = "0" * 64, {}, [], {}, {}
+    """One database's part of the file, line by line."""
 
-    def checkpoint(self, line):
-        signature = json.loads(line)["signature"]
-        statement = line[len('{"checkpoint":') : -len(f',"signature":"{signature}"}}')]
-        said = json.loads(statement)
-        place = f"audit_checkpoint {said['number']}"
-        signed(statement, signature, self.keys)
-        if said["number"] != len(self.lines) + 1 or said["previous"] != self.previous:
+    def __init__(self, line):
+        said = json.loads(line)["export"]
+        self.role, self.database = said["role"], said["database"]
+        if line != spelled({"export": {"version": 1, "role": self.role, "database": self.database}}):
+            raise ValueError("is not the beginning of a section of version 1")
+        self.newest, self.previous, self.lines, self.heads, self.named = None, "0" * 64, {}, {}, []
+        self.last, self.chains, self.tree, self.roots = ("", 0), {}, None, {}
+
+    def checkpoint(self, line, keys):
+        if self.chains:
+            raise ValueError("is a checkpoint after the records")
+        number = json.loads(line)["checkpoint"]["number"]
+        place = f"audit_checkpoint {number}"
+        try:
+            self.newest = said = signed_statement(line, keys)
+        except MALFORMED as error:
+            yield f"{place}: {error}"
+            return
+        if number != len(self.lines) + 1 or said["previous"] != self.previous:
             yield f"{place}: does not follow the one before"
-        if any(said[name] != self.header[name] for name in ("role", "database")):
+        if (said["role"], said["database"]) != (self.role, self.database):
             yield f"{place}: belongs to another database"
         for head in said["heads"]:
             if head["seq"] < self.heads.get(head["writer"], head)["seq"]:
                 yield f"{place}: sets a head back"
             self.heads[head["writer"]] = head
             self.named.append((place, head))
-        leaves = [b"".join(field(head[n]) for n in ("writer", "seq", "hash", "root")) for _, head in sorted(self.heads.items())]
-        if (said["writers"], said["root"]) != (len(leaves), tree_root(leaves).hex()):
-            yield f"{place}: has another tree of heads"
-        self.previous = self.lines[said["number"]] = sha256(line.encode()).hex()
+            self.roots[head["writer"], head["seq"]] = None
+        if said["complete"]:
+            yield from self.tree_of_heads()
+        self.previous = self.lines[number] = sha256(line.encode()).hex()
 
-    def record(self, row):
-        chain, place = self.chains.setdefault(row["writer"], []), f"audit_record {row['writer']}-{row['seq']}"
-        values = [b64(row[c]) if c == "personal" and row[c] is not None else row[c] for c in COLUMNS[:-2]]
-        previous, canonical = bytes.fromhex(row["previous"]), b"".join(map(field, values))
-        if list(row) != COLUMNS or row["role"] != self.header["role"]:
-            yield f"{place}: has other columns, or another role"
-        if row["seq"] != len(chain) + 1 or previous != (chain[-1] if chain else bytes(32)):
+    def tree_of_heads(self):
+        leaves = [head_leaf(head) for _, head in sorted(self.heads.items())]
+        if (self.newest["writers"], self.newest["root"]) != (len(leaves), Tree(leaves).root()):
+            yield f"audit_checkpoint {self.newest['number']}: has another tree of heads"
+
+    def record(self, line):
+        row = json.loads(line)["record"]
+        at, place = (row["writer"], row["seq"]), f"audit_record {row['writer']}-{row['seq']}"
+        if line != spelled({"record": {column: row[column] for column in COLUMNS}}):
+            raise ValueError(f"is misspelt ({place})")
+        if at <= self.last:
+            raise ValueError(f"is out of order or repeated ({place})")
+        if row["writer"] != self.last[0]:
+            self.chains[row["writer"]], self.tree = [], Tree()
+        chain, self.last = self.chains[row["writer"]], at
+        if row["role"] != self.role:
+            yield f"{place}: belongs to another role"
+        if row["seq"] != len(chain) + 1 or row["previous"] != (chain[-1] if chain else "0" * 64):
             yield f"{place}: does not follow the one before"
-        if sha256(part(b"countersign audit record v1"), part(previous), part(canonical)).hex() != row["hash"]:
+        if record_hash(row) != row["hash"]:
             yield f"{place}: does not have the hash of its content"
         if (row["action"] == "OpenAuditWriter") != (row["seq"] == 1):
             yield f"{place}: opens a writer out of place, or does not"
@@ -101,47 +170,78 @@ class Section:
             self.named += [(place, head) for head in said["heads"]]
             if said["checkpoint"] and self.lines.get(said["checkpoint"]["number"]) != said["checkpoint"]["hash"]:
                 yield f"{place}: names another checkpoint"
-        chain.append(bytes.fromhex(row["hash"]))
+        chain.append(row["hash"])
+        self.tree.add(digest(row["hash"]))
+        if at in self.roots:
+            self.roots[at] = self.tree.root()
 
-    def end(self, counts):
-        if counts != {"checkpoints": len(self.lines), "records": sum(map(len, self.chains.values()))}:
-            yield f"{self.header['role']}: the file was cut or added to"
+    def end(self, line, kept):
+        counts = {"checkpoints": len(self.lines), "records": sum(map(len, self.chains.values()))}
+        if line != spelled({"end": counts}):
+            raise ValueError(f"does not end a section of {counts}")
+        if self.newest:
+            yield from self.tree_of_heads()
         for place, head in self.named:
-            chain = self.chains.get(head["writer"], [])[: head["seq"]]
-            if len(chain) < head["seq"] or chain[-1].hex() != head["hash"]:
-                yield f"audit_record {head['writer']}-{head['seq']}: is not the one that {place} names"
-            elif "root" in head and tree_root(chain).hex() != head["root"]:
-                yield f"audit_record {head['writer']}-{head['seq']}: ends another tree than {place} names"
-        for line in self.kept:
-            said = json.loads(line)["checkpoint"]
-            if said["role"] == self.header["role"] and self.lines.get(said["number"]) != sha256(line.encode()).hex():
-                yield f"audit_checkpoint {said['number']}: is not the one that was kept"
+            at, chain = (head["writer"], head["seq"]), self.chains.get(head["writer"], [])[: head["seq"]]
+            if len(chain) < head["seq"] or chain[-1] != head["hash"]:
+                yield f"audit_record {at[0]}-{at[1]}: is not the one that {place} names"
+            elif "root" in head and self.roots[at] != head["root"]:
+                yield f"audit_record {at[0]}-{at[1]}: ends another tree than {place} names"
+        for role, database, number, text in kept:
+            if (role, database) == (self.role, self.database) and self.lines.get(number) != sha256(text.encode()).hex():
+                yield f"audit_checkpoint {number}: is not the one that was kept"
+        print(f"{self.role}: {counts} (database {self.database})")
 
 
-def verify(export, keys, kept):
-    section, faults = None, []
-    for number, line in enumerate(open(export, encoding="utf-8", newline="\n"), 1):
+def kept_checkpoints(text, faults):
+    """Role, database, number and text of each line. What a crash cut after the last newline was never acknowledged."""
+    kept, lines = [], text.replace("\r\n", "\n").split("\n")
+    for place, line in enumerate(lines, 1):
         try:
-            line, cut = line[:-1], not line.endswith("\n")
-            said = json.loads(line)
-            kind = next(iter(said))
-            if cut or (spelled(said) != line and kind != "checkpoint") or (kind == "export") != (section is None):
-                raise ValueError("cut, misspelt or out of place")
-            if kind == "export":
-                section = Section(said["export"], keys, kept)
-            elif kind == "end":
-                faults += section.end(said["end"])
-                print(f"{section.header['role']}: {said['end']['records']} records (database {section.header['database']})")
-                section = None
+            said = json.loads(line)["checkpoint"]
+            kept.append((said["role"], said["database"], said["number"], line))
+        except MALFORMED:
+            if line and place < len(lines):
+                faults.append(f"checkpoint file line {place}: is not a checkpoint line")
+    return kept or faults.append("checkpoint file: holds no checkpoint") or []
+
+
+def verify(export, keys, kept, faults):
+    """Adds what is wrong to the faults. A line that cannot be where it is ends the reading: the rest says little."""
+    section, seen, place = None, set(), 0
+    try:
+        for place, line in enumerate(export, 1):
+            if not line.endswith("\n"):
+                raise ValueError("is cut")
+            line = line[:-1]
+            if section is None:
+                section = Section(line)
+                if (section.role, section.database) in seen:
+                    raise ValueError("begins a second section of its database")
+                seen.add((section.role, section.database))
+            elif line.startswith('{"checkpoint":'):
+                faults += section.checkpoint(line, keys)
+            elif line.startswith('{"record":'):
+                faults += section.record(line)
             else:
-                faults += section.checkpoint(line) if kind == "checkpoint" else section.record(said["record"])
-        except (ValueError, KeyError, TypeError, AttributeError, StopIteration, InvalidSignature) as error:
-            faults.append(f"line {number}: {type(error).__name__}: {error}")
-    return faults + (["the file was cut"] if section else [])
+                faults += section.end(line, kept)
+                section = None
+    except MALFORMED as error:
+        return faults.append(f"export line {place}: {error if isinstance(error, ValueError) else repr(error)}")
+    if section or not seen:
+        faults.append(f"export line {place + 1}: is missing: the file was cut")
+    for role, database in sorted({line[:2] for line in kept} - seen):
+        faults.append(f"{role}: database {database}, of which checkpoints were kept, is not in the export")
+
+
+def text_of(path):
+    return open(path, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":
-    public = {key["kid"]: key for key in json.load(open(sys.argv[2]))["keys"]}
-    found = verify(sys.argv[1], public, open(sys.argv[3]).read().splitlines() if len(sys.argv) > 3 else [])
+    found = []
+    public = {key["kid"]: key for key in json.load(text_of(sys.argv[2]))["keys"]}
+    known = kept_checkpoints(text_of(sys.argv[3]).read(), found) if len(sys.argv) > 3 else []
+    verify(text_of(sys.argv[1]), public, known, found)
     print("\n".join(found) or "OK")
     sys.exit(bool(found))
