@@ -173,8 +173,16 @@ class Deployment(unittest.TestCase):
     def start_pair(cls, role):
         for number in [1, 2]:
             cls.start(role, number)
-        for number in [1, 2]:
+        cls.wait_ready(role, 1, 2)
+
+    @classmethod
+    def wait_ready(cls, role, *numbers):
+        """Until these tasks say so, and what balances their load has seen it, which takes a health check more."""
+        for number in numbers:
             cls.tasks.wait_ready(f"{role}{number}", cls.network.enter(f"{role}{number}"))
+        if role == "gateway":
+            for balancer in ["public", "internal"]:
+                cls.around.wait_healthy(balancer)
 
     @classmethod
     def operator(cls, *command, more=()):
@@ -297,7 +305,7 @@ class Deployment(unittest.TestCase):
                 self.assertEqual(answered["lost"], [], f"{role}: {answered}")
                 self.assertGreater(answered["asked"], 20)
                 self.start(role, 1)
-                self.tasks.wait_ready(f"{role}1", self.network.enter(f"{role}1"))
+                self.wait_ready(role, 1)
         # Those that carry a consent: one of each pair is away for a whole one.
         for role, user in [("identity", "carol"), ("binding", "dora")]:
             with self.subTest(role):
@@ -305,7 +313,7 @@ class Deployment(unittest.TestCase):
                 answered = self.person(user, "help")
                 self.assertIn("offline model", answered["answer"], answered)
                 self.start(role, 1)
-                self.tasks.wait_ready(f"{role}1", self.network.enter(f"{role}1"))
+                self.wait_ready(role, 1)
 
     def watch(self, seconds):
         command = [sys.executable, str(Path(__file__).parent / "ecs_person.py"), "https://app.example.com",
@@ -324,7 +332,7 @@ class Deployment(unittest.TestCase):
             self.assertEqual(self.tasks.stop(f"{role}2"), 0, self.tasks.log(f"{role}2"))
             self.start(role, 2)
         for role in ROLES:
-            self.tasks.wait_ready(f"{role}2", self.network.enter(f"{role}2"))
+            self.wait_ready(role, 2)
 
     def test_6_tasks_have_no_rights(self):
         for name, process in self.tasks.running.items():
@@ -373,8 +381,7 @@ class Deployment(unittest.TestCase):
         self.assertEqual(status, 1, said)
         self.assertRegex(said, "reach the provider on 443")
         self.assertIn("login.example.net", errors(self.tasks.log("gateway1") + self.tasks.log("gateway2")))
-        for number in [1, 2]:
-            self.tasks.wait_ready(f"gateway{number}", self.network.enter(f"gateway{number}"))
+        self.wait_ready("gateway", 1, 2)
 
     def test_9_a_key_that_may_not_be_used(self):
         kms = boto3.client("kms", stacks.REGION)

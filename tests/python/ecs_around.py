@@ -1,10 +1,12 @@
 """What stands around the tasks: certificates, load balancers (HAProxy), PostgreSQL, the login provider (npm
 oidc-provider), GitHub (its simulator), the endpoints of AWS (moto)."""
 
+import csv
 import datetime
 import ipaddress
 import json
 import os
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -89,8 +91,26 @@ class Around:
 
     def haproxy(self, name, inside, text):
         file = self.work / f"{name}.cfg"
-        file.write_text(DEFAULTS + text)
+        file.write_text(f"global\n  stats socket {self.work / name}.sock\n{DEFAULTS}{text}")
         return self.start(name, [*inside, "haproxy", "-db", "-f", str(file)])
+
+    def targets(self, name):
+        """What the load balancer `name` makes of its targets: state by target group and target."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(str(self.work / f"{name}.sock"))
+            asking.sendall(b"show stat\n")
+            table = asking.makefile().read().removeprefix("# ")
+        return {f"{row['pxname']}/{row['svname']}": row["status"] for row in csv.DictReader(table.splitlines())
+                if row["svname"] not in ("FRONTEND", "BACKEND")}
+
+    def wait_healthy(self, name, seconds=60):
+        """Until all its targets are healthy: what a deployment on ECS waits for before it is called stable."""
+        until = time.monotonic() + seconds
+        while set(states := self.targets(name).values()) - {"UP"}:
+            if time.monotonic() > until:
+                raise AssertionError(f"{name}: {self.targets(name)}")
+            time.sleep(0.1)
+        assert states, f"{name} has no targets"
 
     def close(self):
         for process in reversed(self.processes):
