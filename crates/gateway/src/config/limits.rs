@@ -35,7 +35,8 @@ impl Default for ForwardLimits {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientLimits {
-    /// Seconds a client has to send a whole request head, and that an idle connection is kept.
+    /// Seconds a client has to send a whole request head, and that a connection is kept which is idle or whose client takes
+    /// nothing of its answers.
     pub idle_timeout_seconds: u64,
     /// Seconds after which a connection is closed even if it is in use, once its requests are answered.
     pub keep_alive_seconds: u64,

@@ -66,6 +66,11 @@ impl ListenerTransport {
         self
     }
 
+    /// What ends TLS here; `None` for a plain listener.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+
     /// Trusts others from now on.
     pub fn trust(&self, proxy_protocol: Option<ProxyProtocol>, plaintext_from: Vec<IpNet>) {
         self.trusted.store(Arc::new(Trusted {

@@ -2,6 +2,7 @@
 
 mod flood;
 pub(crate) mod quiet;
+mod unread;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -31,6 +32,7 @@ use crate::beside::Beside;
 use crate::transport::{Connection, Protocol, Socket, Transport};
 use flood::{Flood, Watched};
 use quiet::{Answering, Quiet, Turn};
+use unread::{Taken, Unread};
 
 /// The address at the other end of the connection, as a request extension. Behind a load balancer this is the
 /// load balancer, unless the listener reads the PROXY protocol.
@@ -399,17 +401,18 @@ impl Over {
         io: TokioIo<Connection>,
         requests: Requests<R>,
     ) {
-        let flood = Arc::new(Flood::default());
-        let watched = Arc::clone(&flood);
+        let (flood, unread) = (Arc::new(Flood::default()), Arc::new(Unread::new()));
+        let (watched, taken) = (Arc::clone(&flood), Arc::clone(&unread));
         let service = service_fn(move |request| {
-            let answer = requests.answer(request);
-            let answer = async move { Ok::<_, Infallible>(answer.await) };
+            let (answer, taken) = (requests.answer(request), Arc::clone(&taken));
+            let answer = async move { Ok::<_, Infallible>(answer.await.map(|body| Taken::new(body, taken))) };
             Watched::new(Arc::clone(&watched), answer)
         });
         let mut connection = pin!(builder.serve_connection(io, service));
         let mut ending = Beside::new(async {
             tokio::select! {
                 () = flood.noticed.notified() => End::AtOnce,
+                () = unread.for_too_long(self.header_read_timeout) => End::AtOnce,
                 () = over(&self.drain, Instant::now() + self.keep_alive) => End::Graceful,
             }
         });
@@ -418,13 +421,14 @@ impl Over {
             ended = connection.as_mut() => ended,
             end = &mut ending => {
                 if end == End::AtOnce {
-                    tracing::debug!("connection ended: a flood of requests taken back");
+                    tracing::debug!("connection ended: a flood of requests taken back, or a client that takes nothing");
                     return;
                 }
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection.as_mut() => ended,
                     () = flood.noticed.notified() => return,
+                    () = unread.for_too_long(self.header_read_timeout) => return,
                 }
             }
         };
