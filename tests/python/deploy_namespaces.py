@@ -45,12 +45,14 @@ NAMES = {
     "app.example.com": [APP], "account.example.com": [ACCOUNT], "countersign-api.example.com": [INTERNAL],
     "countersign-keys.example.com": [INTERNAL], "database.example.internal": [DATABASE], "login.example.net": [LOGIN],
     "github.com": [GITHUB], "api.github.com": [GITHUB], "kms.eu-west-1.amazonaws.com": [AWS], "s3.eu-west-1.amazonaws.com": [AWS],
+    f"{ANCHORS}.s3.eu-west-1.amazonaws.com": [AWS],
     # A name of another zone that leads here: the mistake of a wrong prefix.
     "app.example.org": [APP],
     **{f"{role}.countersign.internal": PAIRS[role] for role in ["identity", "agent", "binding"]},
 }
 CALLBACK = "https://account.example.com/oauth2/idpresponse"
 ISSUER = "https://login.example.net"
+ANCHORS = f"countersign-audit-anchors-{stacks.ACCOUNT}-{stacks.REGION}"
 PASSWORDS = {"identity": "identity-password", "gateway": "gateway-password"}
 ADMIN = {"AWS_ACCESS_KEY_ID": "AKIAINITIALADMIN0001", "AWS_SECRET_ACCESS_KEY": "initial-admin-secret-0123456789abcdef",
          "AWS_REGION": stacks.REGION, "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL": "https://countersign-api.example.com"}
@@ -148,7 +150,8 @@ class Deployment(unittest.TestCase):
         around.haproxy("internal", enter("internal"), ecs_around.by_host(INTERNAL, certificate, {
             "countersign-api.example.com": (groups[8401], PAIRS["identity"]),
             "countersign-keys.example.com": (groups[8402], PAIRS["gateway"])}))
-        around.haproxy("aws", enter("aws"), ecs_around.ends_tls(AWS, bundle("aws", "kms.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com"), cls.moto))
+        around.haproxy("aws", enter("aws"), ecs_around.ends_tls(AWS, bundle(
+            "aws", "kms.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com", f"{ANCHORS}.s3.eu-west-1.amazonaws.com"), cls.moto))
         around.haproxy("login", enter("login"), ecs_around.ends_tls(LOGIN, bundle("login", "login.example.net"), "127.0.0.1:3000"))
         around.haproxy("github", enter("github"), ecs_around.ends_tls(
             GITHUB, bundle("github", "github.com", "api.github.com"), "127.0.0.1:8410", ecs_around.GITHUB))
@@ -261,6 +264,21 @@ class Deployment(unittest.TestCase):
         self.assertGreaterEqual(len(kept), 2, "conversations are in the bucket")
         for entry in kept:
             self.assertNotIn(b"GitHub", self.client["s3"].get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
+
+    def test_2_both_trails_are_anchored_outside_the_database(self):
+        s3, kept = self.client["s3"], self.work / "anchors"
+
+        def anchored():
+            keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=ANCHORS).get("Contents", [])]
+            self.assertEqual({key.split("/")[0] for key in keys}, {"identity", "gateway"})
+            return keys
+        for key in self.eventually(anchored):
+            (kept / key).parent.mkdir(parents=True, exist_ok=True)
+            (kept / key).write_bytes(s3.get_object(Bucket=ANCHORS, Key=key)["Body"].read())
+        self.assertIn("OK", self.operator(BINARY, "audit", "verify", "--against", str(kept / "identity")))
+        # Those of another trail are no evidence for this one.
+        with self.assertRaises(AssertionError):
+            self.operator(BINARY, "audit", "verify", "--against", str(kept / "gateway"))
 
     def test_2_the_smoke_list_finds_nothing(self):
         outputs = self.work / "outputs.json"

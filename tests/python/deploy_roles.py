@@ -16,6 +16,7 @@ PARAMETERS = {
     "ProviderName": "github",
     "ClusterName": "countersign",
     "ConversationBucketArn": "arn:aws:s3:::conversations",
+    "AnchorBucketArn": "arn:aws:s3:::anchors",
     "VaultKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555",
     "GatewayKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/21111111-2222-3333-4444-555555555555",
     "AgentKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/41111111-2222-3333-4444-555555555555",
@@ -98,6 +99,12 @@ class Roles(unittest.TestCase):
                           for r in listed(s["Resource"])}, {PARAMETERS[k] for k in ["VaultKeyArn", "GatewayKeyArn", "DataKeyArn", "AgentKeyArn"]})
         self.cloudformation.delete_stack(StackName="roles")
         self.assertNotIn("IdentityRole", self.create("agentcore"))
+
+    def test_each_trail_is_anchored_by_its_owner_and_deleted_by_nobody(self):
+        found = {(name, action, resource) for name, statements in self.create("self-hosted").items() for s in statements
+                 for action in listed(s["Action"]) for resource in listed(s["Resource"]) if "anchors" in str(resource)}
+        self.assertEqual(found, {(f"{role.capitalize()}Role", action, f"arn:aws:s3:::anchors/{role}/*")
+                                 for role in ["identity", "gateway"] for action in ["s3:PutObject", "s3:GetObject"]})
 
     def test_the_agent_asks_for_its_own_workload_and_users_only(self):
         [ask] = [s for s in self.create("agentcore")["AgentRole"]

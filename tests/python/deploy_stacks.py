@@ -14,7 +14,7 @@ from moto import mock_aws
 
 import stacks
 from deploy_roles import ASK, COMPLETE, listed, may, statements
-from stacks import DEPLOY, SECRET, Listener, ListenerRule, SecurityGroup, Service
+from stacks import DEPLOY, SECRET, Bucket, Listener, ListenerRule, SecurityGroup, Service
 
 
 def certificate():
@@ -84,6 +84,19 @@ class Form(unittest.TestCase):
     def test_every_role_has_a_service(self):
         self.assertEqual(set(stacks.tasks()), self.roles)
         self.assertEqual({s["ServiceName"] for s in Service.said}, {f"countersign-{r}" for r in self.roles})
+
+    def test_audit_trails_are_anchored_where_nobody_deletes(self):
+        owners, name = self.roles & {"identity", "gateway"}, f"countersign-audit-anchors-{stacks.ACCOUNT}-{stacks.REGION}"
+        made = [bucket for bucket in Bucket.said if bucket["BucketName"] == name]
+        self.assertEqual(len(made), bool(owners))
+        for bucket in made:
+            self.assertTrue(bucket["ObjectLockEnabled"])
+            retention = bucket["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+            self.assertEqual((retention["Mode"], int(retention["Days"])), ("GOVERNANCE", 400))
+            self.assertEqual(self.outputs["AnchorBucket"], name)
+        for role in owners:
+            [anchor] = tomllib.loads(stacks.configuration(self.client["ssm"], role))[role]["evidence"]["anchors"]
+            self.assertEqual(anchor["to"]["s3"], {"bucket": name, "prefix": f"{role}/", "region": stacks.REGION})
 
     def test_tasks_are_hardened_and_private(self):
         for name, task in stacks.tasks().items():
@@ -393,7 +406,7 @@ class Templates(unittest.TestCase):
             for name, resource in form_of(path.stem)["Resources"].items():
                 kept.setdefault(resource.get("DeletionPolicy"), set()).add(name)
         self.assertNotIn("Retain", kept)
-        self.assertLessEqual({"Conversations", "AccessLogs", "Registry", "VaultKey"}, kept["RetainExceptOnCreate"])
+        self.assertLessEqual({"Conversations", "Anchors", "AccessLogs", "Registry", "VaultKey"}, kept["RetainExceptOnCreate"])
 
 
 class Models(unittest.TestCase):

@@ -133,12 +133,14 @@ TaskDefinition = recorded("AWS::ECS::TaskDefinition")
 SecurityGroup = recorded("AWS::EC2::SecurityGroup")
 Service = recorded("AWS::ECS::Service")
 ListenerRule = recorded("AWS::ElasticLoadBalancingV2::ListenerRule")
-RECORDED = [TaskDefinition, SecurityGroup, Service, ListenerRule]
+Bucket = recorded("AWS::S3::Bucket")
+RECORDED = [TaskDefinition, SecurityGroup, Service, ListenerRule, Bucket]
 of_moto = parsing.resource_class_from_type
 # moto has instances of other engines than Aurora's.
 INSTEAD = {"AWS::RDS::DBInstance": NotOfMoto, "AWS::RDS::DBCluster": Cluster, "AWS::ElasticLoadBalancingV2::Listener": Listener,
            "AWS::ECS::TaskDefinition": TaskDefinition, "AWS::EC2::SecurityGroup": SecurityGroup,
-           "AWS::ECS::Service": Service, "AWS::ElasticLoadBalancingV2::ListenerRule": ListenerRule}
+           "AWS::ECS::Service": Service, "AWS::ElasticLoadBalancingV2::ListenerRule": ListenerRule,
+           "AWS::S3::Bucket": Bucket}
 parsing.resource_class_from_type = lambda kind: INSTEAD.get(kind) or of_moto(kind) or NotOfMoto
 Stack.get_cfn_attribute = output_of_nested
 

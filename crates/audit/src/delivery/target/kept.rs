@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use futures_util::TryStreamExt as _;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
@@ -11,6 +11,8 @@ use crate::checkpoint::Checkpoint;
 
 /// What begins a checkpoint line, wherever it stands in a message.
 const MARK: &str = r#"{"checkpoint":"#;
+/// Objects that are read at a time: a year of them is some millions.
+const AT_A_TIME: usize = 64;
 
 /// The text of checkpoint lines, from wherever they were kept.
 #[derive(Debug, Clone, Default)]
@@ -91,22 +93,18 @@ pub async fn kept_in_s3(bucket: &str, prefix: &str) -> Result<Kept, TargetError>
         .await
         .map_err(unusable)?;
     objects.sort_by(|a, b| a.location.cmp(&b.location));
-    let mut kept = String::new();
-    for object in objects {
-        // Exports of records may be in the same bucket.
-        if object.location.extension() != Some("json") {
-            continue;
-        }
-        let bytes = store
-            .get(&object.location)
-            .await
-            .map_err(unusable)?
-            .bytes()
-            .await
-            .map_err(unusable)?;
-        kept.push_str(&lines(&String::from_utf8_lossy(&bytes)));
-    }
-    Ok(Kept(kept))
+    // Exports of records may be in the same bucket.
+    objects.retain(|object| object.location.extension() == Some("json"));
+    let texts: Vec<String> = stream::iter(&objects)
+        .map(|object| async {
+            let bytes = store.get(&object.location).await?.bytes().await?;
+            Ok(lines(&String::from_utf8_lossy(&bytes)))
+        })
+        .buffered(AT_A_TIME)
+        .try_collect()
+        .await
+        .map_err(unusable)?;
+    Ok(Kept(texts.concat()))
 }
 
 #[cfg(test)]
