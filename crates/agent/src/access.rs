@@ -255,7 +255,7 @@ async fn wait(turn: &Turn, poll: &Input, expires_at: Timestamp) -> Result<Result
     loop {
         tokio::select! {
             () = tokio::time::sleep(POLL) => {}
-            ended = turn.place.ended() => return Err(ended.into()),
+            ended = turn.running.ended() => return Err(ended.into()),
             () = turn.agent.parts.drain.signaled() => return Err(TurnError::Draining),
         }
         let expired = turn.agent.parts.clock.now() >= expires_at;

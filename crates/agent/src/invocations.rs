@@ -83,7 +83,7 @@ async fn invoke(
     .map_err(|_| Refusal::bad_session_id())?;
     let beginning = beginning(invocation.message, invocation.resume)?;
     let (log, events) = TurnLog::new();
-    let place = agent
+    let running = agent
         .turns
         .begin(person.user_key, id.clone(), Arc::clone(&log))
         .map_err(|_| {
@@ -94,7 +94,7 @@ async fn invoke(
         agent: Arc::clone(&agent),
         person,
         id,
-        place,
+        running,
         log,
     };
     // A task of its own, so that other tabs may watch it; it ends with its last reader.

@@ -47,9 +47,9 @@ pub(crate) enum Ended {
     Stopped,
 }
 
-/// A turn's place in its conversation, left when dropped.
+/// The turn under way in a conversation, until dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct RunningTurn {
     turns: Arc<Turns>,
     key: Key,
     number: u64,
@@ -71,7 +71,7 @@ impl Turns {
         person: UserKey,
         id: SessionId,
         log: Arc<TurnLog>,
-    ) -> Result<Place, TooManyTurns> {
+    ) -> Result<RunningTurn, TooManyTurns> {
         let key = (person, id);
         let mut table = self.table();
         let others = table
@@ -96,7 +96,7 @@ impl Turns {
             old.end.send_replace(Some(Ended::Replaced));
             old.finished
         });
-        Ok(Place {
+        Ok(RunningTurn {
             turns: Arc::clone(self),
             key,
             number,
@@ -129,7 +129,7 @@ impl Turns {
     }
 }
 
-impl Place {
+impl RunningTurn {
     /// Waits until the turn that this one replaces has finished the call it is in.
     pub(crate) async fn predecessor(&mut self) {
         if let Some(mut predecessor) = self.predecessor.take() {
@@ -156,7 +156,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for RunningTurn {
     fn drop(&mut self) {
         let mut table = self.turns.table();
         if let Slot::Occupied(slot) = table.current.entry(self.key.clone())
@@ -181,7 +181,7 @@ mod tests {
         text.parse().expect("an id")
     }
 
-    fn begin(turns: &Arc<Turns>, name: &str, conversation: &str) -> Result<Place, TooManyTurns> {
+    fn begin(turns: &Arc<Turns>, name: &str, conversation: &str) -> Result<RunningTurn, TooManyTurns> {
         turns.begin(key(name), id(conversation), TurnLog::new().0)
     }
 
@@ -207,7 +207,7 @@ mod tests {
     async fn turns_of_others_are_left_alone_and_one_person_has_a_limit() {
         let turns = Arc::new(Turns::default());
         let bob = begin(&turns, "bob", "c0").expect("room");
-        let places: Vec<_> = (0..MOST_PER_PERSON)
+        let running: Vec<_> = (0..MOST_PER_PERSON)
             .map(|number| begin(&turns, "alice", &format!("c{number}")).expect("room"))
             .collect();
         assert!(begin(&turns, "alice", "more").is_err());
@@ -216,18 +216,18 @@ mod tests {
             begin(&turns, "alice", "c0").is_ok(),
             "replacing one's own is no further turn"
         );
-        drop(places);
+        drop(running);
     }
 
     #[tokio::test]
     async fn a_person_stops_their_own_turn_and_no_other() {
         let turns = Arc::new(Turns::default());
-        let place = begin(&turns, "alice", "c").expect("room");
+        let turn = begin(&turns, "alice", "c").expect("room");
         assert!(!turns.stop(key("mallory"), &id("c")));
         assert!(turns.under_way(key("mallory"), &id("c")).is_none());
-        assert!(place.ended().now_or_never().is_none());
+        assert!(turn.ended().now_or_never().is_none());
         assert!(turns.under_way(key("alice"), &id("c")).is_some());
         assert!(turns.stop(key("alice"), &id("c")));
-        assert_eq!(place.ended().await, Ended::Stopped);
+        assert_eq!(turn.ended().await, Ended::Stopped);
     }
 }

@@ -3,7 +3,7 @@
 use countersign_crypto::Timestamp;
 use countersign_db::Pool;
 
-use crate::store::{Access, Place};
+use crate::store::{Access, Position};
 use crate::{AuditError, Record, RecordId, store};
 
 /// Which records; a member that is `None` matches all.
@@ -78,7 +78,7 @@ const LOOKED_AT: i64 = 5_000;
 /// oldest first, the last record's id fetches what comes later. Records of another replica that commit
 /// within the same instant may come in late; whoever must have all of them reads by writer and number.
 pub async fn list(pool: &Pool, filter: &Filter, after: Option<&str>, limit: u32) -> Result<Page, AuditError> {
-    let after = place(pool, after).await?;
+    let after = position(pool, after).await?;
     let records = store::list(pool, filter, after, None, i64::from(limit.clamp(1, 1000))).await?;
     let cursor = records.last().map(|record| record.id.to_string());
     Ok(Page { records, cursor })
@@ -92,10 +92,10 @@ pub async fn search(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Found, AuditError> {
-    let after = place(pool, after).await?;
+    let after = position(pool, after).await?;
     let limit = limit.clamp(1, 1000);
     let within = if Access::of(filter) == Access::Time {
-        store::place_beyond(pool, filter, after.as_ref(), LOOKED_AT).await?
+        store::position_beyond(pool, filter, after.as_ref(), LOOKED_AT).await?
     } else {
         None
     };
@@ -117,11 +117,11 @@ pub async fn search(
     })
 }
 
-async fn place(pool: &Pool, after: Option<&str>) -> Result<Option<Place>, AuditError> {
+async fn position(pool: &Pool, after: Option<&str>) -> Result<Option<Position>, AuditError> {
     let Some(text) = after else { return Ok(None) };
     let id: RecordId = text.parse().map_err(|_| AuditError::Cursor)?;
     let record = store::by_id(pool, &id).await?.ok_or(AuditError::Cursor)?;
-    Ok(Some(Place {
+    Ok(Some(Position {
         at: record.at.as_micros(),
         id,
     }))

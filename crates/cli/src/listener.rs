@@ -108,12 +108,12 @@ impl<'a> Listener<'a> {
             all.extend([Self::identity_api(identity), Self::front_channel(identity)]);
         }
         if let Some(gateway) = &config.gateway {
-            all.extend(gateway.listeners.doors().map(|door| Self {
-                place: format!("gateway.listeners.{}", door.name),
-                tls_key: format!("gateway.listeners.{}.tls", door.name),
-                listen: door.listen,
-                tls: door.tls,
-                plaintext_from: door.plaintext_from,
+            all.extend(gateway.listeners.sockets().map(|socket| Self {
+                place: format!("gateway.listeners.{}", socket.name),
+                tls_key: format!("gateway.listeners.{}.tls", socket.name),
+                listen: socket.listen,
+                tls: socket.tls,
+                plaintext_from: socket.plaintext_from,
                 may_be_plain: true,
                 proxy_protocol: None,
                 names: &[],

@@ -53,8 +53,8 @@ impl Gateway {
 
         let entry = Entry::new("ReloadConfiguration", Outcome::Done);
         shared.record(entry).await.map_err(ReloadError::Audit)?;
-        for (door, tls) in prepared {
-            door.install(tls);
+        for (current, tls) in prepared {
+            current.install(tls);
         }
         self.replace(shared, served, &config);
         *current = Current { config, groups };
@@ -154,10 +154,10 @@ fn fixed(config: &Config) -> Vec<(String, [u8; 32])> {
     ]
     .map(|(name, digest)| (name.to_owned(), digest))
     .into();
-    for door in config.listeners.doors() {
-        let place = |setting: &str| format!("listeners.{}.{setting}", door.name);
-        settings.push((place("listen"), shown(&door.listen)));
-        settings.push((place("tls"), shown(&door.tls.map(|tls| tls.acme))));
+    for socket in config.listeners.sockets() {
+        let place = |setting: &str| format!("listeners.{}.{setting}", socket.name);
+        settings.push((place("listen"), shown(&socket.listen)));
+        settings.push((place("tls"), shown(&socket.tls.map(|tls| tls.acme))));
     }
     for (name, listener) in config.listeners.with_rules() {
         // Names that a certificate was made or asked for with.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use countersign_audit::delivery::{Deliveries, DeliveryParts};
 use countersign_audit::{AuditError, Entry, Outcome, Recorder, RecorderConfig};
-use countersign_crypto::{KeyProvider, SharedClock, SharedRandom};
+use countersign_crypto::{KeyProvider, SharedClock, SharedRandom, SigningKey, Timestamp};
 use countersign_db::{Change, ChangeFeed, DatabaseConfig, DbError, Pool};
 use countersign_oauth::{Discovery, JwksCache, KeyDiscovery};
 use countersign_outbound::{self as outbound, HostPort};
@@ -24,7 +24,7 @@ use crate::console::Verification;
 use crate::external_secret::ExternalSecrets;
 use crate::health;
 use crate::key_rotation;
-use crate::keys::{KeyLoader, KeysError};
+use crate::keys::{InstallationKeys, KeyLoader, KeysError};
 use crate::principal_addresses::{self, PrincipalAddresses};
 use crate::rate_limit::RateLimiter;
 use crate::server;
@@ -107,13 +107,7 @@ impl Identity {
     async fn put_together(config: Config, parts: Parts) -> Result<Self, StartError> {
         config.check()?;
         let client_keys = ClientKeys::load(&config)?;
-        let pool = Pool::connect(&config.database.database(store::OWNER)?).await?;
-        let now = parts.clock.now();
-        migrate_pool(&pool, now.as_micros()).await?;
-        let accounts = config.accounts();
-        for configured in &accounts {
-            account::ensure(&pool, &configured.id, now).await?;
-        }
+        let pool = open(&config, parts.clock.now()).await?;
         let loader = KeyLoader {
             pool: &pool,
             provider: &*parts.key_provider,
@@ -127,35 +121,17 @@ impl Identity {
         };
         let (installation, signing_key) = loader.installation(&config.account).await?;
         let keys = loader
-            .accounts(accounts.iter().map(|account| account.id.as_str()))
+            .accounts(config.accounts().iter().map(|account| account.id.as_str()))
             .await?;
 
         let feed = ChangeFeed::start(pool.clone()).await?;
         // Before the first look-up is cached, so that no change between the two is missed.
         let changes = feed.subscribe();
         let key_changes = feed.subscribe();
-        let recorder = Recorder::start(RecorderConfig {
-            pool: pool.clone(),
-            changes: feed.clone(),
-            clock: Arc::clone(&parts.clock),
-            random: Arc::clone(&parts.random),
-            signing_key,
-            persons: Arc::clone(&installation.person),
-            checkpoint_file: config.checkpoint_file.clone(),
-            role: store::OWNER,
-            account: config.account.clone(),
-            region: config.region.clone(),
-        })
-        .await?;
+        let database = (pool.clone(), feed.clone());
+        let recorder = recorder(&config, &parts, database, signing_key, &installation).await?;
         record_rewrapped(&recorder, rewrapped, &*parts.key_provider).await?;
-        let delivery = DeliveryParts {
-            pool: pool.clone(),
-            clock: Arc::clone(&parts.clock),
-            random: Arc::clone(&parts.random),
-            role: store::OWNER,
-            recorder: Some(recorder.clone()),
-        };
-        let deliveries = Deliveries::start(&config.evidence, delivery).await?;
+        let deliveries = deliveries(&config, &parts, &pool, &recorder).await?;
         let client = client(&config)?;
         let kept = config.grant_cache_mib << 20;
         let cache = Arc::new(Cache::new(pool.clone(), feed.clone(), kept));
@@ -268,6 +244,56 @@ fn client(config: &Config) -> Result<outbound::Client, StartError> {
         ..outbound::Policy::default()
     };
     outbound::Client::new(policy).map_err(|error| StartError::Outbound(error.to_string()))
+}
+
+/// The database at this program's schema, with every configured account.
+async fn open(config: &Config, now: Timestamp) -> Result<Pool, StartError> {
+    let pool = Pool::connect(&config.database.database(store::OWNER)?).await?;
+    migrate_pool(&pool, now.as_micros()).await?;
+    for configured in &config.accounts() {
+        account::ensure(&pool, &configured.id, now).await?;
+    }
+    Ok(pool)
+}
+
+/// Begins this replica's chain of audit records.
+async fn recorder(
+    config: &Config,
+    parts: &Parts,
+    (pool, changes): (Pool, ChangeFeed),
+    signing_key: SigningKey,
+    installation: &InstallationKeys,
+) -> Result<Recorder, AuditError> {
+    Recorder::start(RecorderConfig {
+        pool,
+        changes,
+        clock: Arc::clone(&parts.clock),
+        random: Arc::clone(&parts.random),
+        signing_key,
+        persons: Arc::clone(&installation.person),
+        checkpoint_file: config.checkpoint_file.clone(),
+        role: store::OWNER,
+        account: config.account.clone(),
+        region: config.region.clone(),
+    })
+    .await
+}
+
+/// What hands the evidence over to places outside.
+async fn deliveries(
+    config: &Config,
+    parts: &Parts,
+    pool: &Pool,
+    recorder: &Recorder,
+) -> Result<Deliveries, AuditError> {
+    let delivery = DeliveryParts {
+        pool: pool.clone(),
+        clock: Arc::clone(&parts.clock),
+        random: Arc::clone(&parts.random),
+        role: store::OWNER,
+        recorder: Some(recorder.clone()),
+    };
+    Deliveries::start(&config.evidence, delivery).await
 }
 
 /// That keys were wrapped under another root key, if any were.

@@ -24,9 +24,9 @@ const LEEWAY_SECS: u64 = 30;
 /// The API refuses what could not be verified, and says why.
 const _: () = assert!(MAX_USER_TOKEN_BYTES == MAX_JWT_BYTES);
 
-/// Where a user token is presented.
+/// Whose audience a user token must have, by where it is presented.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Door<'a> {
+pub(crate) enum Audience<'a> {
     /// `GetWorkloadAccessTokenForJWT` for this workload.
     Workload(&'a str),
     /// `CompleteResourceTokenAuth` and what the binding page asks around it.
@@ -60,11 +60,11 @@ impl Identified {
     }
 }
 
-/// Verifies a user token at `door` of an operation in `account`.
+/// Verifies a user token for `wanted` in an operation of `account`.
 pub(crate) async fn from_user_token(
     state: &State,
     account: &str,
-    door: Door<'_>,
+    wanted: Audience<'_>,
     token: &str,
 ) -> Result<Identified, PersonError> {
     let issuer = peek_issuer(token).ok_or(PersonError::Token(JwtError::Malformed))?;
@@ -73,13 +73,13 @@ pub(crate) async fn from_user_token(
         gateway.issuer == issuer && config.account_of(gateway.account.as_ref()) == account
     };
     if let Some(gateway) = config.gateways.iter().find(ours) {
-        return of_gateway(state, gateway, door, token).await;
+        return of_gateway(state, gateway, wanted, token).await;
     }
     let foreign = config
         .user_issuer(account, &issuer)
         .ok_or(PersonError::UnknownIssuer)?;
     // Completion knows its workload by the session, and asks the list then ([`Identified::may_be_of`]).
-    if let Door::Workload(name) = door
+    if let Audience::Workload(name) = wanted
         && !foreign.allows_workload(name)
     {
         return Err(PersonError::Token(JwtError::Audience));
@@ -90,12 +90,12 @@ pub(crate) async fn from_user_token(
 async fn of_gateway(
     state: &State,
     gateway: &GatewayConfig,
-    door: Door<'_>,
+    wanted: Audience<'_>,
     token: &str,
 ) -> Result<Identified, PersonError> {
-    let audience = match door {
-        Door::Workload(name) => gateway.workload_audiences.get(name),
-        Door::Completion => Some(&gateway.completion_audience),
+    let audience = match wanted {
+        Audience::Workload(name) => gateway.workload_audiences.get(name),
+        Audience::Completion => Some(&gateway.completion_audience),
     };
     // A workload without an audience accepts no token at all.
     let audience = audience.ok_or(PersonError::Token(JwtError::Audience))?;

@@ -121,20 +121,20 @@ impl std::fmt::Debug for ConversationKeys {
     }
 }
 
-/// The keys of `account`'s conversations at `place`, the newest first. Needs neither the root key nor a running agent.
+/// The keys of `account`'s conversations at `storage`, the newest first. Needs neither the root key nor a running agent.
 pub(crate) async fn list(
-    place: &Conversations,
+    storage: &Conversations,
     allow: &[HostPort],
     account: &str,
 ) -> Result<Vec<ConversationKey>, StoreError> {
-    if let Conversations::Directory(path) = place {
+    if let Conversations::Directory(path) = storage {
         // Opening it would make it, and a list of none would say that there are no keys.
         std::fs::read_dir(path).map_err(|error| {
             let named = format!("{}: {error}", path.display());
             StoreError::Directory(std::io::Error::new(error.kind(), named))
         })?;
     }
-    let mut rows = load(&*super::open(place, allow)?, account).await?;
+    let mut rows = load(&*super::open(storage, allow)?, account).await?;
     rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.version));
     Ok(rows
         .into_iter()

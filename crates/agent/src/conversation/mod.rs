@@ -2,7 +2,7 @@
 //! tokens beside their arguments, and nothing here can hold one.
 
 mod keys;
-mod place;
+mod storage;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ use crate::session_id::SessionId;
 
 pub use keys::ConversationKey;
 pub(crate) use keys::{ConversationKeys, list as list_keys};
-pub(crate) use place::open;
+pub(crate) use storage::open;
 pub(crate) use store::{ConversationStore, Cursor, StoreError};
 
 /// Entries a conversation may have; after that the person is asked to begin another.

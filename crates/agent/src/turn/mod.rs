@@ -26,7 +26,7 @@ use crate::event::Event;
 use crate::model::{Ask, Delta, ModelError, Usage};
 use crate::session_id::SessionId;
 use crate::turn_log::TurnLog;
-use crate::turns::Place;
+use crate::turns::RunningTurn;
 
 use budget::Budget;
 pub(crate) use error::TurnError;
@@ -46,7 +46,7 @@ pub(crate) struct Turn {
     pub(crate) agent: Arc<Agent>,
     pub(crate) person: Person,
     pub(crate) id: SessionId,
-    pub(crate) place: Place,
+    pub(crate) running: RunningTurn,
     pub(crate) log: Arc<TurnLog>,
 }
 
@@ -71,7 +71,7 @@ impl Turn {
     }
 
     async fn go(&mut self, beginning: Beginning) {
-        self.place.predecessor().await;
+        self.running.predecessor().await;
         let outcome = tokio::time::timeout(TURN_LIMIT, self.answer(beginning))
             .await
             .unwrap_or(Err(TurnError::TooLong));
@@ -155,7 +155,7 @@ impl Turn {
             conversation.entries.extend(results);
             conversation.updated_at = now();
             self.put(conversation).await?;
-            if let Some(ended) = self.place.has_ended() {
+            if let Some(ended) = self.running.has_ended() {
                 return Err(ended.into());
             }
         }
@@ -258,7 +258,7 @@ impl Turn {
                 delta = tokio::time::timeout(patience, deltas.next()) => {
                     delta.map_err(|_| ModelError::Timeout(patience))?
                 }
-                ended = self.place.ended() => {
+                ended = self.running.ended() => {
                     // What the person has read of the answer stays; calls that may not be whole do not.
                     attempt.step.calls.clear();
                     if attempt.is_untouched() {
@@ -304,7 +304,7 @@ impl Turn {
     async fn rest(&self, pause: Duration) -> Result<(), TurnError> {
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
-            ended = self.place.ended() => Err(ended.into()),
+            ended = self.running.ended() => Err(ended.into()),
             () = self.agent.parts.drain.signaled() => Err(TurnError::Draining),
         }
     }

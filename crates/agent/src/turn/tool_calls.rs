@@ -132,7 +132,7 @@ impl Turn {
         let mut grant = access.obtain(self, &scopes, &waiting).await?;
         let mut results = Vec::with_capacity(group.len());
         for prepared in group {
-            if !prepared.call.is_safe() && grant.is_ok() && self.place.has_ended().is_none() {
+            if !prepared.call.is_safe() && grant.is_ok() && self.running.has_ended().is_none() {
                 self.note_begun(prepared.wanted, conversation).await?;
             }
             let outcome = self.call_tool(&prepared, &scopes, &mut grant, access).await?;
@@ -170,7 +170,7 @@ impl Turn {
         let Prepared { wanted, call, .. } = prepared;
         let title = self.agent.title(access.provider());
         loop {
-            if self.place.has_ended().is_some() {
+            if self.running.has_ended().is_some() {
                 let words =
                     "This was not done: the person stopped it, or asked something else, before it was begun.";
                 return Ok(Err(failure("stopped", words)));

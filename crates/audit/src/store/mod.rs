@@ -22,7 +22,7 @@ pub(crate) use person_key::{
     PersonKeyRow, delete_person_key, empty_write_ahead_log, inactive_persons, insert_person_key,
     person_key_by_id, person_key_by_pseudonym,
 };
-pub(crate) use search::{Access, Place, list, place_beyond};
+pub(crate) use search::{Access, Position, list, position_beyond};
 
 /// The columns of `audit_record`, in order. There are no others: verification checks it.
 pub(crate) const RECORD_COLUMNS: [(&str, ColumnType); 23] = [

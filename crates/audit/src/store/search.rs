@@ -83,15 +83,15 @@ impl Access {
     }
 }
 
-/// A place in the order of times.
+/// A position in the order of times.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     /// Microseconds since the epoch.
     pub(crate) at: i64,
     pub(crate) id: RecordId,
 }
 
-impl Place {
+impl Position {
     /// Before the first record of a direction.
     fn outset(newest_first: bool) -> Self {
         let (at, writer) = if newest_first {
@@ -110,7 +110,7 @@ impl Place {
 }
 
 /// The times that lie beyond `after`: they let the index on the time do what the row comparison cannot.
-fn span(filter: &Filter, after: &Place) -> (i64, i64) {
+fn span(filter: &Filter, after: &Position) -> (i64, i64) {
     let (since, until) = (filter.since.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX));
     if filter.newest_first {
         (since, until.min(after.at.saturating_add(1)))
@@ -123,11 +123,11 @@ fn span(filter: &Filter, after: &Place) -> (i64, i64) {
 pub(crate) async fn list(
     pool: &Pool,
     filter: &Filter,
-    after: Option<Place>,
-    within: Option<&Place>,
+    after: Option<Position>,
+    within: Option<&Position>,
     limit: i64,
 ) -> Result<Vec<Record>, AuditError> {
-    let after = after.unwrap_or_else(|| Place::outset(filter.newest_first));
+    let after = after.unwrap_or_else(|| Position::outset(filter.newest_first));
     let (mut since, mut until) = span(filter, &after);
     if let Some(within) = within {
         if filter.newest_first {
@@ -162,18 +162,18 @@ pub(crate) async fn list(
     records(&pool.fetch_all(sql, params).await?)
 }
 
-/// The place of the `count`th record of any kind beyond `after`; `None` when there are fewer.
-pub(crate) async fn place_beyond(
+/// The position of the `count`th record of any kind beyond `after`; `None` when there are fewer.
+pub(crate) async fn position_beyond(
     pool: &Pool,
     filter: &Filter,
-    after: Option<&Place>,
+    after: Option<&Position>,
     count: i64,
-) -> Result<Option<Place>, AuditError> {
+) -> Result<Option<Position>, AuditError> {
     let outset;
     let after = if let Some(after) = after {
         after
     } else {
-        outset = Place::outset(filter.newest_first);
+        outset = Position::outset(filter.newest_first);
         &outset
     };
     let (since, until) = span(filter, after);
@@ -189,7 +189,7 @@ pub(crate) async fn place_beyond(
     let params = params![since, until, after.at, writer, seq, count - 1];
     let row = pool.fetch_optional(sql, params).await?;
     row.map(|row| {
-        Ok(Place {
+        Ok(Position {
             at: row.int("recorded_at")?,
             id: record_id(&row)?,
         })

@@ -28,7 +28,7 @@ pub(super) struct AuditKeys {
 }
 
 /// Where one owner keeps its chain.
-struct Place {
+struct ChainLocation {
     role: &'static str,
     database: Database,
     key: RootKey,
@@ -44,13 +44,13 @@ impl Store {
             read_only: true,
         };
         open_all(vec![
-            Place {
+            ChainLocation {
                 role: "identity",
                 database: sqlite(data.identity_database()),
                 key: RootKey::File(data.identity_key()),
                 checkpoints: Some(data.checkpoints()),
             },
-            Place {
+            ChainLocation {
                 role: "gateway",
                 database: sqlite(data.gateway_database()),
                 key: RootKey::File(data.gateway_key()),
@@ -63,9 +63,9 @@ impl Store {
     /// The chains of the roles in a configuration file.
     pub(super) async fn of_config(path: &Path) -> anyhow::Result<Vec<Self>> {
         let config = config::load(path)?;
-        let mut places = vec![];
+        let mut locations = vec![];
         if let Some(identity) = config.identity {
-            places.push(Place {
+            locations.push(ChainLocation {
                 role: "identity",
                 database: identity.database.database("identity")?.read_only(),
                 key: config.keys.identity()?.root,
@@ -73,7 +73,7 @@ impl Store {
             });
         }
         if let Some(gateway) = config.gateway {
-            places.push(Place {
+            locations.push(ChainLocation {
                 role: "gateway",
                 database: gateway.database.database("gateway")?.read_only(),
                 key: config.keys.gateway()?.root,
@@ -81,35 +81,39 @@ impl Store {
             });
         }
         anyhow::ensure!(
-            !places.is_empty(),
+            !locations.is_empty(),
             "{} has neither [identity] nor [gateway]",
             path.display()
         );
-        open_all(places).await
+        open_all(locations).await
     }
 }
 
-async fn open_all(places: Vec<Place>) -> anyhow::Result<Vec<Store>> {
+async fn open_all(locations: Vec<ChainLocation>) -> anyhow::Result<Vec<Store>> {
     let mut stores = vec![];
-    for place in places {
-        let role = place.role;
-        stores.push(open(place).await.with_context(|| format!("the {role} chain"))?);
+    for location in locations {
+        let role = location.role;
+        stores.push(
+            open(location)
+                .await
+                .with_context(|| format!("the {role} chain"))?,
+        );
     }
     Ok(stores)
 }
 
-async fn open(place: Place) -> anyhow::Result<Store> {
-    let provider = place.key.open(std::sync::Arc::new(SystemRandom)).await?;
-    let pool = Pool::connect(&place.database).await?;
-    let (signing, persons) = keys(place.role, &pool, &*provider).await?;
-    let checkpoints = match place.checkpoints.map(std::fs::read_to_string) {
+async fn open(location: ChainLocation) -> anyhow::Result<Store> {
+    let provider = location.key.open(std::sync::Arc::new(SystemRandom)).await?;
+    let pool = Pool::connect(&location.database).await?;
+    let (signing, persons) = keys(location.role, &pool, &*provider).await?;
+    let checkpoints = match location.checkpoints.map(std::fs::read_to_string) {
         None => None,
         Some(Ok(text)) => Some(text),
         Some(Err(error)) if error.kind() == ErrorKind::NotFound => None,
         Some(Err(error)) => return Err(error).context("the checkpoint file"),
     };
     Ok(Store {
-        role: place.role,
+        role: location.role,
         persons: PersonKeys::new(&pool, persons),
         pool,
         keys: AuditKeys { signing },

@@ -71,21 +71,7 @@ pub(crate) async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<Ex
     if args.drill {
         return drill::run(again()?, (&contents, &created_at), &sources, &random, output).await;
     }
-    if let Some(database) = contents.databases.iter().find(|database| database.dev) {
-        bail!(
-            "the {} database of the backup was made by `countersign dev`; what it trusts must not reach production",
-            database.role
-        );
-    }
-    // One that says so and is not continued at once may have been restored and gone on before.
-    let continued = !args.accept_resurrection
-        && contents.databases.iter().all(|database| database.handed_over)
-        && is_recent(&created_at);
-    ensure!(
-        args.accept_resurrection || args.audit_export.is_some() || continued,
-        "what was revoked, stopped or forgotten after the backup would live again: --audit-export FILE with the newer \
-         audit log prevents it, --accept-resurrection takes it, and makes void what was handed out"
-    );
+    let continued = admitted(args, &contents, &created_at)?;
     for source in &sources {
         place_key_file(source, &contents)?;
     }
@@ -128,6 +114,26 @@ pub(crate) async fn run(args: &RestoreArgs, output: Output) -> anyhow::Result<Ex
     }
     show(&contents, &distrusted, &replayed, sessions, output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the backup continues where its servers handed over; an error if it may not be restored.
+fn admitted(args: &RestoreArgs, contents: &Contents, created_at: &str) -> anyhow::Result<bool> {
+    if let Some(database) = contents.databases.iter().find(|database| database.dev) {
+        bail!(
+            "the {} database of the backup was made by `countersign dev`; what it trusts must not reach production",
+            database.role
+        );
+    }
+    // One that says so and is not continued at once may have been restored and gone on before.
+    let continued = !args.accept_resurrection
+        && contents.databases.iter().all(|database| database.handed_over)
+        && is_recent(created_at);
+    ensure!(
+        args.accept_resurrection || args.audit_export.is_some() || continued,
+        "what was revoked, stopped or forgotten after the backup would live again: --audit-export FILE with the newer \
+         audit log prevents it, --accept-resurrection takes it, and makes void what was handed out"
+    );
+    Ok(continued)
 }
 
 /// Lets servers start on what was restored. On all of it, or nothing: a gateway's sessions are no better than the grants

@@ -38,6 +38,16 @@ pub(super) async fn delivered(
     config: &EvidenceConfig,
     findings: &mut Vec<Finding>,
 ) {
+    handed_over(owner, database, config, findings).await;
+    locked(owner, config, findings).await;
+}
+
+async fn handed_over(
+    owner: &str,
+    database: &DatabaseConfig,
+    config: &EvidenceConfig,
+    findings: &mut Vec<Finding>,
+) {
     let names: Vec<String> = config
         .anchors
         .iter()
@@ -96,6 +106,9 @@ pub(super) async fn delivered(
             );
         }
     }
+}
+
+async fn locked(owner: &str, config: &EvidenceConfig, findings: &mut Vec<Finding>) {
     for (name, check) in lock_of(config).await {
         let place = format!("{owner}.evidence.anchors: {name}");
         match check {

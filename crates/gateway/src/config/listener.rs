@@ -66,14 +66,14 @@ impl Listeners {
     }
 
     /// What comes before HTTP on every listener.
-    pub fn doors(&self) -> impl Iterator<Item = Door<'_>> {
-        let with_rules = self.with_rules().map(|(name, listener)| Door {
+    pub fn sockets(&self) -> impl Iterator<Item = ListenerSocket<'_>> {
+        let with_rules = self.with_rules().map(|(name, listener)| ListenerSocket {
             name,
             listen: &listener.listen,
             tls: listener.tls.as_ref(),
             plaintext_from: &listener.plaintext_from,
         });
-        with_rules.chain([Door {
+        with_rules.chain([ListenerSocket {
             name: "keys",
             listen: &self.keys.listen,
             tls: self.keys.tls.as_ref(),
@@ -98,7 +98,7 @@ impl Listeners {
 
 /// What comes before HTTP on a listener.
 #[derive(Clone, Copy, Debug)]
-pub struct Door<'a> {
+pub struct ListenerSocket<'a> {
     /// The listener's name.
     pub name: &'a str,
     /// Its address.

@@ -31,7 +31,7 @@ pub use authenticate::{AuthenticateOidc, SessionLimits, StopList};
 pub use check::ConfigError;
 pub use limits::{ClientLimits, ForwardLimits};
 pub use listener::{
-    AmznTraceId, Attributes, Door, HeaderText, KeyListener, Listener, Listeners, ResponseHeaders,
+    AmznTraceId, Attributes, HeaderText, KeyListener, Listener, ListenerSocket, Listeners, ResponseHeaders,
     Traceparent, XffHeaderProcessing,
 };
 pub use rule::{

@@ -15,7 +15,7 @@ use countersign_web::{Edge, ErrorFormat, HostAllowList};
 use tokio::sync::{Mutex, broadcast};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Current, Door, Gateway, Parts, ROLE, Shared, StartError, jwks, max_request_body, open, served};
+use super::{Current, Gateway, Parts, ROLE, Shared, StartError, jwks, max_request_body, open, served};
 use crate::access_log::AccessLog;
 use crate::acme::{Acme, HttpChallenges};
 use crate::authenticate::site::Applications;
@@ -43,7 +43,7 @@ impl Gateway {
         let access_log = AccessLog::open(&config.access_log, &config.claims_header.signer)
             .map_err(StartError::AccessLog)?;
         let issued = IssuedCertificates::new();
-        let doors = doors(&config, &issued)?;
+        let transports = transports(&config, &issued)?;
         let groups = target_groups(&config)?;
         let applications = Applications::new(&config, &parts.clock)?;
         let stops = StopList::new(config.stop_list.as_ref(), &config.outbound_allow, &parts.clock)?;
@@ -69,7 +69,7 @@ impl Gateway {
         Ok(Self {
             slots,
             keys: key_router,
-            doors,
+            transports,
             region: config.region.clone(),
             access_log,
             deliveries,
@@ -188,7 +188,10 @@ fn target_groups(config: &Config) -> Result<TargetGroups, ConfigError> {
         .collect()
 }
 
-fn doors(config: &Config, issued: &Arc<IssuedCertificates>) -> Result<BTreeMap<String, Door>, StartError> {
+fn transports(
+    config: &Config,
+    issued: &Arc<IssuedCertificates>,
+) -> Result<BTreeMap<String, Arc<ListenerTransport>>, StartError> {
     let keys = &config.listeners.keys;
     let rest = config.listeners.with_rules().map(|(name, listener)| {
         let (proxy, from) = (listener.proxy_protocol.clone(), listener.plaintext_from.clone());
@@ -202,7 +205,7 @@ fn doors(config: &Config, issued: &Arc<IssuedCertificates>) -> Result<BTreeMap<S
         None,
         keys.plaintext_from.clone(),
     )]);
-    let mut doors = BTreeMap::new();
+    let mut transports = BTreeMap::new();
     for (name, tls, names, proxy, plaintext_from) in all {
         let tls = match tls {
             None => None,
@@ -215,10 +218,10 @@ fn doors(config: &Config, issued: &Arc<IssuedCertificates>) -> Result<BTreeMap<S
                 Some(tls)
             }
         };
-        let transport = Arc::new(ListenerTransport::new(tls.clone(), proxy, plaintext_from));
-        doors.insert(name.to_owned(), Door { transport, tls });
+        let transport = Arc::new(ListenerTransport::new(tls, proxy, plaintext_from));
+        transports.insert(name.to_owned(), transport);
     }
-    Ok(doors)
+    Ok(transports)
 }
 
 /// What keeps the certificates fresh of listeners that want them by ACME: one certificate each.

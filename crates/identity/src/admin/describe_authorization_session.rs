@@ -16,7 +16,7 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::session::{LIFETIME, SessionUri, Status};
 use crate::store::authorization_session::{self, SessionRow};
 use crate::store::grant::{self, GrantRow, GrantState};
-use crate::user_artifact::{Door, from_user_id, from_user_token};
+use crate::user_artifact::{Audience, from_user_id, from_user_token};
 use crate::vault::{AccountIdentity, confirmation, open_identity};
 
 impl Handle for DescribeAuthorizationSession {
@@ -101,7 +101,7 @@ async fn initiated(
         None => return Ok(false),
         Some(UserIdentifier::UserId(user_id)) => from_user_id(user_id),
         Some(UserIdentifier::UserToken(token)) => {
-            from_user_token(&call.state, call.account(), Door::Completion, token.expose())
+            from_user_token(&call.state, call.account(), Audience::Completion, token.expose())
                 .await
                 .map_err(|error| {
                     let answer = countersign_api::ApiError::access_denied("Invalid or expired session");

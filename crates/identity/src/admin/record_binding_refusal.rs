@@ -8,7 +8,7 @@ use countersign_audit::Outcome;
 
 use crate::data::refused_user_token;
 use crate::operation::{Call, Handle, OperationError};
-use crate::user_artifact::{Door, from_user_id, from_user_token};
+use crate::user_artifact::{Audience, from_user_id, from_user_token};
 
 impl Handle for RecordBindingRefusal {
     #[tracing::instrument(name = "identity.record_binding_refusal", skip_all)]
@@ -20,7 +20,8 @@ impl Handle for RecordBindingRefusal {
             None => None,
             Some(UserIdentifier::UserId(user_id)) => Some(from_user_id(user_id)),
             Some(UserIdentifier::UserToken(token)) => {
-                let person = from_user_token(&call.state, &account, Door::Completion, token.expose()).await;
+                let person =
+                    from_user_token(&call.state, &account, Audience::Completion, token.expose()).await;
                 let refused = ApiError::access_denied("The user token is not valid here.");
                 Some(person.map_err(|error| refused_user_token(&error, refused))?)
             }

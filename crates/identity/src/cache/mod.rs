@@ -9,7 +9,7 @@ mod followed;
 mod grants;
 #[cfg(test)]
 mod grants_tests;
-mod place;
+mod key;
 mod signing_key;
 
 use std::future::Future;
@@ -20,7 +20,7 @@ use countersign_db::{Change, ChangeFeed, DbError, Pool};
 
 use followed::Followed;
 pub(crate) use grants::Grants;
-use place::{OwnedPlace, Place};
+use key::{Key, OwnedKey};
 pub(crate) use signing_key::SigningKeys;
 
 use crate::store::access_key;
@@ -48,10 +48,10 @@ pub(crate) struct Cache {
     pool: Pool,
     feed: ChangeFeed,
     credentials: Followed<String, Credential>,
-    workloads: Followed<OwnedPlace, WorkloadIdentityRow>,
-    workloads_by_id: Followed<OwnedPlace, WorkloadIdentityRow>,
-    providers: Followed<OwnedPlace, ProviderRow>,
-    providers_by_id: Followed<OwnedPlace, ProviderRow>,
+    workloads: Followed<OwnedKey, WorkloadIdentityRow>,
+    workloads_by_id: Followed<OwnedKey, WorkloadIdentityRow>,
+    providers: Followed<OwnedKey, ProviderRow>,
+    providers_by_id: Followed<OwnedKey, ProviderRow>,
     grants: Grants,
 }
 
@@ -95,7 +95,7 @@ impl Cache {
     ) -> Result<Option<Arc<WorkloadIdentityRow>>, DbError> {
         let load = || workload_identity::find(&self.pool, account, name);
         self.workloads
-            .get(&(account, name) as &dyn Place, self.feed.fresh(), load)
+            .get(&(account, name) as &dyn Key, self.feed.fresh(), load)
             .await
     }
 
@@ -107,7 +107,7 @@ impl Cache {
     ) -> Result<Option<Arc<WorkloadIdentityRow>>, DbError> {
         let load = || workload_identity::find_by_id(&self.pool, account, id);
         self.workloads_by_id
-            .get(&(account, id) as &dyn Place, self.feed.fresh(), load)
+            .get(&(account, id) as &dyn Key, self.feed.fresh(), load)
             .await
     }
 
@@ -119,7 +119,7 @@ impl Cache {
     ) -> Result<Option<Arc<ProviderRow>>, DbError> {
         let load = || oauth2_provider::find(&self.pool, account, name);
         self.providers
-            .get(&(account, name) as &dyn Place, self.feed.fresh(), load)
+            .get(&(account, name) as &dyn Key, self.feed.fresh(), load)
             .await
     }
 
@@ -131,7 +131,7 @@ impl Cache {
     ) -> Result<Option<Arc<ProviderRow>>, DbError> {
         let load = || oauth2_provider::find_by_id(&self.pool, account, id);
         self.providers_by_id
-            .get(&(account, id) as &dyn Place, self.feed.fresh(), load)
+            .get(&(account, id) as &dyn Key, self.feed.fresh(), load)
             .await
     }
 

@@ -26,7 +26,7 @@ struct Node {
     /// Its page, or its records where there is none.
     href: Option<String>,
     /// Whose grant it is: a user key, as far as it is stored.
-    person: Option<Place>,
+    person: Option<Link>,
     /// Whether the question was about it.
     focus: bool,
     /// Whether it is known only by what followed from it.
@@ -46,13 +46,13 @@ struct Recorded {
     at: String,
     /// Who called.
     who: String,
-    agent: Option<Place>,
-    provider: Option<Place>,
+    agent: Option<Link>,
+    provider: Option<Link>,
     focus: bool,
 }
 
 /// A name, and the page of what it names.
-struct Place {
+struct Link {
     name: String,
     /// API keys have no page.
     href: Option<String>,
@@ -118,7 +118,7 @@ fn read(node: &Value, asked: &str, people: &BTreeMap<String, String>) -> Node {
             "grant" => Some(link("/console/grants", id)),
             _ => None,
         },
-        person: people.get(id).map(|key| Place {
+        person: people.get(id).map(|key| Link {
             name: short(key, 12),
             href: Some(link("/console/people", key)),
         }),
@@ -139,8 +139,8 @@ fn omitted(node: &Value, kind: &str, id: &str) -> Option<(Counted<'static>, Stri
 
 fn recorded(record: &Value, asked: &str) -> Recorded {
     let said = |member: &str| record[member].as_str().unwrap_or_default();
-    let place = |name: &str, part: Option<&str>| {
-        (!name.is_empty()).then(|| Place {
+    let link = |name: &str, part: Option<&str>| {
+        (!name.is_empty()).then(|| Link {
             name: name.to_owned(),
             href: part.map(|part| link(part, name)),
         })
@@ -154,8 +154,8 @@ fn recorded(record: &Value, asked: &str) -> Recorded {
         reason: said("reason").to_owned(),
         at: time(said("at")),
         who: caller(said("principal")).to_owned(),
-        agent: place(said("workload"), Some("/console/agents")),
-        provider: place(said("provider"), providers),
+        agent: link(said("workload"), Some("/console/agents")),
+        provider: link(said("provider"), providers),
         focus: said("id") == asked,
     }
 }

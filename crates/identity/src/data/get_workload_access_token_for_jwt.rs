@@ -7,7 +7,7 @@ use countersign_api::data::get_workload_access_token_for_jwt::{Input, Output};
 
 use super::{authorize_mint, mint, refused_user_token};
 use crate::operation::{Call, Handle, OperationError};
-use crate::user_artifact::{Door, from_user_token};
+use crate::user_artifact::{Audience, from_user_token};
 
 impl Handle for GetWorkloadAccessTokenForJWT {
     #[tracing::instrument(name = "identity.get_workload_access_token_for_jwt", skip_all, fields(request.id = call.caller.request_id))]
@@ -17,7 +17,7 @@ impl Handle for GetWorkloadAccessTokenForJWT {
         let identified = from_user_token(
             &call.state,
             call.account(),
-            Door::Workload(&workload.name),
+            Audience::Workload(&workload.name),
             input.user_token.expose(),
         )
         .await

@@ -14,7 +14,7 @@ use crate::session::{SessionUri, Status};
 use crate::stops::Subject;
 use crate::store::authorization_session::{self, Ending, SessionRow};
 use crate::store::grant::GrantRow;
-use crate::user_artifact::{Door, Identified, from_user_id, from_user_token};
+use crate::user_artifact::{Audience, Identified, from_user_id, from_user_token};
 use crate::vault::{AccountIdentity, confirmation};
 
 /// The session of a completion handle, for a caller that may complete it and the person who began it.
@@ -51,7 +51,7 @@ async fn identify(call: &mut Call, identifier: &UserIdentifier) -> Result<Identi
     let presented = match identifier {
         UserIdentifier::UserId(user_id) => from_user_id(user_id),
         UserIdentifier::UserToken(token) => {
-            from_user_token(&call.state, call.account(), Door::Completion, token.expose())
+            from_user_token(&call.state, call.account(), Audience::Completion, token.expose())
                 .await
                 .map_err(|error| {
                     refused_user_token(&error, ApiError::access_denied("Invalid or expired session"))

@@ -22,8 +22,12 @@ pub(crate) mod grant_tests;
 pub(crate) mod inbound_jwt;
 pub(crate) mod key;
 pub(crate) mod oauth2_provider;
+#[cfg(test)]
+mod oauth2_provider_tests;
 pub(crate) mod principal;
 pub(crate) mod principal_address;
+#[cfg(test)]
+mod principal_tests;
 pub(crate) mod refresh_ledger;
 #[cfg(test)]
 mod refresh_ledger_tests;

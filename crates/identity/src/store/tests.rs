@@ -3,34 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_api::control::CredentialProviderVendor;
-use countersign_api::control::oauth2_provider_config::{
-    AuthorizationServerMetadata, ClientAuthenticationMethod, Oauth2Discovery,
-};
 use countersign_crypto::testing::SeededRandom;
 use countersign_crypto::{
     FileKeyProvider, KeyPurpose, KeyRow, Keyring, NewKey, Random, SystemClock, Timestamp,
 };
 use countersign_db::testing::TestDatabase;
-use countersign_db::{DbError, Pool, Transaction, migrate};
-use serde_json::json;
+use countersign_db::{Pool, Transaction, migrate};
 
-use super::access_key::{self, AccessKeyRow};
 use super::client_token::{self, ClientTokenRow};
-use super::oauth2_provider::{self, ProviderConfig, ProviderRow, ProviderUpdate};
-use super::principal::{self, PrincipalRow};
+use super::oauth2_provider::{self, ProviderRow};
+use super::oauth2_provider_tests::provider;
 use super::stop::{self, StopRow};
 use super::workload_identity::{self, ReturnHandle, WorkloadIdentityRow};
 use super::{MIGRATIONS, OWNER, account, inbound_jwt, key};
 
-const ACCOUNT: &str = "000000000000";
-const OTHER: &str = "111111111111";
+pub(super) const ACCOUNT: &str = "000000000000";
+pub(super) const OTHER: &str = "111111111111";
 
-fn at(secs: i64) -> Timestamp {
+pub(super) fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + secs)
 }
 
-async fn databases() -> Vec<TestDatabase> {
+pub(super) async fn databases() -> Vec<TestDatabase> {
     let databases = countersign_db::testing::databases().await;
     for database in &databases {
         migrate(&database.pool, OWNER, MIGRATIONS, at(0).as_micros())
@@ -45,7 +39,7 @@ async fn databases() -> Vec<TestDatabase> {
     databases
 }
 
-async fn tx(pool: &Pool) -> Transaction {
+pub(super) async fn tx(pool: &Pool) -> Transaction {
     pool.begin().await.expect("a transaction")
 }
 
@@ -188,119 +182,6 @@ async fn lists_are_by_name_within_the_account() {
     }
 }
 
-fn provider(id: &str, account: &str, name: &str, callback_id: &str) -> ProviderRow {
-    ProviderRow {
-        id: id.to_owned(),
-        account: account.to_owned(),
-        name: name.to_owned(),
-        vendor: CredentialProviderVendor::CustomOauth2,
-        config_version: 1,
-        config: ProviderConfig::custom(
-            Oauth2Discovery::DiscoveryUrl("https://as.example/.well-known/openid-configuration".to_owned()),
-            ClientAuthenticationMethod::ClientSecretBasic,
-        ),
-        client_id: "client".to_owned(),
-        client_secret: b"sealed".to_vec(),
-        callback_id: callback_id.to_owned(),
-        tags: BTreeMap::new(),
-        created_at: at(1),
-        updated_at: at(1),
-    }
-}
-
-#[tokio::test]
-async fn providers() {
-    for database in databases().await {
-        let pool = &database.pool;
-        let mut tx_ = tx(pool).await;
-        assert!(
-            oauth2_provider::insert(&mut tx_, &provider("p1", ACCOUNT, "hub", "c1"))
-                .await
-                .expect("stored")
-        );
-        assert!(
-            oauth2_provider::insert(&mut tx_, &provider("p2", OTHER, "hub", "c2"))
-                .await
-                .expect("another account")
-        );
-        assert!(
-            !oauth2_provider::insert(&mut tx_, &provider("p3", ACCOUNT, "hub", "c3"))
-                .await
-                .expect("taken")
-        );
-        tx_.commit().await.expect("committed");
-        let found = oauth2_provider::find(pool, ACCOUNT, "hub")
-            .await
-            .expect("read")
-            .expect("there");
-        assert_eq!(
-            (found.id.as_str(), found.config_version),
-            ("p1", 1),
-            "{}",
-            database.name
-        );
-        assert_eq!(found.config, provider("p1", ACCOUNT, "hub", "c1").config);
-        assert!(
-            oauth2_provider::find_by_id(pool, OTHER, "p1")
-                .await
-                .expect("read")
-                .is_none()
-        );
-
-        let config = ProviderConfig::custom(
-            Oauth2Discovery::AuthorizationServerMetadata(AuthorizationServerMetadata {
-                issuer: "https://as.example".to_owned(),
-                authorization_endpoint: "https://as.example/authorize".to_owned(),
-                token_endpoint: "https://as.example/token".to_owned(),
-                response_types: None,
-                token_endpoint_auth_methods: None,
-            }),
-            ClientAuthenticationMethod::ClientSecretPost,
-        );
-        let update = |id| ProviderUpdate {
-            id,
-            vendor: CredentialProviderVendor::CustomOauth2,
-            config: &config,
-            client_id: "other",
-            client_secret: b"resealed".to_vec(),
-        };
-        let mut tx_ = tx(pool).await;
-        let updated = oauth2_provider::update(&mut tx_, ACCOUNT, update("p1"), at(2))
-            .await
-            .expect("written");
-        let updated = updated.expect("there");
-        assert_eq!(
-            (
-                updated.config_version,
-                &updated.config,
-                updated.callback_id.as_str()
-            ),
-            (2, &config, "c1")
-        );
-        assert!(
-            oauth2_provider::update(&mut tx_, OTHER, update("p1"), at(2))
-                .await
-                .expect("read")
-                .is_none()
-        );
-        assert!(
-            oauth2_provider::delete(&mut tx_, ACCOUNT, "hub")
-                .await
-                .expect("deleted")
-                .is_some()
-        );
-        tx_.commit().await.expect("committed");
-        assert!(
-            oauth2_provider::find(pool, ACCOUNT, "hub")
-                .await
-                .expect("read")
-                .is_none()
-        );
-        let names: Vec<_> = oauth2_provider::list(pool, OTHER, "", 10).await.expect("a page");
-        assert_eq!(names.len(), 1);
-    }
-}
-
 #[tokio::test]
 async fn client_tokens_end_with_their_time_registration_and_owner() {
     for database in databases().await {
@@ -378,122 +259,6 @@ async fn inbound_tokens_end_with_their_time() {
         assert_eq!(find(OTHER, at(99)).await, None);
         assert_eq!(find(ACCOUNT, at(100)).await, None);
         assert_eq!(inbound_jwt::purge(pool, at(100)).await.expect("purged"), 1);
-    }
-}
-
-fn principal_row(id: &str, name: &str) -> PrincipalRow {
-    PrincipalRow {
-        id: id.to_owned(),
-        account: ACCOUNT.to_owned(),
-        name: name.to_owned(),
-        policy: None,
-        tags: crate::policy::Tags::new(),
-        trust: None,
-        created_at: at(1),
-    }
-}
-
-#[tokio::test]
-async fn principals_policies_and_access_keys() {
-    for database in databases().await {
-        let pool = &database.pool;
-        let mut tx_ = tx(pool).await;
-        assert!(
-            principal::insert(&mut tx_, &principal_row("u1", "agent"))
-                .await
-                .expect("stored")
-        );
-        assert!(
-            !principal::insert(&mut tx_, &principal_row("u2", "agent"))
-                .await
-                .expect("taken")
-        );
-        let key = AccessKeyRow {
-            id: "AKIAEXAMPLEEXAMPLE00".to_owned(),
-            account: ACCOUNT.to_owned(),
-            principal_id: "u1".to_owned(),
-            secret: b"sealed".to_vec(),
-            active: true,
-            last_used_at: None,
-            created_at: at(1),
-        };
-        access_key::insert(&mut tx_, &key).await.expect("stored");
-        tx_.commit().await.expect("committed");
-        let mut again = tx(pool).await;
-        let taken = access_key::insert(&mut again, &key).await;
-        assert!(
-            matches!(taken, Err(DbError::Constraint(_))),
-            "{}: {taken:?}",
-            database.name
-        );
-        drop(again);
-
-        let document = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
-        let mut tx_ = tx(pool).await;
-        assert!(
-            principal::put_policy(&mut tx_, "u1", Some(&document), true, at(2))
-                .await
-                .expect("written")
-        );
-        assert!(
-            !principal::put_policy(&mut tx_, "u9", Some(&document), true, at(2))
-                .await
-                .expect("nobody")
-        );
-        tx_.commit().await.expect("committed");
-        let stored = principal::find_by_id(pool, "u1")
-            .await
-            .expect("read")
-            .expect("there")
-            .policy
-            .expect("a policy");
-        assert_eq!(
-            (&stored.document, stored.break_glass, stored.updated_at),
-            (&document, true, at(2))
-        );
-
-        let mut tx_ = tx(pool).await;
-        assert!(
-            principal::put_policy(&mut tx_, "u1", None, false, at(3))
-                .await
-                .expect("written")
-        );
-        assert!(
-            !access_key::delete(&mut tx_, OTHER, &key.id)
-                .await
-                .expect("another account's")
-        );
-        tx_.commit().await.expect("committed");
-        assert!(
-            principal::find(pool, ACCOUNT, "agent")
-                .await
-                .expect("read")
-                .expect("there")
-                .policy
-                .is_none()
-        );
-        assert_eq!(
-            access_key::find(pool, &key.id)
-                .await
-                .expect("read")
-                .expect("there")
-                .secret,
-            b"sealed"
-        );
-
-        let mut tx_ = tx(pool).await;
-        principal::delete(&mut tx_, "u1").await.expect("deleted");
-        tx_.commit().await.expect("committed");
-        assert!(
-            access_key::find(pool, &key.id).await.expect("read").is_none(),
-            "keys go with their principal"
-        );
-        assert!(
-            principal::list(pool, ACCOUNT, "", 10)
-                .await
-                .expect("a page")
-                .is_empty()
-        );
     }
 }
 

@@ -75,18 +75,18 @@ impl SimulatedVendor {
     }
 
     fn of(vendor: &Vendor) -> Self {
-        let places = &vendor.places;
+        let endpoints = &vendor.endpoints;
         Self {
             name: vendor.name,
             wire_name: vendor.wire_name,
             label: vendor.label,
-            issuer: places.customers.then_some(places.issuer),
+            issuer: endpoints.customers.then_some(endpoints.issuer),
             endpoints: [
-                ("authorize", Some(places.authorize)),
-                ("token", Some(places.token)),
-                ("account", places.account),
-                ("revoke", places.revoke),
-                ("keys", places.keys),
+                ("authorize", Some(endpoints.authorize)),
+                ("token", Some(endpoints.token)),
+                ("account", endpoints.account),
+                ("revoke", endpoints.revoke),
+                ("keys", endpoints.keys),
             ],
         }
     }
@@ -130,7 +130,7 @@ impl Simulator {
             redirect_uris: config.redirect_uris,
             post_logout_redirect_uris: Vec::new(),
         };
-        let algorithm = vendor.places.keys.map(|_| IdTokenAlgorithm::Rs256);
+        let algorithm = vendor.endpoints.keys.map(|_| IdTokenAlgorithm::Rs256);
         let server = AuthorizationServer::new(
             profile,
             &config.origin,
@@ -165,41 +165,45 @@ impl Simulator {
     pub fn router(&self) -> Router {
         let shared = &self.0;
         let vendor = shared.vendor;
-        let places = &vendor.places;
+        let endpoints = &vendor.endpoints;
         let at =
-            |router: Router, place: &str, handler: MethodRouter| router.route(&format!("/{place}"), handler);
+            |router: Router, path: &str, handler: MethodRouter| router.route(&format!("/{path}"), handler);
         let own = |handler: MethodRouter<Arc<Shared>>| handler.with_state(Arc::clone(shared));
         let mut router = Router::new().route("/", own(get(home)));
-        router = at(router, places.authorize, shared.server.authorization_endpoint());
-        router = at(router, places.token, own(post(token::post)));
-        if let Some(place) = places.account {
+        router = at(
+            router,
+            endpoints.authorize,
+            shared.server.authorization_endpoint(),
+        );
+        router = at(router, endpoints.token, own(post(token::post)));
+        if let Some(path) = endpoints.account {
             let handler = match vendor.account.call {
                 AccountCall::Get => get(account::get),
                 AccountCall::Post | AccountCall::Introspection => post(account::get),
             };
-            router = at(router, place, own(handler));
+            router = at(router, path, own(handler));
         }
-        if let Some(place) = places.keys {
-            router = at(router, place, shared.server.key_endpoint());
+        if let Some(path) = endpoints.keys {
+            router = at(router, path, shared.server.key_endpoint());
         }
-        if places.customers {
-            let place = format!(
+        if endpoints.customers {
+            let path = format!(
                 "{}/.well-known/openid-configuration",
-                places.issuer.trim_end_matches('/')
+                endpoints.issuer.trim_end_matches('/')
             );
-            router = at(router, &place, own(get(discovery)));
+            router = at(router, &path, own(get(discovery)));
         }
-        if let Some(place) = places.revoke {
+        if let Some(path) = endpoints.revoke {
             router = match vendor.revocation {
                 RevocationRule::None => router,
                 RevocationRule::ClientGrant => {
-                    let place = format!("{place}/{{client_id}}/grant");
-                    at(router, &place, own(delete(account::delete_grant)))
+                    let path = format!("{path}/{{client_id}}/grant");
+                    at(router, &path, own(delete(account::delete_grant)))
                 }
                 RevocationRule::BearerDelete => {
-                    at(router, place, own(on(MethodFilter::DELETE, account::revoke)))
+                    at(router, path, own(on(MethodFilter::DELETE, account::revoke)))
                 }
-                _ => at(router, place, own(post(account::revoke))),
+                _ => at(router, path, own(post(account::revoke))),
             };
         }
         shared.server.pages(router)
@@ -208,18 +212,18 @@ impl Simulator {
 
 impl Shared {
     /// A URL of the vendor's, here.
-    fn url(&self, place: &str) -> String {
-        format!("{}/{place}", self.server.issuer)
+    fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.server.issuer)
     }
 
     /// `iss` of its ID tokens.
     fn issuer(&self) -> String {
-        self.url(self.vendor.places.issuer)
+        self.url(self.vendor.endpoints.issuer)
     }
 
     /// `tid` of its ID tokens.
     fn tenant(&self) -> Option<&'static str> {
-        self.vendor.places.issuer.contains(TENANT).then_some(TENANT)
+        self.vendor.endpoints.issuer.contains(TENANT).then_some(TENANT)
     }
 }
 
@@ -232,15 +236,15 @@ async fn home(axum::extract::State(shared): axum::extract::State<Arc<Shared>>) -
 
 /// OpenID Connect Discovery, of a customer's server.
 async fn discovery(axum::extract::State(shared): axum::extract::State<Arc<Shared>>) -> Json<Value> {
-    let places = &shared.vendor.places;
-    let url = |place: Option<&str>| place.map(|place| shared.url(place));
+    let endpoints = &shared.vendor.endpoints;
+    let url = |path: Option<&str>| path.map(|path| shared.url(path));
     Json(json!({
         "issuer": shared.issuer(),
-        "authorization_endpoint": shared.url(places.authorize),
-        "token_endpoint": shared.url(places.token),
-        "userinfo_endpoint": url(places.account),
-        "revocation_endpoint": url(places.revoke),
-        "jwks_uri": url(places.keys),
+        "authorization_endpoint": shared.url(endpoints.authorize),
+        "token_endpoint": shared.url(endpoints.token),
+        "userinfo_endpoint": url(endpoints.account),
+        "revocation_endpoint": url(endpoints.revoke),
+        "jwks_uri": url(endpoints.keys),
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],

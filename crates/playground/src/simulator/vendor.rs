@@ -18,7 +18,7 @@ pub(crate) struct Vendor {
     pub(crate) wire_name: &'static str,
     /// As people name it.
     pub(crate) label: &'static str,
-    pub(crate) places: Places,
+    pub(crate) endpoints: Endpoints,
     pub(crate) rules: Rules,
     pub(crate) client: ClientRule,
     /// Whether token requests are JSON.
@@ -44,7 +44,7 @@ pub(crate) struct Vendor {
 
 /// Where a vendor has its endpoints: host and path.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Places {
+pub(crate) struct Endpoints {
     pub(crate) authorize: &'static str,
     pub(crate) token: &'static str,
     pub(crate) account: Option<&'static str>,
@@ -153,7 +153,7 @@ pub(crate) enum RevocationRule {
     ClientGrant,
 }
 
-impl Places {
+impl Endpoints {
     pub(super) const fn new(issuer: &'static str, authorize: &'static str, token: &'static str) -> Self {
         Self {
             authorize,

@@ -9,7 +9,7 @@ use super::shapes::{
     slack_refusal, standard, standard_refusal, twitch, twitch_account, x_account,
 };
 use super::vendor::{
-    AccountCall, AccountRule, ClientRule, OFFLINE_ACCESS, Places, RULES, Renewal, RevocationRule, Vendor,
+    AccountCall, AccountRule, ClientRule, Endpoints, OFFLINE_ACCESS, RULES, Renewal, RevocationRule, Vendor,
 };
 use crate::authorization_server::{Offline, PkceRule, Rules};
 
@@ -27,7 +27,7 @@ const SERVICE: Vendor = Vendor {
     name: "",
     wire_name: "",
     label: "",
-    places: Places::new("", "", ""),
+    endpoints: Endpoints::new("", "", ""),
     rules: RULES,
     client: ClientRule::Either,
     json_requests: false,
@@ -65,11 +65,11 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "google",
         wire_name: "GoogleOauth2",
         label: "Google",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("openidconnect.googleapis.com/v1/userinfo"),
             revoke: Some("oauth2.googleapis.com/revoke"),
             keys: Some("www.googleapis.com/oauth2/v3/certs"),
-            ..Places::new(
+            ..Endpoints::new(
                 "accounts.google.com",
                 "accounts.google.com/o/oauth2/v2/auth",
                 "oauth2.googleapis.com/token",
@@ -87,10 +87,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "github",
         wire_name: "GithubOauth2",
         label: "GitHub",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("api.github.com/user"),
             revoke: Some("api.github.com/applications"),
-            ..Places::new(
+            ..Endpoints::new(
                 "github.com/login/oauth",
                 "github.com/login/oauth/authorize",
                 "github.com/login/oauth/access_token",
@@ -117,10 +117,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "slack",
         wire_name: "SlackOauth2",
         label: "Slack",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("slack.com/api/auth.test"),
             revoke: Some("slack.com/api/auth.revoke"),
-            ..Places::new(
+            ..Endpoints::new(
                 "slack.com",
                 "slack.com/oauth/v2/authorize",
                 "slack.com/api/oauth.v2.access",
@@ -148,11 +148,11 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "salesforce",
         wire_name: "SalesforceOauth2",
         label: "Salesforce",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("login.salesforce.com/services/oauth2/userinfo"),
             revoke: Some("login.salesforce.com/services/oauth2/revoke"),
             keys: Some("login.salesforce.com/id/keys"),
-            ..Places::new(
+            ..Endpoints::new(
                 "login.salesforce.com",
                 "login.salesforce.com/services/oauth2/authorize",
                 "login.salesforce.com/services/oauth2/token",
@@ -172,10 +172,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "microsoft",
         wire_name: "MicrosoftOauth2",
         label: "Microsoft",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("graph.microsoft.com/oidc/userinfo"),
             keys: Some("login.microsoftonline.com/{tenant}/discovery/v2.0/keys"),
-            ..Places::new(
+            ..Endpoints::new(
                 "login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0",
                 "login.microsoftonline.com/{tenant}/oauth2/v2.0/authorize",
                 "login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
@@ -193,12 +193,12 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "custom",
         wire_name: "CustomOauth2",
         label: "Any server",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("as.example/userinfo"),
             revoke: Some("as.example/revoke"),
             keys: Some("as.example/keys"),
             customers: true,
-            ..Places::new("as.example", "as.example/authorize", "as.example/token")
+            ..Endpoints::new("as.example", "as.example/authorize", "as.example/token")
         },
         answer: custom,
         ..OPENID
@@ -207,9 +207,9 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "atlassian",
         wire_name: "AtlassianOauth2",
         label: "Atlassian",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("api.atlassian.com/me"),
-            ..Places::new(
+            ..Endpoints::new(
                 "auth.atlassian.com",
                 "auth.atlassian.com/authorize",
                 "auth.atlassian.com/oauth/token",
@@ -234,10 +234,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "linkedin",
         wire_name: "LinkedinOauth2",
         label: "LinkedIn",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("api.linkedin.com/v2/userinfo"),
             revoke: Some("www.linkedin.com/oauth/v2/revoke"),
-            ..Places::new(
+            ..Endpoints::new(
                 "www.linkedin.com/oauth",
                 "www.linkedin.com/oauth/v2/authorization",
                 "www.linkedin.com/oauth/v2/accessToken",
@@ -256,10 +256,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "x",
         wire_name: "XOauth2",
         label: "X",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("api.x.com/2/users/me"),
             revoke: Some("api.x.com/2/oauth2/revoke"),
-            ..Places::new("x.com", "x.com/i/oauth2/authorize", "api.x.com/2/oauth2/token")
+            ..Endpoints::new("x.com", "x.com/i/oauth2/authorize", "api.x.com/2/oauth2/token")
         },
         rules: Rules {
             pkce: PkceRule::Required,
@@ -280,12 +280,12 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "okta",
         wire_name: "OktaOauth2",
         label: "Okta",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("acme.okta.com/oauth2/default/v1/userinfo"),
             revoke: Some("acme.okta.com/oauth2/default/v1/revoke"),
             keys: Some("acme.okta.com/oauth2/default/v1/keys"),
             customers: true,
-            ..Places::new(
+            ..Endpoints::new(
                 "acme.okta.com/oauth2/default",
                 "acme.okta.com/oauth2/default/v1/authorize",
                 "acme.okta.com/oauth2/default/v1/token",
@@ -297,12 +297,12 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "onelogin",
         wire_name: "OneLoginOauth2",
         label: "OneLogin",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("acme.onelogin.com/oidc/2/me"),
             revoke: Some("acme.onelogin.com/oidc/2/token/revocation"),
             keys: Some("acme.onelogin.com/oidc/2/certs"),
             customers: true,
-            ..Places::new(
+            ..Endpoints::new(
                 "acme.onelogin.com/oidc/2",
                 "acme.onelogin.com/oidc/2/auth",
                 "acme.onelogin.com/oidc/2/token",
@@ -314,12 +314,12 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "pingone",
         wire_name: "PingOneOauth2",
         label: "PingOne",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("auth.pingone.eu/7b5e2b5c/as/userinfo"),
             revoke: Some("auth.pingone.eu/7b5e2b5c/as/revoke"),
             keys: Some("auth.pingone.eu/7b5e2b5c/as/jwks"),
             customers: true,
-            ..Places::new(
+            ..Endpoints::new(
                 "auth.pingone.eu/7b5e2b5c/as",
                 "auth.pingone.eu/7b5e2b5c/as/authorize",
                 "auth.pingone.eu/7b5e2b5c/as/token",
@@ -333,10 +333,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "facebook",
         wire_name: "FacebookOauth2",
         label: "Facebook",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("graph.facebook.com/v22.0/me"),
             revoke: Some("graph.facebook.com/v22.0/me/permissions"),
-            ..Places::new(
+            ..Endpoints::new(
                 "www.facebook.com",
                 "www.facebook.com/v22.0/dialog/oauth",
                 "graph.facebook.com/v22.0/oauth/access_token",
@@ -357,10 +357,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "yandex",
         wire_name: "YandexOauth2",
         label: "Yandex",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("login.yandex.ru/info"),
             revoke: Some("oauth.yandex.com/revoke_token"),
-            ..Places::new(
+            ..Endpoints::new(
                 "oauth.yandex.com",
                 "oauth.yandex.com/authorize",
                 "oauth.yandex.com/token",
@@ -384,10 +384,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "reddit",
         wire_name: "RedditOauth2",
         label: "Reddit",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("oauth.reddit.com/api/v1/me"),
             revoke: Some("www.reddit.com/api/v1/revoke_token"),
-            ..Places::new(
+            ..Endpoints::new(
                 "www.reddit.com",
                 "www.reddit.com/api/v1/authorize",
                 "www.reddit.com/api/v1/access_token",
@@ -409,10 +409,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "zoom",
         wire_name: "ZoomOauth2",
         label: "Zoom",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("api.zoom.us/v2/users/me"),
             revoke: Some("zoom.us/oauth/revoke"),
-            ..Places::new("zoom.us", "zoom.us/oauth/authorize", "zoom.us/oauth/token")
+            ..Endpoints::new("zoom.us", "zoom.us/oauth/authorize", "zoom.us/oauth/token")
         },
         client: ClientRule::Basic,
         renewal: Renewal::Rotates,
@@ -422,11 +422,11 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "twitch",
         wire_name: "TwitchOauth2",
         label: "Twitch",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("api.twitch.tv/helix/users"),
             revoke: Some("id.twitch.tv/oauth2/revoke"),
             keys: Some("id.twitch.tv/oauth2/keys"),
-            ..Places::new(
+            ..Endpoints::new(
                 "id.twitch.tv/oauth2",
                 "id.twitch.tv/oauth2/authorize",
                 "id.twitch.tv/oauth2/token",
@@ -447,9 +447,9 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "spotify",
         wire_name: "SpotifyOauth2",
         label: "Spotify",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("api.spotify.com/v1/me"),
-            ..Places::new(
+            ..Endpoints::new(
                 "accounts.spotify.com",
                 "accounts.spotify.com/authorize",
                 "accounts.spotify.com/api/token",
@@ -463,10 +463,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "dropbox",
         wire_name: "DropboxOauth2",
         label: "Dropbox",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("api.dropboxapi.com/2/users/get_current_account"),
             revoke: Some("api.dropboxapi.com/2/auth/token/revoke"),
-            ..Places::new(
+            ..Endpoints::new(
                 "www.dropbox.com",
                 "www.dropbox.com/oauth2/authorize",
                 "api.dropboxapi.com/oauth2/token",
@@ -489,9 +489,9 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "notion",
         wire_name: "NotionOauth2",
         label: "Notion",
-        places: Places {
+        endpoints: Endpoints {
             revoke: Some("api.notion.com/v1/oauth/revoke"),
-            ..Places::new(
+            ..Endpoints::new(
                 "api.notion.com",
                 "api.notion.com/v1/oauth/authorize",
                 "api.notion.com/v1/oauth/token",
@@ -514,10 +514,10 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "hubspot",
         wire_name: "HubspotOauth2",
         label: "HubSpot",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("api.hubapi.com/oauth/2026-03/token/introspect"),
             revoke: Some("api.hubapi.com/oauth/2026-03/token/revoke"),
-            ..Places::new(
+            ..Endpoints::new(
                 "app.hubspot.com",
                 "app.hubspot.com/oauth/authorize",
                 "api.hubapi.com/oauth/2026-03/token",
@@ -541,12 +541,12 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "cyberark",
         wire_name: "CyberArkOauth2",
         label: "CyberArk",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("acme.id.cyberark.cloud/OAuth2/UserInfo/app"),
             revoke: Some("acme.id.cyberark.cloud/OAuth2/Revoke/app"),
             keys: Some("acme.id.cyberark.cloud/OAuth2/Keys/app"),
             customers: true,
-            ..Places::new(
+            ..Endpoints::new(
                 "acme.id.cyberark.cloud/app",
                 "acme.id.cyberark.cloud/OAuth2/Authorize/app",
                 "acme.id.cyberark.cloud/OAuth2/Token/app",
@@ -559,11 +559,11 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "fusionauth",
         wire_name: "FusionAuthOauth2",
         label: "FusionAuth",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("acme.fusionauth.io/oauth2/userinfo"),
             keys: Some("acme.fusionauth.io/.well-known/jwks.json"),
             customers: true,
-            ..Places::new(
+            ..Endpoints::new(
                 "acme.fusionauth.io",
                 "acme.fusionauth.io/oauth2/authorize",
                 "acme.fusionauth.io/oauth2/token",
@@ -577,13 +577,13 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "auth0",
         wire_name: "Auth0Oauth2",
         label: "Auth0",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("acme.auth0.com/userinfo"),
             revoke: Some("acme.auth0.com/oauth/revoke"),
             keys: Some("acme.auth0.com/.well-known/jwks.json"),
             customers: true,
             // The slash is part of it.
-            ..Places::new(
+            ..Endpoints::new(
                 "acme.auth0.com/",
                 "acme.auth0.com/authorize",
                 "acme.auth0.com/oauth/token",
@@ -596,12 +596,12 @@ pub(crate) static VENDORS: [Vendor; 25] = [
         name: "cognito",
         wire_name: "CognitoOauth2",
         label: "Amazon Cognito",
-        places: Places {
+        endpoints: Endpoints {
             account: Some("acme.auth.us-east-1.amazoncognito.com/oauth2/userInfo"),
             revoke: Some("acme.auth.us-east-1.amazoncognito.com/oauth2/revoke"),
             keys: Some("cognito-idp.us-east-1.amazonaws.com/us-east-1_Acme/.well-known/jwks.json"),
             customers: true,
-            ..Places::new(
+            ..Endpoints::new(
                 "cognito-idp.us-east-1.amazonaws.com/us-east-1_Acme",
                 "acme.auth.us-east-1.amazoncognito.com/oauth2/authorize",
                 "acme.auth.us-east-1.amazoncognito.com/oauth2/token",

@@ -78,7 +78,7 @@ pub(super) struct Parameters {
 #[derive(Debug)]
 struct Parameter {
     name: String,
-    place: Place,
+    location: Location,
     required: bool,
     /// Of an array in the query: between its items; `None` repeats the name.
     separator: Option<char>,
@@ -86,7 +86,7 @@ struct Parameter {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Place {
+enum Location {
     Path,
     Query,
     Header,
@@ -113,8 +113,8 @@ impl Parameters {
             for parameter in declared.into_iter().flatten() {
                 let parameter = document.resolve(parameter)?;
                 let text = |name: &str| parameter.get(name).and_then(Value::as_str);
-                if let (Some(name), Some(place)) = (text("name"), text("in")) {
-                    all.insert((name.to_owned(), place.to_owned()), parameter);
+                if let (Some(name), Some(location)) = (text("name"), text("in")) {
+                    all.insert((name.to_owned(), location.to_owned()), parameter);
                 }
             }
         }
@@ -122,8 +122,8 @@ impl Parameters {
             given: Vec::new(),
             fixed: Vec::new(),
         };
-        for ((name, place), declared) in &all {
-            parameters.add(document, (name, place), declared, fixed.get(name))?;
+        for ((name, location), declared) in &all {
+            parameters.add(document, (name, location), declared, fixed.get(name))?;
         }
         let known = |name: &String| all.keys().any(|(known, _)| known == name);
         match fixed.keys().find(|name| !known(name)) {
@@ -135,29 +135,29 @@ impl Parameters {
     fn add(
         &mut self,
         document: &Document,
-        (name, place): (&str, &str),
+        (name, location): (&str, &str),
         declared: &Value,
         fixed: Option<&Value>,
     ) -> Result<(), String> {
         let required = declared.get("required") == Some(&Value::Bool(true));
-        match Parameter::of(document, name, place, declared) {
+        match Parameter::of(document, name, location, declared) {
             Ok(parameter) => match fixed {
                 Some(value) => {
                     let place = format!("fixed.{name}");
                     check(&parameter.schema, value, &place)?;
                     let text = joined(value, ',')?;
-                    if parameter.place == Place::Header && HeaderValue::from_str(&text).is_err() {
+                    if parameter.location == Location::Header && HeaderValue::from_str(&text).is_err() {
                         return Err(format!("{place} cannot stand in a header"));
                     }
                     self.fixed.push((parameter, value.clone()));
                 }
                 // A model does not choose headers.
-                None if parameter.place == Place::Header && required => {
+                None if parameter.location == Location::Header && required => {
                     return Err(format!(
                         "header parameter `{name}` is required: give it in `fixed`"
                     ));
                 }
-                None if parameter.place == Place::Header => {}
+                None if parameter.location == Location::Header => {}
                 None if name == BODY || self.given.iter().any(|other| other.name == name) => {
                     return Err(format!(
                         "two arguments would be called `{name}`: give one in `fixed`"
@@ -174,15 +174,15 @@ impl Parameters {
 }
 
 impl Parameter {
-    fn of(document: &Document, name: &str, place: &str, declared: &Value) -> Result<Self, String> {
+    fn of(document: &Document, name: &str, location: &str, declared: &Value) -> Result<Self, String> {
         let text = |member: &str| declared.get(member).and_then(Value::as_str);
-        let place = match place {
-            "path" => Place::Path,
-            "query" => Place::Query,
-            "header" => Place::Header,
+        let location = match location {
+            "path" => Location::Path,
+            "query" => Location::Query,
+            "header" => Location::Header,
             other => return Err(format!("parameters in `{other}` are not supported")),
         };
-        if place == Place::Header && OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+        if location == Location::Header && OWN_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
             return Err("this header is not for documents to set".to_owned());
         }
         let schema = declared
@@ -192,11 +192,11 @@ impl Parameter {
         if schema["type"] == "object" || schema.get("properties").is_some() {
             return Err("objects in parameters are not supported".to_owned());
         }
-        let separator = match (place, text("style").unwrap_or_default()) {
-            (Place::Query, "" | "form") if declared.get("explode") != Some(&Value::Bool(false)) => None,
-            (Place::Path | Place::Header, "" | "simple") | (Place::Query, "" | "form") => Some(','),
-            (Place::Query, "spaceDelimited") => Some(' '),
-            (Place::Query, "pipeDelimited") => Some('|'),
+        let separator = match (location, text("style").unwrap_or_default()) {
+            (Location::Query, "" | "form") if declared.get("explode") != Some(&Value::Bool(false)) => None,
+            (Location::Path | Location::Header, "" | "simple") | (Location::Query, "" | "form") => Some(','),
+            (Location::Query, "spaceDelimited") => Some(' '),
+            (Location::Query, "pipeDelimited") => Some('|'),
             (_, style) => return Err(format!("style `{style}` is not supported")),
         };
         if let (Some(words), Some(members)) = (text("description"), schema.as_object_mut()) {
@@ -205,9 +205,9 @@ impl Parameter {
         }
         Ok(Self {
             name: name.to_owned(),
-            place,
+            location,
             // A path has no gaps, whatever the document says (OpenAPI 4.8.12.2).
-            required: place == Place::Path || declared.get("required") == Some(&Value::Bool(true)),
+            required: location == Location::Path || declared.get("required") == Some(&Value::Bool(true)),
             separator,
             schema,
         })
@@ -245,7 +245,7 @@ impl Body {
 /// The path in segments; each parameter in it is one that is declared.
 pub(super) fn template(path: &str, parameters: &Parameters) -> Result<Vec<Segment>, String> {
     let known = |name: &str| {
-        let of_path = |parameter: &Parameter| parameter.place == Place::Path && parameter.name == name;
+        let of_path = |parameter: &Parameter| parameter.location == Location::Path && parameter.name == name;
         parameters.given.iter().any(of_path)
             || parameters.fixed.iter().any(|(parameter, _)| of_path(parameter))
     };
@@ -319,7 +319,7 @@ impl OpenApiTool {
         }
         let mut url = self.base.clone();
         url.set_path(&path);
-        for (parameter, value) in self.of_place(Place::Query, arguments) {
+        for (parameter, value) in self.of_location(Location::Query, arguments) {
             let mut pairs = url.query_pairs_mut();
             match (value, parameter.separator) {
                 (Value::Array(items), None) => {
@@ -341,7 +341,9 @@ impl OpenApiTool {
             match piece {
                 Piece::Text(text) => segment.push_str(text),
                 Piece::Parameter(name) => {
-                    let value = self.value(Place::Path, name, arguments).unwrap_or(&Value::Null);
+                    let value = self
+                        .value(Location::Path, name, arguments)
+                        .unwrap_or(&Value::Null);
                     segment.extend(utf8_percent_encode(&joined(value, ',')?, SEGMENT));
                 }
             }
@@ -355,10 +357,10 @@ impl OpenApiTool {
         Ok(segment)
     }
 
-    /// The parameters that stand in `place` and have a value.
-    fn of_place<'a>(
+    /// The parameters that stand in `location` and have a value.
+    fn of_location<'a>(
         &'a self,
-        place: Place,
+        location: Location,
         arguments: &'a Map<String, Value>,
     ) -> impl Iterator<Item = (&'a Parameter, &'a Value)> {
         let given = self
@@ -373,11 +375,16 @@ impl OpenApiTool {
             .map(|(parameter, value)| (parameter, value));
         given
             .chain(fixed)
-            .filter(move |(parameter, value)| parameter.place == place && !value.is_null())
+            .filter(move |(parameter, value)| parameter.location == location && !value.is_null())
     }
 
-    fn value<'a>(&'a self, place: Place, name: &str, arguments: &'a Map<String, Value>) -> Option<&'a Value> {
-        self.of_place(place, arguments)
+    fn value<'a>(
+        &'a self,
+        location: Location,
+        name: &str,
+        arguments: &'a Map<String, Value>,
+    ) -> Option<&'a Value> {
+        self.of_location(location, arguments)
             .find(|(parameter, _)| parameter.name == name)
             .map(|(_, value)| value)
     }
@@ -422,7 +429,7 @@ impl Tool for OpenApiTool {
         }
         check(&self.spec.schema, arguments, "arguments").map_err(invalid)?;
         let mut request = Request::new(self.method.clone(), self.url(given)?).accept_json();
-        for (parameter, value) in self.of_place(Place::Header, given) {
+        for (parameter, value) in self.of_location(Location::Header, given) {
             let name = HeaderName::from_bytes(parameter.name.as_bytes());
             let value = HeaderValue::from_str(&joined(value, ',')?);
             if let (Ok(name), Ok(value)) = (name, value) {

@@ -19,14 +19,14 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 1,
         name: "session",
-        sqlite: include_str!("../../migrations/sqlite/0001_session.sql"),
-        postgres: include_str!("../../migrations/postgres/0001_session.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0001_session.sql"),
+        postgres: include_str!("../../../migrations/postgres/0001_session.sql"),
     },
     Migration {
         version: 2,
         name: "application",
-        sqlite: include_str!("../../migrations/sqlite/0002_application.sql"),
-        postgres: include_str!("../../migrations/postgres/0002_application.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0002_application.sql"),
+        postgres: include_str!("../../../migrations/postgres/0002_application.sql"),
     },
 ];
 

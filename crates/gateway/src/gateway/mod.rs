@@ -113,7 +113,8 @@ impl Shared {
 pub struct Gateway {
     slots: Vec<(ListenerName, Arc<Slot>)>,
     keys: Router,
-    doors: BTreeMap<String, Door>,
+    /// What comes before HTTP on each listener.
+    transports: BTreeMap<String, Arc<ListenerTransport>>,
     shared: ArcSwap<Shared>,
     pub(crate) current: Mutex<Current>,
     pool: Pool,
@@ -129,12 +130,6 @@ pub(crate) struct Current {
     pub(crate) groups: TargetGroups,
 }
 
-/// What comes before HTTP on a listener.
-struct Door {
-    transport: Arc<ListenerTransport>,
-    tls: Option<Arc<Tls>>,
-}
-
 impl Gateway {
     /// What answers on the listener of this name in the configuration. `None` for a name that is not configured.
     pub fn responder(&self, name: &str) -> Option<Responder> {
@@ -148,8 +143,8 @@ impl Gateway {
     /// What comes before HTTP on the listener of this name: PROXY protocol and TLS. `None` for a name that
     /// is not configured.
     pub fn transport(&self, name: &str) -> Option<Arc<dyn Transport>> {
-        let door = self.doors.get(name)?;
-        Some(door.transport.clone())
+        let transport = self.transports.get(name)?;
+        Some(transport.clone())
     }
 
     /// Waits until it is known for the first time who is stopped. Until then every session is answered 503.
@@ -174,7 +169,7 @@ impl Gateway {
     }
 
     pub(crate) fn tls(&self, listener: &str) -> Option<&Arc<Tls>> {
-        self.doors.get(listener)?.tls.as_ref()
+        self.transports.get(listener)?.tls()
     }
 
     /// Puts what a reload has prepared in force.
@@ -189,8 +184,8 @@ impl Gateway {
         let listeners = config.listeners.with_rules();
         let trusted = listeners.map(|(name, of)| (name, of.proxy_protocol.clone(), &of.plaintext_from));
         for (name, proxy, plaintext_from) in trusted.chain([("keys", None, &keys.plaintext_from)]) {
-            if let Some(door) = self.doors.get(name) {
-                door.transport.trust(proxy, plaintext_from.clone());
+            if let Some(transport) = self.transports.get(name) {
+                transport.trust(proxy, plaintext_from.clone());
             }
         }
     }

@@ -21,8 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Opens it. `allow` are the exceptions of the outbound guard: the only endpoints without TLS.
-pub(crate) fn open(place: &Conversations, allow: &[HostPort]) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    match place {
+pub(crate) fn open(storage: &Conversations, allow: &[HostPort]) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    match storage {
         Conversations::Directory(path) => directory(path),
         Conversations::S3(s3) => bucket(s3, allow),
     }

@@ -452,8 +452,8 @@ fn table_of(members: impl IntoIterator<Item = (&'static str, Value)>) -> Table {
 mod tests {
     use super::*;
 
-    const DESCRIBED: &str = include_str!("import_alb_test.json");
-    const EXPECTED: &str = include_str!("import_alb_test.toml");
+    const DESCRIBED: &str = include_str!("described.json");
+    const EXPECTED: &str = include_str!("expected.toml");
 
     #[test]
     fn a_load_balancer_becomes_a_configuration_that_loads() {
