@@ -41,6 +41,7 @@ MEMBERS = {
     "The session binding service": PAIRS["binding"], "The database": [DATABASE], "Operators": [OPERATOR],
     "Interface endpoints of AWS, for the tasks of this VPC": [AWS],
 }
+ANCHORS = f"countersign-audit-anchors-{stacks.ACCOUNT}-{stacks.REGION}"
 NAMES = {
     "app.example.com": [APP], "account.example.com": [ACCOUNT], "countersign-api.example.com": [INTERNAL],
     "countersign-keys.example.com": [INTERNAL], "database.example.internal": [DATABASE], "login.example.net": [LOGIN],
@@ -52,7 +53,6 @@ NAMES = {
 }
 CALLBACK = "https://account.example.com/oauth2/idpresponse"
 ISSUER = "https://login.example.net"
-ANCHORS = f"countersign-audit-anchors-{stacks.ACCOUNT}-{stacks.REGION}"
 PASSWORDS = {"identity": "identity-password", "gateway": "gateway-password"}
 ADMIN = {"AWS_ACCESS_KEY_ID": "AKIAINITIALADMIN0001", "AWS_SECRET_ACCESS_KEY": "initial-admin-secret-0123456789abcdef",
          "AWS_REGION": stacks.REGION, "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE_CONTROL": "https://countersign-api.example.com"}
@@ -275,7 +275,7 @@ class Deployment(unittest.TestCase):
         for key in self.eventually(anchored):
             (kept / key).parent.mkdir(parents=True, exist_ok=True)
             (kept / key).write_bytes(s3.get_object(Bucket=ANCHORS, Key=key)["Body"].read())
-        self.assertIn("OK", self.operator(BINARY, "audit", "verify", "--against", str(kept / "identity")))
+        self.assertIn("anchored to checkpoint", self.operator(BINARY, "audit", "verify", "--against", str(kept / "identity")))
         # Those of another trail are no evidence for this one.
         with self.assertRaises(AssertionError):
             self.operator(BINARY, "audit", "verify", "--against", str(kept / "gateway"))

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Duration};
 
 use countersign_api::{Client, admin as api};
-use countersign_audit::Counted;
+use countersign_audit::{Counted, delivery::Kept};
 use countersign_crypto::Timestamp;
 
 use super::command::{ReportArgs, Search};
@@ -109,9 +109,19 @@ pub(super) async fn explain(id: &str, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) async fn verify(against: Option<&str>, output: Output) -> anyhow::Result<ExitCode> {
+pub(super) async fn verify(against: Option<&Kept>, output: Output) -> anyhow::Result<ExitCode> {
     let client = admin::connect()?;
-    let against = against.map(|text| text.lines().map(str::to_owned).collect());
+    let against = match against {
+        None => None,
+        Some(kept) => {
+            let lines = kept.unfollowed("identity");
+            anyhow::ensure!(
+                !lines.is_empty(),
+                "what was kept is not of the identity service's trail, and a server verifies no other: --config FILE does"
+            );
+            Some(lines.into_iter().map(str::to_owned).collect())
+        }
+    };
     let answer = call::<api::VerifyAudit>(&client, &api::verify_audit::Input { against }).await?;
     if output == Output::Json {
         output::json(&answer)?;

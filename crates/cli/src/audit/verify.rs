@@ -27,14 +27,14 @@ pub(crate) async fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exi
         let export = Export {
             path,
             keys: &keys,
-            checkpoints: against.as_deref().unwrap_or_default(),
+            checkpoints: against.as_ref().map_or("", |kept| &kept.0),
         };
         verify::verify_export(&export, &mut progress).await?
     } else {
         let Some(stores) = super::open(&args.source).await? else {
-            return online::verify(against.as_deref(), output).await;
+            return online::verify(against.as_ref(), output).await;
         };
-        databases(&stores, against.as_deref()).await?
+        databases(&stores, against.as_ref().map(|kept| kept.0.as_str())).await?
     };
     match output {
         Output::Json => output::json(&reports)?,
@@ -111,7 +111,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
 }
 
 /// What was kept at all the places that were named; `None` when none was.
-async fn kept(places: &[String]) -> anyhow::Result<Option<String>> {
+async fn kept(places: &[String]) -> anyhow::Result<Option<Kept>> {
     let mut text = String::new();
     for place in places {
         let found = match place.strip_prefix("s3://") {
@@ -124,7 +124,7 @@ async fn kept(places: &[String]) -> anyhow::Result<Option<String>> {
         anyhow::ensure!(!found.0.is_empty(), "{place} holds no checkpoint");
         text.push_str(&found.0);
     }
-    Ok((!places.is_empty()).then_some(text))
+    Ok((!places.is_empty()).then_some(Kept(text)))
 }
 
 fn progress(records: u64) {

@@ -1,5 +1,6 @@
 //! Reading back what anchors keep, for `audit verify --against`.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -19,6 +20,29 @@ const AT_A_TIME: usize = 64;
 pub struct Kept(pub String);
 
 impl Kept {
+    /// The lines about `role`'s trail that no other line names as the one before it, usually the newest alone, and what is
+    /// no checkpoint: whoever compares these has compared the others, which they name by hash. For comparing through an
+    /// API, whose requests are no place for a year of checkpoints.
+    #[must_use]
+    pub fn unfollowed(&self, role: &str) -> Vec<&str> {
+        let read = |line: &str| {
+            let checkpoint = Checkpoint::parse(line).ok()?;
+            let statement = checkpoint.read().ok()?;
+            Some((checkpoint.hash(), statement))
+        };
+        let lines: Vec<_> = self.0.lines().map(|line| (line, read(line))).collect();
+        let followed: HashSet<&str> = lines
+            .iter()
+            .filter_map(|(_, read)| read.as_ref())
+            .map(|(_, statement)| statement.previous.as_str())
+            .collect();
+        let wanted = lines.iter().filter(|(_, read)| match read {
+            Some((hash, statement)) => statement.role == role && !followed.contains(hash.as_str()),
+            None => true,
+        });
+        wanted.map(|(line, _)| *line).collect()
+    }
+
     /// From a file: a checkpoint file, or the messages of syslog or the journal, of which everything but the
     /// checkpoints is left out. From a directory: from all files in it and below it.
     pub fn read(path: &Path) -> Result<Self, TargetError> {
@@ -109,7 +133,44 @@ pub async fn kept_in_s3(bucket: &str, prefix: &str) -> Result<Kept, TargetError>
 
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use super::{Kept, lines};
+    use crate::checkpoint::{Checkpoint, Statement, VERSION};
+
+    #[test]
+    fn what_is_named_by_hash_need_not_be_compared() {
+        let checkpoint = |role: &str, number: i64, previous: &str| {
+            let statement = Statement {
+                version: VERSION,
+                database: format!("database of {role}"),
+                restore_epoch: 0,
+                role: role.to_owned(),
+                number,
+                at: number,
+                previous: previous.to_owned(),
+                writers: 0,
+                root: "00".to_owned(),
+                complete: true,
+                heads: Vec::new(),
+                kid: "k".to_owned(),
+            };
+            let statement = serde_json::to_string(&statement).expect("JSON");
+            let signature = "x".to_owned();
+            Checkpoint { statement, signature }
+        };
+        let first = checkpoint("identity", 1, "00");
+        let second = checkpoint("identity", 2, &first.hash());
+        let third = checkpoint("identity", 3, &second.hash());
+        // Of another history, which must be noticed.
+        let forked = checkpoint("identity", 2, "11");
+        let other = checkpoint("gateway", 1, "00");
+        let all = [&third, &first, &forked, &second, &other].map(Checkpoint::line);
+        let kept = Kept(format!("{}\nnone\n", all.join("\n")));
+        assert_eq!(
+            kept.unfollowed("identity"),
+            [&*third.line(), &*forked.line(), "none"]
+        );
+        assert_eq!(kept.unfollowed("gateway"), [&*other.line(), "none"]);
+    }
 
     #[test]
     fn checkpoints_are_found_among_messages() {
