@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_crypto::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::session_id::SessionId;
 
@@ -79,7 +79,37 @@ pub(crate) enum Entry {
     },
 }
 
+/// Code and words of a call that may have been made.
+pub(crate) const OUTCOME_UNKNOWN: (&str, &str) = (
+    "outcome_unknown",
+    "This was begun before an interruption, and its answer was lost; look before trying again.",
+);
+/// Code and words of a call that was not made.
+pub(crate) const NOT_BEGUN: (&str, &str) = (
+    "stopped",
+    "This was not done: the person stopped it, or asked something else, before it was begun.",
+);
+
 impl Step {
+    /// The entries of a step whose calls nobody goes on with.
+    fn put_aside(self) -> Vec<Entry> {
+        let results = self.calls.iter().map(|call| {
+            let may_be_done = self.begun.contains(&call.id);
+            let (code, words) = if may_be_done { OUTCOME_UNKNOWN } else { NOT_BEGUN };
+            Entry::Tool {
+                call_id: call.id.clone(),
+                name: call.name.clone(),
+                content: json!({ "error": code, "message": words }),
+            }
+        });
+        let results: Vec<_> = results.collect();
+        let step = Entry::Assistant {
+            text: self.text,
+            tool_calls: self.calls,
+        };
+        std::iter::once(step).chain(results).collect()
+    }
+
     /// Bytes of it that the model wrote, about.
     pub(crate) fn size(&self) -> usize {
         let calls = self.calls.iter().map(|call| call.arguments.to_string().len());
@@ -156,8 +186,10 @@ impl Conversation {
             self.title = line.chars().take(80).collect();
         }
         self.resume(now);
-        // A new message puts aside what an interrupted turn was about to do.
-        self.pending = None;
+        // A new message puts aside what an interrupted turn was about to do. The model is told, or it would do again what
+        // may have been done.
+        let put_aside = self.pending.take().map(Step::put_aside);
+        self.entries.extend(put_aside.into_iter().flatten());
         self.entries.push(Entry::User {
             text: text.to_owned(),
         });

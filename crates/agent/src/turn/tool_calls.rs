@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use super::{Turn, TurnError};
 use crate::access::{Access, Denial, Grant, Waiting};
-use crate::conversation::{Conversation, Entry, Step, ToolCall};
+use crate::conversation::{Conversation, Entry, NOT_BEGUN, OUTCOME_UNKNOWN, Step, ToolCall};
 use crate::event::{Event, ToolState};
 use crate::tools::{Call, ToolError};
 
@@ -89,9 +89,7 @@ impl Turn {
 
     fn prepare(&self, step: &Step, wanted: &ToolCall) -> Result<(Arc<str>, Call), Failure> {
         if step.begun.contains(&wanted.id) {
-            let words =
-                "This was begun before an interruption, and its answer was lost; look before trying again.";
-            return Err(failure("outcome_unknown", words));
+            return Err(failure(OUTCOME_UNKNOWN.0, OUTCOME_UNKNOWN.1));
         }
         self.agent
             .tools
@@ -171,9 +169,7 @@ impl Turn {
         let title = self.agent.title(access.provider());
         loop {
             if self.running.has_ended().is_some() {
-                let words =
-                    "This was not done: the person stopped it, or asked something else, before it was begun.";
-                return Ok(Err(failure("stopped", words)));
+                return Ok(Err(failure(NOT_BEGUN.0, NOT_BEGUN.1)));
             }
             let current = match grant {
                 Ok(current) => current,

@@ -76,6 +76,39 @@ async fn what_may_have_been_done_is_not_done_again() {
 }
 
 #[tokio::test]
+async fn a_newer_message_does_not_make_the_model_forget_what_may_have_been_done() {
+    let agent = Agent::start().await;
+    agent.grants_workload_access_token().await;
+    agent.answers("POST", TOKEN, 200, access_token("one")).await;
+    agent
+        .answers_slowly("POST", "/api/issues", Duration::from_secs(5), json!({}))
+        .await;
+    let mut events = agent.ask("alice", "c", "create issue: Printer on fire").await;
+    events.until("tool").await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    // The page leaves its stream when the person asks something else.
+    drop(events);
+    agent.ask("alice", "c", "hello").await.rest().await;
+    assert_eq!(agent.calls("/api/issues").await.len(), 1);
+    let after = history(&agent).await;
+    let entries = after["entries"].as_array().expect("entries").iter();
+    let roles: Vec<_> = entries
+        .map(|entry| (entry["role"].as_str(), entry["state"].as_str()))
+        .collect();
+    let expected = [
+        ("user", None),
+        ("tool", Some("failed")),
+        ("user", None),
+        ("assistant", None),
+    ];
+    assert_eq!(
+        roles,
+        expected.map(|(role, state)| (Some(role), state)),
+        "{after}"
+    );
+}
+
+#[tokio::test]
 async fn a_second_tab_sees_the_turn_from_its_beginning() {
     let agent = waiting().await;
     agent
