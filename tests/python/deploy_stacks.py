@@ -85,6 +85,20 @@ class Form(unittest.TestCase):
         self.assertEqual(set(stacks.tasks()), self.roles)
         self.assertEqual({s["ServiceName"] for s in Service.said}, {f"countersign-{r}" for r in self.roles})
 
+    def test_what_expires_in_the_bucket_of_conversations_is_no_key(self):
+        [bucket] = [b for b in Bucket.said if "-conversations-" in b["BucketName"]]
+        rules = [r for r in bucket["LifecycleConfiguration"]["Rules"] if {"ExpirationInDays", "NoncurrentVersionExpiration"} & set(r)]
+
+        def expires(key):
+            return [r["Id"] for r in rules if key.startswith(r.get("Prefix", ""))]
+        for digit in "0123456789abcdef":
+            self.assertEqual(len(expires(digit * 64 + "/1.json")), 1)
+        self.assertEqual(expires("keys/" + "0" * 64 + "/1.json"), [])
+
+    def test_no_service_is_at_rest_with_more_tasks_than_under_load(self):
+        self.assertEqual({int(s["MaxCapacity"]) for s in stacks.NotOfMoto.of("AWS::ApplicationAutoScaling::ScalableTarget")},
+                         {30})
+
     def test_audit_trails_are_anchored_where_nobody_deletes(self):
         owners, name = self.roles & {"identity", "gateway"}, f"countersign-audit-anchors-{stacks.ACCOUNT}-{stacks.REGION}"
         made = [bucket for bucket in Bucket.said if bucket["BucketName"] == name]

@@ -185,6 +185,7 @@ def create(form, more=()):
     topic = clients["sns"].create_topic(Name="alarms")["TopicArn"]
     parameters = {
         "TemplateBase": f"https://{BUCKET}.s3.{REGION}.amazonaws.com", "Image": "registry/countersign:0.1.0", "Tasks": "2",
+        "MaximumTasks": "30",
         "HostedZoneId": zone.split("/")[-1], "ZoneName": "example.com", "OidcIssuer": "https://login.example.net",
         "OidcClientId": "countersign", "OidcClientSecretArn": SECRET, "AlarmTopicArn": topic} | dict(more)
     forget()

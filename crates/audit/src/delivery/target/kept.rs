@@ -28,16 +28,16 @@ impl Kept {
         let read = |line: &str| {
             let checkpoint = Checkpoint::parse(line).ok()?;
             let statement = checkpoint.read().ok()?;
-            Some((checkpoint.hash(), statement))
+            Some((checkpoint.hash(), statement.role == role, statement.previous))
         };
         let lines: Vec<_> = self.0.lines().map(|line| (line, read(line))).collect();
         let followed: HashSet<&str> = lines
             .iter()
             .filter_map(|(_, read)| read.as_ref())
-            .map(|(_, statement)| statement.previous.as_str())
+            .map(|(_, _, previous)| previous.as_str())
             .collect();
         let wanted = lines.iter().filter(|(_, read)| match read {
-            Some((hash, statement)) => statement.role == role && !followed.contains(hash.as_str()),
+            Some((hash, of_role, _)) => *of_role && !followed.contains(hash.as_str()),
             None => true,
         });
         wanted.map(|(line, _)| *line).collect()
