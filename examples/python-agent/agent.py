@@ -24,6 +24,7 @@ from pydantic import BaseModel, Field
 WORKLOAD = os.environ.get("COUNTERSIGN_WORKLOAD", "dev-agent")
 PROVIDER = os.environ.get("COUNTERSIGN_PROVIDER", "ledgerline")
 SCOPES = ["issues:read"]
+APP_URL = os.environ["COUNTERSIGN_APP_URL"]
 ACCOUNT_URL = os.environ["COUNTERSIGN_ACCOUNT_URL"]
 RETURN_URL = ACCOUNT_URL + "/oauth2/session-binding"
 LEDGERLINE = os.environ.get("LEDGERLINE_URL", "http://127.0.0.1:8404")
@@ -156,7 +157,10 @@ async def turn(message: str, token: str) -> None:
 
 
 @app.post("/invocations")
-async def invocations(invocation: Invocation, x_countersign_user_token: str = Header()):
+async def invocations(invocation: Invocation, x_countersign_user_token: str = Header(), origin: str = Header("")):
+    # The person's session comes with every request of their browser, also one that another page of the same site makes.
+    if origin != APP_URL:
+        raise HTTPException(403, "not asked by this agent's own page")
     try:
         wat = await asyncio.to_thread(
             identity.get_workload_access_token, WORKLOAD, user_token=x_countersign_user_token

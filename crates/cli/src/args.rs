@@ -249,7 +249,7 @@ pub(crate) enum ProviderCommand {
     Get { name: String },
     /// List them.
     List(Page),
-    /// Replace its configuration.
+    /// Replace its configuration as a whole: give every option of `create` again, `--vendor` too.
     Update(Box<ProviderConfig>),
     /// Delete it. Its grants can never be used again.
     Delete { name: String },

@@ -31,6 +31,8 @@ use url::Url;
 const POLL: Duration = Duration::from_secs(1);
 
 struct Agent {
+    /// The origin of the page that may ask.
+    app: String,
     identity: Client,
     http: outbound::Client,
     workload: String,
@@ -86,6 +88,7 @@ impl Agent {
             session_token: None,
         };
         Ok(Self {
+            app: variable("COUNTERSIGN_APP_URL")?,
             identity: Client::new(
                 endpoint,
                 variable("AWS_REGION")?,
@@ -186,10 +189,14 @@ async fn invocations(
     headers: HeaderMap,
     Json(_): Json<Invocation>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, StatusCode> {
-    let header = headers
-        .get("x-countersign-user-token")
-        .and_then(|value| value.to_str().ok());
-    let user_token = header.ok_or(StatusCode::UNAUTHORIZED)?.to_owned();
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    // The person's session comes with every request of their browser, also one that another page of the same site makes.
+    if header("origin") != Some(&*agent.app) {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    let user_token = header("x-countersign-user-token")
+        .ok_or(StatusCode::UNAUTHORIZED)?
+        .to_owned();
     let wat = agent.workload_access_token(user_token).await;
     let wat = wat.map_err(|_| StatusCode::UNAUTHORIZED)?;
     let (sender, receiver) = unbounded_channel();

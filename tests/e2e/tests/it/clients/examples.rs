@@ -116,11 +116,21 @@ async fn is_an_agent(system: &System) {
     assert!(told.iter().all(|name| name != "consent"), "{told:?}");
 }
 
-/// Without the gateway's header, or with one that is not for this agent, there is nothing to be had.
-async fn believes_the_gateway_alone(port: u16) {
+/// Without the gateway's header, or with one that is not for this agent, there is nothing to be had; nor for a page of
+/// another origin.
+async fn believes_the_gateway_alone(system: &System, port: u16) {
     let client = reqwest::Client::new();
-    for token in [None, Some("x"), Some("eyJhbGciOiJub25lIn0.e30.")] {
-        let mut request = client.post(format!("http://127.0.0.1:{port}/invocations"));
+    let own = system.app("/").origin().ascii_serialization();
+    for (origin, token, expected) in [
+        // FastAPI calls a header that is missing unprocessable.
+        (&*own, None, [401, 422]),
+        (&*own, Some("x"), [401, 401]),
+        (&*own, Some("eyJhbGciOiJub25lIn0.e30."), [401, 401]),
+        ("http://evil.localhost", Some("x"), [403, 403]),
+    ] {
+        let mut request = client
+            .post(format!("http://127.0.0.1:{port}/invocations"))
+            .header("origin", origin);
         if let Some(token) = token {
             request = request.header("x-countersign-user-token", token);
         }
@@ -129,11 +139,8 @@ async fn believes_the_gateway_alone(port: u16) {
             .send()
             .await
             .expect("an answer");
-        assert!(
-            answer.status().is_client_error(),
-            "{token:?}: {}",
-            answer.status()
-        );
+        let status = answer.status().as_u16();
+        assert!(expected.contains(&status), "{origin} {token:?}: {status}");
     }
 }
 
@@ -183,7 +190,7 @@ async fn the_python_agent_answers_behind_the_gateway() {
         .env("OPENAI_BASE_URL", format!("http://127.0.0.1:{model}/v1"))
         .env("OPENAI_API_KEY", "none");
     let _agent = Running::start(uvicorn, port);
-    believes_the_gateway_alone(port).await;
+    believes_the_gateway_alone(&system, port).await;
     is_an_agent(&system).await;
 
     let page = Person::new(&system, "alice").logs_in().await;
@@ -227,6 +234,6 @@ async fn the_rust_agent_answers_behind_the_gateway() {
     let mut command = Command::new(program);
     command.arg(port.to_string()).envs(environment(&system));
     let _agent = Running::start(command, port);
-    believes_the_gateway_alone(port).await;
+    believes_the_gateway_alone(&system, port).await;
     is_an_agent(&system).await;
 }
