@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use countersign_crypto::sha256;
 use countersign_web::Person;
+use countersign_web::person::Voucher;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
@@ -67,6 +68,8 @@ struct Chat<'a> {
     front_channel: &'a str,
     /// Whether the front channel has `/connections`; AgentCore has no page for it.
     connections: bool,
+    /// Whether the gateway has `/logout`; a load balancer has no page for it.
+    logout: bool,
     examples: &'a [&'a str],
 }
 
@@ -85,6 +88,7 @@ async fn page(State(AppState(agent)): State<AppState>, person: Person) -> Respon
         model_description: agent.model.description(),
         front_channel: &agent.front_channel.ascii_serialization(),
         connections: agent.binding_start.is_none(),
+        logout: person.voucher == Voucher::Gateway,
         examples: &examples(&agent),
     };
     match chat.render() {

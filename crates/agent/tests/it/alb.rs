@@ -103,6 +103,22 @@ async fn a_load_balancers_person_is_named_by_the_published_user_id() {
 }
 
 #[tokio::test]
+async fn the_page_offers_no_logout_that_a_load_balancer_does_not_have() {
+    let behind = Behind::start(IdentityApi::Countersign).await;
+    let token = behind.header("alice", SIGNER);
+    let headers = [("x-amzn-oidc-data", token.as_str())];
+    let answer = behind
+        .agent
+        .send(behind.agent.request(Method::GET, "/", &headers, ""))
+        .await;
+    let page = String::from_utf8_lossy(&answer.body);
+    assert!(
+        page.contains("Alice Archer") && !page.contains("/logout"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
 async fn no_other_header_names_a_person_behind_a_load_balancer() {
     let behind = Behind::start(IdentityApi::Countersign).await;
     let agent = &behind.agent;
