@@ -36,12 +36,12 @@ pub(crate) struct Upgrade {
 }
 
 impl Upgrade {
-    /// Takes the wish out of a request; what is left is an HTTP/1.1 request without body.
-    pub(crate) fn take<B>(request: &mut Request<B>, random: &dyn Random) -> Option<Self> {
+    /// Takes the wish out of a request; what is left is a GET of HTTP/1.1 whose body is not to be sent.
+    pub(crate) fn take<B: http_body::Body>(request: &mut Request<B>, random: &dyn Random) -> Option<Self> {
         let protocol = request.extensions_mut().remove::<Protocol>();
         let http2 = request.method() == Method::CONNECT
             && protocol.is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"));
-        if !http2 && !asks_for_websocket(request.headers()) {
+        if !http2 && !opens_handshake(request) {
             return None;
         }
         let client = request.extensions_mut().remove::<OnUpgrade>()?;
@@ -57,8 +57,10 @@ impl Upgrade {
         Some(Self { client, http2 })
     }
 
-    /// The headers that ask the target for the same, after all others have been cleaned.
+    /// The headers that ask the target for the same, after all others have been cleaned; the body is an empty one.
     pub(crate) fn ask(headers: &mut HeaderMap) {
+        // Of bytes that never come: the target would take them out of the connection's next request.
+        headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, WEBSOCKET);
     }
@@ -99,6 +101,20 @@ impl Upgrade {
         });
         Some(Response::from_parts(head, Body::empty()))
     }
+}
+
+/// Whether an HTTP/1.1 request is a WebSocket's opening handshake: a GET (RFC 6455 section 4.1), and without content, since
+/// a body would come before the new protocol (RFC 9110 section 7.8). Of any other the wish is ignored, and it is forwarded
+/// whole.
+fn opens_handshake<B: http_body::Body>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    request.method() == Method::GET
+        && request.body().is_end_stream()
+        && headers
+            .get(header::CONTENT_LENGTH)
+            .is_none_or(|length| length == "0")
+        && !headers.contains_key(header::TRANSFER_ENCODING)
+        && asks_for_websocket(headers)
 }
 
 /// Whether an HTTP/1.1 request asks to be upgraded to the WebSocket protocol.
@@ -208,5 +224,39 @@ mod tests {
         assert!(!asks("keep-alive", "websocket"));
         assert!(!asks("upgrade", "h2c"));
         assert!(!asks("upgrade", "websockets"));
+    }
+
+    #[test]
+    fn no_length_is_left_without_a_body() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("4"));
+        Upgrade::ask(&mut headers);
+        assert!(!headers.contains_key(header::CONTENT_LENGTH));
+        assert!(asks_for_websocket(&headers));
+    }
+
+    #[test]
+    fn a_handshake_is_a_get_without_content() {
+        let opens = |method: Method, more: Option<(HeaderName, &'static str)>, body: &'static str| {
+            let mut request = Request::new(Body::from(body));
+            *request.method_mut() = method;
+            Upgrade::ask(request.headers_mut());
+            if let Some((name, value)) = more {
+                request
+                    .headers_mut()
+                    .insert(name, HeaderValue::from_static(value));
+            }
+            opens_handshake(&request)
+        };
+        assert!(opens(Method::GET, None, ""));
+        assert!(opens(Method::GET, Some((header::CONTENT_LENGTH, "0")), ""));
+        assert!(!opens(Method::POST, None, ""));
+        assert!(!opens(Method::GET, None, "body"));
+        assert!(!opens(Method::GET, Some((header::CONTENT_LENGTH, "4")), ""));
+        assert!(!opens(
+            Method::GET,
+            Some((header::TRANSFER_ENCODING, "chunked")),
+            ""
+        ));
     }
 }

@@ -4,6 +4,7 @@
 mod access_log;
 mod authenticate_oidc;
 mod forward;
+mod framing;
 mod handover;
 mod identity_headers;
 mod jwt_validation;
