@@ -68,13 +68,10 @@ pub(crate) fn add(
     added: Added<'_>,
     seen: Seen,
     preserve_host: bool,
-) -> Option<HeaderValue> {
-    let sent = headers.remove(header::HOST);
-    // HTTP/2 has no Host header; the listener's allow-list has checked whichever there was.
-    let sent = sent.or_else(|| HeaderValue::from_str(&added.origin.authority()).ok());
-    if let Some(host) = &sent {
-        headers.insert(X_FORWARDED_HOST, host.clone());
-    }
+) -> Result<Option<HeaderValue>, Reason> {
+    // The one that the listener's allow-list has accepted and the rule was chosen by; in its place there is no other.
+    let sent = headers.remove(header::HOST).ok_or(Reason::InvalidRequestTarget)?;
+    headers.insert(X_FORWARDED_HOST, sent.clone());
     headers.insert(X_FORWARDED_PORT, added.origin.port().into());
     headers.insert(
         X_FORWARDED_PROTO,
@@ -87,7 +84,7 @@ pub(crate) fn add(
     for (name, value) in added.tls {
         headers.insert(name, value);
     }
-    added.host.or(sent.filter(|_| preserve_host))
+    Ok(added.host.or_else(|| preserve_host.then_some(sent)))
 }
 
 fn forwarded_for(headers: &mut HeaderMap, attributes: &Attributes, connected: &Connected, seen: Seen) {
@@ -318,6 +315,28 @@ mod tests {
             check_forwarded_for(&few, &mode(XffHeaderProcessing::Append)),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_request_without_host_is_not_given_one() {
+        let origin = "http://localhost".parse().expect("an origin");
+        let (attributes, connected) = (Attributes::default(), connected("192.0.2.9:4711"));
+        let add = |map: &mut HeaderMap| {
+            let added = Added {
+                origin: &origin,
+                attributes: &attributes,
+                connected: &connected,
+                host: None,
+                identity: &[],
+                tls: Vec::new(),
+            };
+            let seen = Seen::of(map);
+            super::add(map, added, seen, true)
+        };
+        assert_eq!(add(&mut headers(&[])), Err(Reason::InvalidRequestTarget));
+        let mut map = headers(&[("host", "a.example")]);
+        assert_eq!(add(&mut map), Ok(Some(HeaderValue::from_static("a.example"))));
+        assert_eq!(map[X_FORWARDED_HOST], "a.example");
     }
 
     fn traced(attributes: &Attributes, sent: &[(&'static str, &'static str)]) -> HeaderMap {

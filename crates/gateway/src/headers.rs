@@ -24,6 +24,20 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 /// Same, without a constant in crate `http`.
 const HOP_BY_HOP_NAMES: [&str; 2] = ["keep-alive", "proxy-connection"];
 
+/// Headers that `Connection` cannot withdraw, beside `X-Forwarded-*`: the gateway has judged the request by them, or has
+/// written them itself, and a target must not see another request than the one that was judged. They are for all
+/// recipients, and no sender may name them (RFC 9110 section 7.6.1).
+const END_TO_END: [&str; 8] = [
+    "authorization",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "traceparent",
+    "tracestate",
+    "x-amzn-trace-id",
+];
+
 /// What the headers of a message are about, found in one pass over them: most messages have few of the headers that
 /// the gateway treats, and asking for each of those by name would cost more than the pass.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -130,6 +144,7 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
+        .filter(|name: &HeaderName| !is_end_to_end(name.as_str()))
         .collect();
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
@@ -137,6 +152,10 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP_NAMES {
         headers.remove(name);
     }
+}
+
+fn is_end_to_end(name: &str) -> bool {
+    END_TO_END.contains(&name) || name.starts_with("x-forwarded-")
 }
 
 /// Removes our cookies from a request's `Cookie` headers, except for those of `passed` kinds.
@@ -321,6 +340,22 @@ mod tests {
         ]);
         strip_hop_by_hop(&mut map);
         assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn connection_withdraws_nothing_that_the_gateway_reads_or_writes() {
+        let mut map = headers(&[
+            ("connection", "Host, X-Forwarded-For,x-amzn-trace-id"),
+            ("x-forwarded-for", "1"),
+        ]);
+        let named = END_TO_END.join(", ");
+        map.append(header::CONNECTION, HeaderValue::try_from(named).expect("a value"));
+        for name in END_TO_END {
+            map.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        strip_hop_by_hop(&mut map);
+        assert!(!map.contains_key(header::CONNECTION));
+        assert_eq!(map.len(), END_TO_END.len() + 1);
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl Forwarder {
         if seen.any(Seen::FORWARDED_FOR) {
             check_forwarded_for(&head.headers, added.attributes)?;
         }
-        let kept_host = forwarding_headers::add(&mut head.headers, added, seen, group.preserve_host_header);
+        let kept_host = forwarding_headers::add(&mut head.headers, added, seen, group.preserve_host_header)?;
         if let Some(trailer) = trailer {
             head.headers.insert(header::TRAILER, trailer);
             if group.protocol_version == ProtocolVersion::Http1 {

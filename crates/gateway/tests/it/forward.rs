@@ -2,6 +2,7 @@ use countersign_gateway::config::Action;
 use http::Method;
 use http_body_util::BodyExt;
 
+use crate::support::program::{exchange, forward_to, in_front_of};
 use crate::support::{Browser, System};
 
 #[tokio::test]
@@ -51,6 +52,39 @@ async fn a_request_arrives_as_it_was_sent() {
     );
     for gone in ["x-private", "te", "connection", "cookie"] {
         assert!(received.get(gone).is_none(), "{gone}");
+    }
+}
+
+#[tokio::test]
+async fn connection_withdraws_nothing_of_what_the_request_was_judged_by() {
+    let more = format!(
+        "hosts = ['two.localhost']\nattributes = {{ traceparent = 'generate', xff_header_processing = 'append' }}\n{}",
+        forward_to("agent")
+    );
+    let (_system, port) = in_front_of(vec![], &more).await;
+    let named =
+        "Host, X-Forwarded-For, X-Forwarded-Host, X-Amzn-Trace-Id, Traceparent, Authorization, X-Private";
+    let request = format!(
+        "PUT / HTTP/1.1\r\nHost: two.localhost\r\nConnection: {named}, close\r\nConnection: content-length\r\n\
+         X-Forwarded-For: 192.0.2.1\r\nAuthorization: Bearer a\r\nX-Private: 1\r\nContent-Length: 4\r\n\r\nbody"
+    );
+    let answer = exchange(port, request).await;
+    let body = answer.split("\r\n\r\n").nth(1).expect("a body");
+    let echo: serde_json::Value = serde_json::from_str(body).expect("what came");
+    let headers = &echo["headers"];
+    assert_eq!(
+        headers["x-forwarded-host"], "two.localhost",
+        "the host the rule saw"
+    );
+    assert_eq!(headers["x-forwarded-for"], "192.0.2.1, 127.0.0.1");
+    assert_eq!(headers["authorization"], "Bearer a");
+    assert_eq!(headers["content-length"], "4");
+    assert_eq!(echo["body"], "body");
+    for set in ["x-amzn-trace-id", "traceparent"] {
+        assert!(headers[set].is_string(), "{set}: {headers}");
+    }
+    for gone in ["connection", "x-private"] {
+        assert!(headers[gone].is_null(), "{gone}: {headers}");
     }
 }
 
