@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 
 use crate::access_log::Record;
 use crate::forward::ResponseBody;
@@ -43,6 +43,14 @@ impl AnswerBody {
     /// Whether [`Self::pass_on`] was called.
     pub(crate) fn is_passed_on(&self) -> bool {
         self.passed_on
+    }
+
+    /// Empties a body of our own; answers its length, where that is known. A target's is what the target sent.
+    pub(crate) fn withhold_own(&mut self) -> Option<u64> {
+        let Inner::Own(body) = &mut self.inner else {
+            return None;
+        };
+        std::mem::take(body).size_hint().exact()
     }
 
     /// Has it counted.

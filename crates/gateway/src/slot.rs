@@ -11,7 +11,7 @@ use axum::response::IntoResponse as _;
 use countersign_outbound::trace::{self, TraceContext};
 use countersign_web::edge::{answered, request_span};
 use countersign_web::{Connected, Edge, RequestId, Requests, Respond};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::Limited;
 use hyper::body::Incoming;
 use tower::ServiceExt as _;
@@ -153,10 +153,15 @@ impl Slot {
         mut request: Request<Incoming>,
         connected: Arc<Connected>,
     ) -> Response<AnswerBody> {
+        let head = request.method() == Method::HEAD;
         // Before the Host allow-list and every rule: the authority asks by whatever name is being validated.
         if let Some(answer) = self.challenges.answer(request.uri().path()) {
             let answer = ([(header::CONTENT_TYPE, "application/octet-stream")], answer);
-            return answer.into_response().map(AnswerBody::from);
+            let mut answer = answer.into_response().map(AnswerBody::from);
+            if head {
+                withhold_content(&mut answer);
+            }
+            return answer;
         }
         let served = self.current.load_full();
         let edge = &served.edge;
@@ -170,6 +175,9 @@ impl Slot {
         }
         let respond = |request| served.respond(request, &request_id, &connected, &notes);
         let mut response = edge.around(request, &request_id, respond).await;
+        if head {
+            withhold_content(&mut response);
+        }
         let passed_on = response.body().is_passed_on();
         let headers = response.headers_mut();
         Edge::finish(headers, &request_id, passed_on);
@@ -189,6 +197,18 @@ impl Slot {
             Some(pending) => pending.answered(response),
             None => response,
         }
+    }
+}
+
+/// Makes an answer of ours that to a HEAD: without content, and with the length it would have (RFC 9110 section 9.3.2).
+/// hyper does so in HTTP/1 alone; in HTTP/2 clients take content for a stream error (RFC 9113 section 8.1.1).
+fn withhold_content(answer: &mut Response<AnswerBody>) {
+    let Some(length) = answer.body_mut().withhold_own() else {
+        return;
+    };
+    if length > 0 {
+        let headers = answer.headers_mut();
+        headers.entry(header::CONTENT_LENGTH).or_insert(length.into());
     }
 }
 

@@ -6,6 +6,7 @@ use countersign_gateway::config::{ProtocolVersion, TargetGroup};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::frames::{self, END_HEADERS, END_STREAM, HEADERS, frame};
 use crate::support::program::{Nginx, Python, exchange, forward_to, group, in_front_of, run};
 
 /// By the first segment of the path to targets in HTTP/1.1 and in HTTP/2.
@@ -109,6 +110,61 @@ async fn trailers_pass_in_both_directions() {
     )
     .await;
     assert!(answer.contains(r#""trailers":null"#), "{answer}");
+}
+
+#[tokio::test]
+async fn answers_to_head_have_no_content_in_either_version() {
+    let rules = r#"rules = [
+        { priority = 1, conditions = { path_pattern = ["/fixed"] }, actions = [{ type = "fixed-response", status_code = 200, message_body = "content" }] },
+        { priority = 2, conditions = { path_pattern = ["/agent"] }, actions = [{ type = "forward", target_group = "agent" }] },
+    ]"#;
+    let (_system, port) = in_front_of(vec![], rules).await;
+    // The answers of a rule, of a refusal, of the edge, of a path of the gateway's own, and of a target.
+    for (authority, path, status) in [
+        ("localhost", "/fixed", 200),
+        ("localhost", "/nowhere", 404),
+        ("other.example", "/fixed", 421),
+        ("localhost", "/oauth2/idpresponse", 404),
+        ("localhost", "/agent", 200),
+    ] {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        // By hand, since nghttp does not show what it does not accept.
+        let asks = frames::fields(&[
+            (":method", b"HEAD"),
+            (":scheme", b"http"),
+            (":path", path.as_bytes()),
+            (":authority", authority.as_bytes()),
+        ]);
+        let mut stream = frames::connect(port).await;
+        let asks = frame(HEADERS, END_HEADERS | END_STREAM, 1, &asks);
+        stream.write_all(&asks).await.expect("sent");
+        let (answers, _) = frames::all(&mut stream, Duration::from_millis(300)).await;
+        let of_stream = answers.iter().filter(|(_, stream, _)| *stream == 1);
+        let kinds: Vec<u8> = of_stream.map(|(kind, ..)| *kind).collect();
+        assert_eq!(kinds, [HEADERS], "{path}: {answers:?}");
+        let authority = format!(":authority: {authority}");
+        let asked = async |method: &str| run("nghttp", &["-v", "-H", &authority, "-H", method, &url]).await;
+        let length = |shown: &str| {
+            let after = shown.split("content-length: ").nth(1);
+            after.and_then(|after| after.lines().next()?.parse::<u64>().ok())
+        };
+        let got = asked(":method: GET").await;
+        let head = asked(":method: HEAD").await;
+        assert!(head.contains(&format!(":status: {status}")), "{path}: {head}");
+        assert!(length(&got).is_some_and(|length| length > 0), "{path}: {got}");
+        if path != "/agent" {
+            assert_eq!(length(&got), length(&head), "{path}: {head}");
+        }
+    }
+    let answer = exchange(
+        port,
+        "HEAD /fixed HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(
+        answer.contains("content-length: 7\r\n") && answer.ends_with("\r\n\r\n"),
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
