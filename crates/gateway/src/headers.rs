@@ -154,6 +154,19 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// The same, but for `Trailer`, all of whose values stay, since trailers pass; whether there are any.
+pub(crate) fn strip_hop_by_hop_but_trailer(headers: &mut HeaderMap) -> bool {
+    let announced: Vec<HeaderValue> = match headers.entry(header::TRAILER) {
+        Entry::Occupied(entry) => entry.remove_entry_mult().1.collect(),
+        Entry::Vacant(_) => Vec::new(),
+    };
+    strip_hop_by_hop(headers);
+    for value in &announced {
+        headers.append(header::TRAILER, value.clone());
+    }
+    !announced.is_empty()
+}
+
 fn is_end_to_end(name: &str) -> bool {
     END_TO_END.contains(&name) || name.starts_with("x-forwarded-")
 }
@@ -340,6 +353,23 @@ mod tests {
         ]);
         strip_hop_by_hop(&mut map);
         assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn trailers_stay_announced() {
+        let mut map = headers(&[
+            ("trailer", "a"),
+            ("trailer", "b"),
+            ("connection", "trailer, x"),
+            ("x", "1"),
+        ]);
+        assert!(strip_hop_by_hop_but_trailer(&mut map));
+        assert_eq!(
+            map.get_all(header::TRAILER).iter().collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        assert_eq!(map.len(), 2);
+        assert!(!strip_hop_by_hop_but_trailer(&mut headers(&[("te", "trailers")])));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use axum::body::Body;
 use countersign_crypto::SharedRandom;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version, uri};
+use http_body::Body as _;
 use http_body_util::LengthLimitError;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -101,11 +102,7 @@ impl Forwarder {
         let (mut head, body) = answer.into_parts();
         let seen = Seen::of(&head.headers);
         if seen.any(Seen::HOP_BY_HOP) {
-            let trailer = head.headers.remove(header::TRAILER);
-            crate::headers::strip_hop_by_hop(&mut head.headers);
-            if let Some(trailer) = trailer {
-                head.headers.insert(header::TRAILER, trailer);
-            }
+            crate::headers::strip_hop_by_hop_but_trailer(&mut head.headers);
         }
         if seen.any(Seen::SET_COOKIE) || seen.any(Seen::SITE_WIDE) {
             crate::headers::strip_response(&mut head.headers, &group.cookies);
@@ -135,13 +132,10 @@ impl Forwarder {
         head.extensions.clear();
         // Once instead of at every doubling.
         head.headers.reserve(MOST_ADDED);
-        let mut trailer = None;
         let takes_trailers =
             seen.any(Seen::TE) && head.headers.get(header::TE).is_some_and(|te| te == "trailers");
-        if seen.any(Seen::HOP_BY_HOP) {
-            trailer = head.headers.remove(header::TRAILER);
-            crate::headers::strip_hop_by_hop(&mut head.headers);
-        }
+        let announces_trailers =
+            seen.any(Seen::HOP_BY_HOP) && crate::headers::strip_hop_by_hop_but_trailer(&mut head.headers);
         if seen.any(Seen::RESERVED) {
             crate::headers::strip_reserved(&mut head.headers);
         }
@@ -160,14 +154,8 @@ impl Forwarder {
             check_forwarded_for(&head.headers, added.attributes)?;
         }
         let kept_host = forwarding_headers::add(&mut head.headers, added, seen, group.preserve_host_header)?;
-        if let Some(trailer) = trailer {
-            head.headers.insert(header::TRAILER, trailer);
-            if group.protocol_version == ProtocolVersion::Http1 {
-                // Only behind chunks (RFC 9112 section 7.1.2); HTTP/2 has them behind a declared length too.
-                head.headers.remove(header::CONTENT_LENGTH);
-                let chunked = HeaderValue::from_static("chunked");
-                head.headers.insert(header::TRANSFER_ENCODING, chunked);
-            }
+        if group.protocol_version == ProtocolVersion::Http1 && !upgrade && !body.is_end_stream() {
+            frame_body(&mut head.headers, announces_trailers);
         }
         if takes_trailers && group.protocol_version != ProtocolVersion::Http1 {
             // gRPC servers insist on it.
@@ -425,6 +413,15 @@ fn refuse_incompatible(
         Ok(())
     } else {
         Err(Reason::ProtocolVersionMismatch)
+    }
+}
+
+/// How a body goes to an HTTP/1 target. One without length ends by its chunks, and trailers come only behind those (RFC 9112
+/// sections 6.3 and 7.1.2); HTTP/2 has them behind a declared length too. Unasked, hyper sends no body with a GET.
+fn frame_body(headers: &mut HeaderMap, announces_trailers: bool) {
+    if announces_trailers || !headers.contains_key(header::CONTENT_LENGTH) {
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::System;
+use crate::support::frames::{self, DATA, END_HEADERS, END_STREAM, HEADERS, frame, request};
 use crate::support::program::{exchange, forward_to, get, group, in_front_of};
 
 /// A target that answers by the head when the body is late, and reads that before the next request.
@@ -157,5 +158,54 @@ async fn g12b_an_upgrade_with_a_body_leaves_its_connection_in_step() {
         assert_eq!(read.line(), format!("{method} /a HTTP/1.1"));
         assert_eq!(read.body, body, "{what}: forwarded with its body");
         assert!(read.header("upgrade").is_none(), "{what}: {read:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_length_reaches_the_target_whatever_the_method() {
+    let (target, _system, port) = Strict::start().await;
+    for (method, announced) in [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", ""),
+        ("GET", "trailer: X-One\r\ntrailer: X-Two\r\n"),
+    ] {
+        let sent = format!(
+            "{method} /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\
+             {announced}\r\n4\r\nbody\r\n0\r\n\r\n"
+        );
+        let answer = exchange(port, sent).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{method}: {answer}");
+        let read = next_is_whole(&target, port, method).await;
+        assert_eq!(read.body, "4\r\nbody\r\n0\r\n\r\n", "{method}: {read:?}");
+        assert!(read.head.contains(announced), "{method}: {read:?}");
+    }
+    for method in ["GET", "POST"] {
+        let mut stream = frames::connect(port).await;
+        let mut sent = frame(HEADERS, END_HEADERS, 1, &request(method, "/a", &[]));
+        sent.extend(frame(DATA, END_STREAM, 1, b"body"));
+        stream.write_all(&sent).await.expect("sent");
+        frames::all(&mut stream, Duration::from_millis(300)).await;
+        let read = next_is_whole(&target, port, method).await;
+        assert_eq!(read.body, "4\r\nbody\r\n0\r\n\r\n", "HTTP/2 {method}: {read:?}");
+    }
+    // Nothing is made of no body, nor of one whose length is known.
+    for (method, length) in [("GET", None), ("GET", Some("4")), ("POST", Some("0"))] {
+        let declared = length.map(|length| format!("Content-Length: {length}\r\n"));
+        let body = if length == Some("4") { "body" } else { "" };
+        let declared = declared.unwrap_or_default();
+        let sent =
+            format!("{method} /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{declared}\r\n{body}");
+        let answer = exchange(port, sent).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200"),
+            "{method} {length:?}: {answer}"
+        );
+        let read = next_is_whole(&target, port, method).await;
+        assert_eq!(read.header("transfer-encoding"), None, "{read:?}");
+        assert_eq!(
+            (read.header("content-length"), read.body.as_str()),
+            (length, body)
+        );
     }
 }
