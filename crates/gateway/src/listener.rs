@@ -396,7 +396,7 @@ impl Listener {
 }
 
 /// The host name of a request without its port; the listener's allow-list has accepted it.
-fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
+pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> &'a str {
     let header = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let authority = header.or_else(|| uri.authority().map(Authority::as_str));
     let authority = authority.unwrap_or_default();

@@ -41,6 +41,11 @@ impl Origin {
         self.is_https() || loopback
     }
 
+    /// The host alone, which is what cookies go by.
+    pub(crate) fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
     /// `host` or `host:port`, as it stands in a `Host` header.
     #[must_use]
     pub fn authority(&self) -> String {

@@ -1,7 +1,7 @@
 //! A site: one origin where one login counts, with the cookies it has there. Independent applications on
 //! one gateway are sites of their own, even on the same host.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use http::{HeaderMap, HeaderValue, Request, Uri, header};
 use super::provider::Provider;
 use crate::config::{self, AuthenticateOidc, Config, ConfigError, SessionLimits};
 use crate::cookie::CookieNames;
-use crate::listener::ListenerName;
+use crate::headers::cookie_name;
+use crate::listener::{ListenerName, host};
 use crate::origin::Origin;
 
 /// A login as it is configured: a provider, our client there, and how long it lasts.
@@ -103,12 +104,53 @@ impl Site {
     }
 }
 
+/// The sites of all listeners whose tickets targets know by name, by host name: cookies know no ports (RFC 6265 section
+/// 8.5), so that a browser brings the tickets of one listener to every other one of that host.
+#[derive(Default)]
+pub(crate) struct SitesByHost(HashMap<String, Vec<Arc<Site>>>);
+
+impl SitesByHost {
+    pub(crate) fn of<'a>(all: impl Iterator<Item = (&'a config::Listener, &'a Sites)>) -> Arc<Self> {
+        let mut by_host: HashMap<String, Vec<Arc<Site>>> = HashMap::new();
+        let mut add = |host: &str, site: &Arc<Site>| {
+            if site.cookies.foreign_ticket_name().is_some() {
+                let of_host = by_host.entry(host.to_ascii_lowercase()).or_default();
+                of_host.push(site.clone());
+            }
+        };
+        for (listener, sites) in all {
+            if let Some(own) = &sites.own {
+                // One for all its hosts.
+                let hosts: BTreeSet<String> = listener.names().into_iter().collect();
+                for host in &hosts {
+                    add(host, own);
+                }
+            }
+            for site in sites.applications.values().flatten() {
+                add(site.origin.host(), site);
+            }
+        }
+        Arc::new(Self(by_host))
+    }
+
+    fn at(&self, host: &str) -> &[Arc<Site>] {
+        if self.0.is_empty() {
+            return &[];
+        }
+        let sites = self.0.get(host);
+        let sites = sites.or_else(|| self.0.get(&host.to_ascii_lowercase()));
+        sites.map_or(&[], Vec::as_slice)
+    }
+}
+
 /// The sites of one listener.
 pub(crate) struct Sites {
     /// Of the app or account origin.
     own: Option<Arc<Site>>,
     /// By authority, as in a `Host` header.
     applications: HashMap<String, Vec<Arc<Site>>>,
+    /// Of this listener and of those beside it.
+    ticketed: Arc<SitesByHost>,
 }
 
 impl Sites {
@@ -160,7 +202,16 @@ impl Sites {
                 Some((host.to_ascii_lowercase(), sites.collect()))
             })
             .collect();
-        Self { own, applications }
+        Self {
+            own,
+            applications,
+            ticketed: Arc::default(),
+        }
+    }
+
+    /// The same, told of all listeners' sites.
+    pub(crate) fn beside(self, ticketed: Arc<SitesByHost>) -> Self {
+        Self { ticketed, ..self }
     }
 
     /// The site of a rule's `application` on the host a request was sent to.
@@ -201,13 +252,10 @@ impl Sites {
         sites.map_or(&[], Vec::as_slice)
     }
 
-    /// Hides all tickets from a target; answers what was hidden. It learns that there is a ticket, under its name:
-    /// applications look for the names that they then expire.
+    /// Hides all tickets from a target, those of other listeners on this host too; answers what was hidden. It learns that
+    /// there is a ticket, under its name: applications look for the names that they then expire.
     pub(crate) fn withhold_tickets<B>(&self, request: &mut Request<B>) -> Presented<'_> {
-        let sites: Vec<&Arc<Site>> = self
-            .all(request.uri(), request.headers())
-            .filter(|site| site.cookies.foreign_ticket_name().is_some())
-            .collect();
+        let sites = self.ticketed.at(host(request.headers(), request.uri()));
         let mut cookies = HeaderMap::new();
         let headers = request.headers_mut();
         if !sites.is_empty()
@@ -221,8 +269,7 @@ impl Sites {
             let names = sites.iter().filter_map(|site| site.cookies.foreign_ticket_name());
             let names: Vec<&str> = names.collect();
             for value in cookies.get_all(header::COOKIE) {
-                let withheld = withhold(&String::from_utf8_lossy(value.as_bytes()), &names);
-                if let Ok(withheld) = HeaderValue::from_str(&withheld) {
+                if let Ok(withheld) = HeaderValue::from_bytes(&withhold(value.as_bytes(), &names)) {
                     headers.append(header::COOKIE, withheld);
                 }
             }
@@ -234,22 +281,22 @@ impl Sites {
 /// What a request brought of the tickets that targets know by name.
 pub(crate) struct Presented<'a> {
     /// All that have such a ticket on the host it was sent to, brought or not.
-    pub(crate) sites: Vec<&'a Arc<Site>>,
+    pub(crate) sites: &'a [Arc<Site>],
     /// Its `Cookie` headers as they came.
     pub(crate) cookies: HeaderMap,
 }
 
-fn withhold(cookies: &str, names: &[&str]) -> String {
-    let pairs = cookies.split(';').map(|pair| {
-        let name = pair.split('=').next().unwrap_or_default().trim();
+/// Byte by byte: what is no text passes as it is.
+fn withhold(cookies: &[u8], names: &[&str]) -> Vec<u8> {
+    let pairs = cookies.split(|&byte| byte == b';').map(|pair| {
+        let name = std::str::from_utf8(cookie_name(pair)).unwrap_or_default();
         if names.contains(&name) {
-            format!("{name}=withheld")
+            format!("{name}=withheld").into_bytes()
         } else {
-            // What is not ASCII became a replacement character and would not be a header value.
-            pair.trim().chars().filter(char::is_ascii).collect()
+            pair.trim_ascii().to_vec()
         }
     });
-    pairs.collect::<Vec<_>>().join("; ")
+    pairs.collect::<Vec<_>>().join(&b"; "[..])
 }
 
 fn names(listener: &config::Listener, application: &str) -> bool {
@@ -267,11 +314,10 @@ mod tests {
     fn a_target_sees_the_name_of_a_ticket_and_nothing_else() {
         assert_eq!(
             withhold(
-                "a=1; AWSELBAuthSessionCookie-0=secret; b=2; AWSELBAuthSessionCookie-1=x",
+                b"a=1; AWSELBAuthSessionCookie-0=secret; b=2; AWSELBAuthSessionCookie-1=x;caf\xe9=1",
                 &["AWSELBAuthSessionCookie-0"]
             ),
-            "a=1; AWSELBAuthSessionCookie-0=withheld; b=2; AWSELBAuthSessionCookie-1=x"
+            b"a=1; AWSELBAuthSessionCookie-0=withheld; b=2; AWSELBAuthSessionCookie-1=x; caf\xe9=1"
         );
-        assert_eq!(withhold("caf\u{fffd}=1", &["x-0"]), "caf=1");
     }
 }

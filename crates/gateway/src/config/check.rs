@@ -43,6 +43,15 @@ impl Config {
             // The agent's pages would share an origin with the consent button.
             return refuse("listeners", "app and account must be two origins");
         }
+        if self.authenticate_oidc.session_cookie_name.is_some()
+            && self.listeners.app.origin.host() == self.listeners.account.origin.host()
+        {
+            // Cookies know no ports (RFC 6265 section 8.5). Our own names differ by listener.
+            return refuse(
+                "authenticate_oidc.session_cookie_name",
+                "app and account have one host, where each would overwrite the other's ticket: leave it out, or give them two",
+            );
+        }
         self.check_applications()?;
         self.check_lifetimes()?;
         self.forward.check()?;

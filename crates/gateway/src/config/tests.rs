@@ -84,6 +84,19 @@ fn our_own_rules_are_good() {
 }
 
 #[test]
+fn app_and_account_share_a_cookie_name_on_two_hosts_alone() {
+    let named = GOOD.replacen("client_id =", "session_cookie_name = \"both\"\nclient_id =", 1);
+    let two = named.replacen(
+        "origin = \"http://localhost:8407\"",
+        "origin = \"http://127.0.0.1:8407\"",
+        1,
+    );
+    load(&two).expect("two hosts");
+    let error = load(&named).expect_err("one host");
+    assert!(error.contains("authenticate_oidc.session_cookie_name"), "{error}");
+}
+
+#[test]
 fn bad_configurations_are_refused_with_a_place() {
     for (from, to, place) in [
         ("region =", "regoin = \"\"\nregion =", "regoin"),

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::DropGuard;
 
 use crate::access_log::AccessLog;
-use crate::authenticate::site::{Applications, Sites};
+use crate::authenticate::site::{Applications, Sites, SitesByHost};
 use crate::claims_header::ClaimsHeaders;
 use crate::config::{Config, ConfigError};
 use crate::forward::Forwarder;
@@ -257,16 +257,17 @@ pub(crate) fn served(
     applications: &Applications,
     names: impl Iterator<Item = ListenerName>,
 ) -> Result<Vec<(ListenerName, Served)>, ConfigError> {
+    let suffix = &config.cookie_suffix;
+    let listeners = names.filter_map(|name| {
+        let mut all = config.listeners.with_rules();
+        let (_, listener) = all.find(|(other, _)| *other == name.as_str())?;
+        Some((name, listener, Sites::new(&name, listener, suffix, applications)))
+    });
+    let listeners: Vec<_> = listeners.collect();
+    let ticketed = SitesByHost::of(listeners.iter().map(|(_, listener, sites)| (*listener, sites)));
     let mut all = Vec::new();
-    for name in names {
-        let Some((_, listener)) = config
-            .listeners
-            .with_rules()
-            .find(|(other, _)| *other == name.as_str())
-        else {
-            continue;
-        };
-        let sites = Sites::new(&name, listener, &config.cookie_suffix, applications);
+    for (name, listener, sites) in listeners {
+        let sites = sites.beside(ticketed.clone());
         let serving = Listener::new(name, listener, sites, groups.clone(), shared.clone())?;
         all.push((name, Served::new(Arc::new(serving), &listener.attributes)));
     }

@@ -8,6 +8,7 @@ use countersign_gateway::config::{Action, AuthenticateOidc, Config, OnUnauthenti
 use http::Method;
 use serde_json::json;
 
+use crate::support::program::{exchange, forward_to};
 use crate::support::{Browser, Lie, System};
 
 async fn identity(browser: &mut Browser, url: &str) -> String {
@@ -244,6 +245,44 @@ async fn no_target_plants_a_ticket() {
         .map(http::HeaderValue::as_bytes)
         .collect();
     assert_eq!(set, [&b"theme=dark; Path=/"[..], b"caf\xc3\xa9=au-lait"]);
+}
+
+#[tokio::test]
+async fn tickets_of_other_listeners_of_a_host_are_withheld_and_guarded_too() {
+    let text = format!(
+        "listen = 'localhost:0'\norigin = 'http://localhost'\n{}",
+        forward_to("agent")
+    );
+    let beside = toml::from_str(&text).expect("a listener");
+    let mut system = Box::pin(System::start_with(|config| {
+        with_wiki(config);
+        config.listeners.additional.insert("beside".to_owned(), beside);
+    }))
+    .await;
+    let port = system.serve_listener("beside").await;
+    let page = format!("{}/wiki/page", system.app);
+    let mut browser = Browser::new();
+    assert_eq!(browser.follow(&page).await.status, 200);
+    let (_, ticket) = browser.cookies_of("AWSELBAuthSessionCookie-0").remove(0);
+    let cookies = browser.cookie_header("localhost");
+    let get = async |path: &str| {
+        let head =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {cookies}");
+        exchange(port, format!("{head}\r\n\r\n")).await
+    };
+    let echo = get("/").await;
+    assert!(
+        echo.contains("AWSELBAuthSessionCookie-0=withheld") && !echo.contains(&ticket),
+        "{echo}"
+    );
+    let planted = get("/wiki/public/planted").await;
+    assert!(
+        planted.contains("theme=dark") && !planted.contains("of-somebody-else"),
+        "{planted}"
+    );
+    assert_eq!(browser.get(&page).await.status, 200, "the ticket is whole");
+    get("/wiki/logout").await;
+    assert_eq!(browser.get(&page).await.status, 302, "its session has ended");
 }
 
 #[tokio::test]
