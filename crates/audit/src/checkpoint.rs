@@ -173,11 +173,7 @@ impl CheckpointFile {
     pub async fn open(path: PathBuf) -> Result<Self, AuditError> {
         let file = Self { path };
         file.blocking(|path| {
-            let mut file = append(path)?;
-            let end = cut_partial_line(&mut file)?;
-            if end {
-                tracing::warn!(path = %path.display(), "removed a checkpoint line that a crash had cut");
-            }
+            whole_lines(path)?;
             // The directory too: a file whose name is lost is no anchor.
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
@@ -196,10 +192,11 @@ impl CheckpointFile {
             .await
     }
 
-    /// Appends a line by one write, and waits for the disk.
+    /// Appends a line by one write, and waits for the disk. On an error the line may be there, whole or in part: it is
+    /// to be appended again, and the same line twice says no more than once.
     pub(crate) async fn append(&self, line: String) -> Result<(), AuditError> {
         self.blocking(move |path| {
-            let mut file = append(path)?;
+            let mut file = whole_lines(path)?;
             file.write_all(format!("{line}\n").as_bytes())?;
             file.sync_data()
         })
@@ -222,33 +219,93 @@ impl CheckpointFile {
     }
 }
 
-fn append(path: &Path) -> std::io::Result<File> {
+/// The file, created if there is none, locked until it is closed, and without a last line that a crash or a full disk
+/// had cut. Without the lock that could be the half that another process has written so far.
+fn whole_lines(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let mut file = options.open(path)?;
+    match file.lock() {
+        // A file system without locks: there each process needs a file of its own.
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {}
+        locked => locked?,
+    }
+    if cut_partial_line(&mut file)? {
+        tracing::warn!(path = %path.display(), "removed a checkpoint line that a crash or a full disk had cut");
+    }
+    Ok(file)
 }
 
 /// Whether there was one.
 fn cut_partial_line(file: &mut File) -> std::io::Result<bool> {
+    const PAGE: u64 = 64 << 10;
     let length = file.metadata()?.len();
-    if length == 0 {
+    let mut end = length;
+    while end > 0 {
+        // Mostly the last byte tells.
+        let from = end.saturating_sub(if end == length { 1 } else { PAGE });
+        let mut page = Vec::new();
+        file.seek(SeekFrom::Start(from))?;
+        Read::by_ref(file).take(end - from).read_to_end(&mut page)?;
+        end = from;
+        if let Some(newline) = page.iter().rposition(|byte| *byte == b'\n') {
+            end += u64::try_from(newline + 1).unwrap_or(0);
+            break;
+        }
+    }
+    if end == length {
         return Ok(false);
     }
-    // Lines are a few kilobytes; the last newline is near the end.
-    let from = length.saturating_sub(4 << 20);
-    file.seek(SeekFrom::Start(from))?;
-    let mut end = Vec::new();
-    file.read_to_end(&mut end)?;
-    if end.last() == Some(&b'\n') {
-        return Ok(false);
-    }
-    let keep = end
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |newline| newline + 1);
-    file.set_len(from + u64::try_from(keep).unwrap_or(0))?;
+    file.set_len(end)?;
     file.sync_all()?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("checkpoints");
+        (directory, path)
+    }
+
+    fn text(path: &Path) -> String {
+        std::fs::read_to_string(path).expect("read")
+    }
+
+    #[tokio::test]
+    async fn nothing_is_glued_to_a_line_that_was_cut() {
+        let (_directory, path) = file();
+        let file = CheckpointFile::open(path.clone()).await.expect("opens");
+        for cut in ["fragment".to_owned(), "x".repeat(200_000)] {
+            for before in ["", "first\n"] {
+                std::fs::write(&path, format!("{before}{cut}")).expect("written");
+                file.append("line".to_owned()).await.expect("appended");
+                assert_eq!(text(&path), format!("{before}line\n"));
+            }
+        }
+    }
+
+    /// Several databases share the file: what one process has written of a line is not the other's to remove.
+    #[tokio::test]
+    async fn the_half_line_of_another_process_is_waited_for() {
+        let (_directory, path) = file();
+        let mut other = File::create(&path).expect("created");
+        other.lock().expect("locked");
+        other.write_all(b"the other's ").expect("written");
+        let opening = tokio::spawn(CheckpointFile::open(path.clone()));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!opening.is_finished());
+        other.write_all(b"line\n").expect("written");
+        drop(other);
+        let file = opening.await.expect("no panic").expect("opens");
+        file.append("ours".to_owned()).await.expect("appended");
+        assert_eq!(text(&path), "the other's line\nours\n");
+    }
 }

@@ -1,6 +1,6 @@
 //! Making checkpoints: at most every ten seconds of activity, and at the end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use countersign_crypto::merkle::{self, TreeFrontier};
@@ -17,6 +17,9 @@ const COMPLETE_EVERY: i64 = 100;
 /// Replicas that take the same number at the same time: the loser reads the winner's and tries again.
 const ATTEMPTS: u32 = 10;
 const HASHES: i64 = 1000;
+/// Lines that wait for the file to take them, nearly three hours of activity. Beyond them the oldest goes: those after
+/// it name it by its hash.
+const UNWRITTEN: usize = 1000;
 
 /// Knows all heads and the last checkpoint.
 pub(crate) struct Checkpointer {
@@ -24,6 +27,8 @@ pub(crate) struct Checkpointer {
     pub(crate) clock: SharedClock,
     pub(crate) key: SigningKey,
     pub(crate) file: Option<CheckpointFile>,
+    /// What the file has not taken yet, the oldest first.
+    pub(crate) unwritten: VecDeque<String>,
     pub(crate) role: &'static str,
     pub(crate) database: DatabaseIdentity,
     /// This process's chain, whose tree need not be read back from the database.
@@ -122,8 +127,25 @@ impl Last {
 }
 
 impl Checkpointer {
-    /// Signs and stores a checkpoint if any chain has grown since the last one.
+    /// Signs and stores a checkpoint if any chain has grown since the last one, and writes the file what it lacks. A file
+    /// that takes nothing is no reason for the database to have no checkpoint, nor the other way round.
     pub(crate) async fn checkpoint(&mut self) -> Result<(), AuditError> {
+        let stored = self.store_checkpoint().await;
+        // After the database: a line whose checkpoint the database lacks would be a roll-back.
+        self.write_lines().await?;
+        stored
+    }
+
+    async fn write_lines(&mut self) -> Result<(), AuditError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        while let Some(line) = self.unwritten.front() {
+            file.append(line.clone()).await?;
+            self.unwritten.pop_front();
+        }
+        Ok(())
+    }
+
+    async fn store_checkpoint(&mut self) -> Result<(), AuditError> {
         for _ in 0..ATTEMPTS {
             // In this order: heads read after a checkpoint are never behind it.
             self.last.catch_up(&self.pool, i64::MAX).await?;
@@ -144,12 +166,12 @@ impl Checkpointer {
                 Err(DbError::Constraint(_)) => continue,
                 Err(error) => return Err(error.into()),
             }
-            let line = checkpoint.line();
-            self.last.take(number, checkpoint, statement);
-            // After the database: a line whose checkpoint the database lacks would be a roll-back.
-            if let Some(file) = &self.file {
-                file.append(line).await?;
+            if self.file.is_some() {
+                self.unwritten.push_back(checkpoint.line());
+                let surplus = self.unwritten.len().saturating_sub(UNWRITTEN);
+                self.unwritten.drain(..surplus);
             }
+            self.last.take(number, checkpoint, statement);
             return Ok(());
         }
         Err(DbError::Conflict("checkpoint number".to_owned()).into())

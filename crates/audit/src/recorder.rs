@@ -111,6 +111,7 @@ impl Recorder {
             clock: Arc::clone(&clock),
             key: config.signing_key,
             file,
+            unwritten: std::collections::VecDeque::new(),
             role: config.role,
             own: Arc::clone(&chain),
             trees: std::collections::HashMap::new(),
@@ -349,9 +350,11 @@ async fn keep_checkpoints(mut checkpointer: Checkpointer, mut demands: mpsc::Rec
             }
             demand = demands.recv() => {
                 let Some(Demand { last, done }) = demand else { return };
-                due = None;
+                let written = checkpointer.checkpoint().await;
+                // What failed is tried again though no record may come.
+                due = written.is_err().then(|| tokio::time::Instant::now() + CHECKPOINT_EVERY);
                 // Whoever asked may have gone.
-                let _ = done.send(checkpointer.checkpoint().await);
+                let _ = done.send(written);
                 if last {
                     return;
                 }
