@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import time
 
 import websockets
 from websockets.asyncio.client import connect
@@ -104,7 +105,7 @@ class Http2:
 def http2(port):
     from h2.settings import SettingCodes
     from wsproto.connection import Connection, ConnectionType
-    from wsproto.events import BytesMessage, CloseConnection, TextMessage
+    from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
     client = Http2(port)
     assert client.connection.remote_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL] == 1, "RFC 8441 section 3"
@@ -148,6 +149,11 @@ def http2(port):
     assert (closed.code, closed.reason) == (1000, "done"), closed
     stream, websocket = opened("/close"), Connection(ConnectionType.CLIENT)
     assert receive(stream, websocket).code == 4001
+    # Longer than the gateway keeps a connection that is idle, and one that it has told to close.
+    for _ in range(8):
+        time.sleep(0.4)
+        send(beside, other.send(Ping()))
+        assert isinstance(receive(beside, other), Pong)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_crypto::Random;
+use countersign_web::InUse;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::ext::Protocol;
@@ -33,6 +34,8 @@ const BUFFER: usize = 8 * 1024;
 pub(crate) struct Upgrade {
     client: OnUpgrade,
     http2: bool,
+    /// Of HTTP/2: without it the connection would be idle.
+    in_use: Option<InUse>,
 }
 
 impl Upgrade {
@@ -54,7 +57,12 @@ impl Upgrade {
                 request.headers_mut().insert(header::SEC_WEBSOCKET_KEY, key);
             }
         }
-        Some(Self { client, http2 })
+        let in_use = request.extensions_mut().remove::<InUse>();
+        Some(Self {
+            client,
+            http2,
+            in_use,
+        })
     }
 
     /// The headers that ask the target for the same, after all others have been cleaned; the body is an empty one.
@@ -92,12 +100,12 @@ impl Upgrade {
             Self::ask(&mut head.headers);
         }
         head.version = http::Version::default();
-        let client = self.client;
+        let (client, in_use) = (self.client, self.in_use);
         tokio::spawn(async move {
             if let Err(error) = copy(client, target, idle, lasting).await {
                 tracing::debug!(%error, "WebSocket ended");
             }
-            drop(lease);
+            drop((lease, in_use));
         });
         Some(Response::from_parts(head, Body::empty()))
     }

@@ -26,6 +26,6 @@ pub use drain::{Drain, DrainSignal};
 pub use edge::{Edge, ErrorFormat, HostAllowList, RequestId, Routine};
 pub use person::{Inbound, Person, PersonError, PersonVerifier};
 pub use requests::Requests;
-pub use serve::{Connected, Peer, Respond, ServeOptions, serve};
+pub use serve::{Connected, InUse, Peer, Respond, ServeOptions, serve};
 pub use transport::{Accepted, ByteStream, Socket, Transport};
 pub use workers::Workers;

@@ -69,7 +69,7 @@ pub(crate) struct Connection {
     first: Bytes,
     /// None for HTTP/2, whose frames have one reading only.
     scanner: Option<RequestScanner>,
-    /// Told of writes. None for HTTP/2, which asks its client for signs of life.
+    /// Told of writes. None for HTTP/2, whose answers wait for windows, not for TCP.
     quiet: Option<Arc<Quiet>>,
 }
 

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::frames::{self, END_HEADERS, END_STREAM, HEADERS, frame};
+use crate::support::System;
 use crate::support::program::{Nginx, Python, exchange, forward_to, group, in_front_of, run};
 
 /// By the first segment of the path to targets in HTTP/1.1 and in HTTP/2.
@@ -195,7 +196,19 @@ async fn grpc_passes_with_its_trailers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn websockets_pass_in_http1_and_in_http2() {
     let (_target, target) = Python::server("websocket_programs.py").await;
-    let (_system, port) = in_front_of(vec![("chat", group(&[target]))], &forward_to("chat")).await;
+    let listener = format!(
+        "listen = 'localhost:0'\norigin = 'http://localhost'\n{}",
+        forward_to("chat")
+    );
+    let listener = toml::from_str(&listener).expect("a listener");
+    let mut system = Box::pin(System::start_with(move |config| {
+        config.target_groups.insert("chat".to_owned(), group(&[target]));
+        config.listeners.additional.insert("plain".to_owned(), listener);
+        // A connection on which a WebSocket is open is not idle.
+        config.client.idle_timeout_seconds = 1;
+    }))
+    .await;
+    let port = system.serve_listener("plain").await;
     for mode in ["client", "http2"] {
         Python::start("websocket_programs.py", &[mode, &port.to_string()])
             .ends_well()

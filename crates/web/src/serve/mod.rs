@@ -2,7 +2,7 @@
 
 mod flood;
 pub(crate) mod quiet;
-mod unread;
+mod streams;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,7 +16,7 @@ use axum::body::{Body, HttpBody};
 use axum::extract::ConnectInfo;
 use axum::{BoxError, Router};
 use bytes::Bytes;
-use http::{Extensions, HeaderValue, Request, Response};
+use http::{Extensions, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -32,7 +32,8 @@ use crate::beside::Beside;
 use crate::transport::{Connection, Protocol, Socket, Transport};
 use flood::{Flood, Watched};
 use quiet::{Answering, Quiet, Turn};
-use unread::{Taken, Unread};
+pub use streams::InUse;
+use streams::{Answer, Stream, Streams};
 
 /// The address at the other end of the connection, as a request extension. Behind a load balancer this is the
 /// load balancer, unless the listener reads the PROXY protocol.
@@ -153,7 +154,7 @@ const MAX_STREAM_SEND_BUFFER: usize = 64 * 1024;
 /// [`ServeOptions::drain_timeout`].
 ///
 /// To a router each request carries [`Peer`] and axum's `ConnectInfo<SocketAddr>` as extensions, and those of its
-/// [`Transport`].
+/// [`Transport`]; a CONNECT over HTTP/2 carries [`InUse`], to anything that answers it.
 pub async fn serve<R: Respond>(
     listeners: Vec<TcpListener>,
     responder: R,
@@ -401,36 +402,48 @@ impl Over {
         io: TokioIo<Connection>,
         requests: Requests<R>,
     ) {
-        let (flood, unread) = (Arc::new(Flood::default()), Arc::new(Unread::new()));
-        let (watched, taken) = (Arc::clone(&flood), Arc::clone(&unread));
-        let service = service_fn(move |request| {
-            let (answer, taken) = (requests.answer(request), Arc::clone(&taken));
-            let answer = async move { Ok::<_, Infallible>(answer.await.map(|body| Taken::new(body, taken))) };
+        let (flood, streams) = (Arc::new(Flood::default()), Arc::new(Streams::new()));
+        let (watched, opened) = (Arc::clone(&flood), Arc::clone(&streams));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let stream = Stream::begin(&opened);
+            if request.method() == Method::CONNECT {
+                request.extensions_mut().insert(InUse::new(&stream));
+            }
+            let answer = requests.answer(request);
+            let answer =
+                async move { Ok::<_, Infallible>(answer.await.map(|body| Answer::new(body, stream))) };
             Watched::new(Arc::clone(&watched), answer)
         });
-        let mut connection = pin!(builder.serve_connection(io, service));
-        let mut ending = Beside::new(async {
+        let patience = self.header_read_timeout;
+        let until = (self.drain, Instant::now() + self.keep_alive);
+        let ending = async |until: Option<(Drain, Instant)>| {
             tokio::select! {
                 () = flood.noticed.notified() => End::AtOnce,
-                () = unread.for_too_long(self.header_read_timeout) => End::AtOnce,
-                () = over(&self.drain, Instant::now() + self.keep_alive) => End::Graceful,
+                end = streams.for_too_long(patience) => end,
+                () = over_if(until.as_ref()) => End::Graceful,
             }
-        });
-        let ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => ended,
-            end = &mut ending => {
-                if end == End::AtOnce {
-                    tracing::debug!("connection ended: a flood of requests taken back, or a client that takes nothing");
-                    return;
-                }
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    ended = connection.as_mut() => ended,
-                    () = flood.noticed.notified() => return,
-                    () = unread.for_too_long(self.header_read_timeout) => return,
-                }
+        };
+        let mut connection = pin!(builder.serve_connection(io, service));
+        let mut closing = false;
+        let mut ends = Beside::new(ending(Some(until)));
+        let ended = loop {
+            let end = tokio::select! {
+                biased;
+                ended = connection.as_mut() => break ended,
+                end = &mut ends => end,
+            };
+            // Where nothing has come and nothing is made since it was told to close, what keeps it open is held by HTTP
+            // alone, such as the rest of a WebSocket that has no window.
+            if end == End::AtOnce || closing {
+                tracing::debug!(
+                    "connection ended: a flood of requests taken back, or a client that takes nothing"
+                );
+                return;
             }
+            connection.as_mut().graceful_shutdown();
+            closing = true;
+            streams.touch();
+            ends = Beside::new(ending(None));
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended early");
@@ -444,16 +457,17 @@ async fn over(drain: &Drain, end: Instant) {
     let _ = tokio::time::timeout_at(end, drain.signaled()).await;
 }
 
+async fn over_if(until: Option<&(Drain, Instant)>) {
+    match until {
+        Some((drain, end)) => over(drain, *end).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How and when a connection of HTTP/1.1 ends: `until`, or when no request comes for too long.
 async fn ending(until: Option<(Drain, Instant)>, quiet: Arc<Quiet>, patience: Duration) -> End {
-    let over = async {
-        match &until {
-            Some((drain, end)) => over(drain, *end).await,
-            None => std::future::pending().await,
-        }
-    };
     tokio::select! {
-        () = over => End::Graceful,
+        () = over_if(until.as_ref()) => End::Graceful,
         () = quiet.for_too_long(patience) => End::AtOnce,
     }
 }

@@ -2,6 +2,7 @@
 
 mod alb;
 mod edge;
+mod http2;
 mod page;
 mod person;
 mod serving;

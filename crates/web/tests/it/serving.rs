@@ -121,8 +121,8 @@ impl Drop for Gone {
     }
 }
 
-/// A server with an answer that never ends, and what resolves when the first one is dropped.
-async fn endless() -> (Server, oneshot::Receiver<()>) {
+/// A server with an answer that never ends, beside others, and what resolves when the first one is dropped.
+pub(crate) async fn endless(beside: Router) -> (Server, oneshot::Receiver<()>) {
     let options = ServeOptions {
         header_read_timeout: Duration::from_millis(500),
         ..ServeOptions::default()
@@ -137,13 +137,13 @@ async fn endless() -> (Server, oneshot::Receiver<()>) {
         };
         std::future::ready(Body::from_stream(stream::repeat_with(piece)))
     };
-    let router = Router::new().route("/large", get(large));
+    let router = beside.route("/large", get(large));
     (Server::start(router, options).await, answer_is_gone)
 }
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_holds_no_answer() {
-    let (server, answer_is_gone) = endless().await;
+    let (server, answer_is_gone) = endless(Router::new()).await;
     let mut slow = server.connect().await;
     slow.write_all(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n")
         .await
@@ -158,47 +158,6 @@ async fn a_client_that_reads_nothing_holds_no_answer() {
         .await
         .expect("its time is over")
         .expect("dropped");
-}
-
-/// Answers what a server may ask of a client on an HTTP/2 connection, and opens no window.
-async fn closed_to_answers(mut stream: TcpStream) {
-    const SETTINGS: u8 = 4;
-    const PING: u8 = 6;
-    const ACK: u8 = 1;
-    let mut head = [0; 9];
-    while stream.read_exact(&mut head).await.is_ok() {
-        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
-        if stream.read_exact(&mut payload).await.is_err() {
-            return;
-        }
-        let answer = match head[3] {
-            SETTINGS if head[4] & ACK == 0 => vec![0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0],
-            PING if head[4] & ACK == 0 => [&[0, 0, 8, PING, ACK, 0, 0, 0, 0], &payload[..]].concat(),
-            _ => continue,
-        };
-        if stream.write_all(&answer).await.is_err() {
-            return;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_opens_no_window_holds_no_answer() {
-    let (server, answer_is_gone) = endless().await;
-    let mut stream = server.connect().await;
-    // The preface, SETTINGS with INITIAL_WINDOW_SIZE 0, and a whole request on stream 1 (RFC 9113, RFC 7541).
-    let beginning = [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(),
-        b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0",
-        b"\0\0\x0d\x01\x05\0\0\0\x01\x82\x86\x04\x06/large\x01\x01a",
-    ];
-    stream.write_all(&beginning.concat()).await.expect("sent");
-    let client = tokio::spawn(closed_to_answers(stream));
-    tokio::time::timeout(Duration::from_secs(5), answer_is_gone)
-        .await
-        .expect("its time is over")
-        .expect("dropped");
-    client.await.expect("the connection ends");
 }
 
 #[tokio::test]
