@@ -15,6 +15,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::request_scanner::RequestScanner;
 use crate::serve::quiet::Quiet;
@@ -71,6 +72,9 @@ pub(crate) struct Connection {
     scanner: Option<RequestScanner>,
     /// Told of writes. None for HTTP/2, whose answers wait for windows, not for TCP.
     quiet: Option<Arc<Quiet>>,
+    /// One of [`crate::ServeOptions::max_connections`], until the socket is closed: also of a WebSocket, whose socket goes
+    /// on when HTTP has ended.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What HTTP is spoken over.
@@ -120,6 +124,7 @@ impl Connection {
             first: Bytes::new(),
             scanner: (protocol == Protocol::Http1).then(|| RequestScanner::new(max_line)),
             quiet: None,
+            permit: None,
         };
         let sound = connection.sound(&seen[..length]);
         connection.first = if sound == length {
@@ -128,6 +133,11 @@ impl Connection {
             [&seen[..sound], SPOILT].concat().into()
         };
         Ok(Some((connection, protocol)))
+    }
+
+    /// Gives it what is to be given back when it is closed.
+    pub(crate) fn hold(&mut self, permit: OwnedSemaphorePermit) {
+        self.permit = Some(permit);
     }
 
     /// Has it say whether the client takes what is written.
@@ -296,11 +306,11 @@ impl AsyncWrite for Socket {
 pub fn upgraded(upgraded: Upgraded) -> Box<dyn ByteStream> {
     match upgraded.downcast::<TokioIo<Connection>>() {
         Ok(parts) => Box::new(Connection {
-            socket: parts.io.into_inner().socket,
             // Sent right behind the request: allowed to nobody before the answer, but of the new protocol.
             first: parts.read_buf,
             scanner: None,
             quiet: None,
+            ..parts.io.into_inner()
         }),
         Err(upgraded) => Box::new(TokioIo::new(upgraded)),
     }

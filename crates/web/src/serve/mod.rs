@@ -114,7 +114,7 @@ pub struct ServeOptions {
     pub header_read_timeout: Duration,
     /// How long a connection is used altogether; then it is closed after the requests under way.
     pub client_keep_alive: Duration,
-    /// Connections at a time, over all listeners together; further ones wait in the kernel's queue.
+    /// Connections at a time, over all listeners together, upgraded ones included; further ones wait in the kernel's queue.
     pub max_connections: usize,
     /// Whether HTTP/2 is spoken with clients that begin it.
     pub http2: bool,
@@ -268,13 +268,13 @@ impl<R: Respond> Acceptor<R> {
         let (protocols, options) = (Arc::clone(&self.protocols), Arc::clone(&self.options));
         let (responder, drain) = (self.responder.clone(), self.drain.clone());
         async move {
-            let _permit = permit;
             // Boxed: what a handshake needs is not kept for as long as the connection.
-            let Some((connection, protocol, connected)) =
+            let Some((mut connection, protocol, connected)) =
                 Box::pin(opened(stream, peer, &options, &drain)).await
             else {
                 return;
             };
+            connection.hold(permit);
             let io = TokioIo::new(connection);
             let requests = Requests {
                 responder,

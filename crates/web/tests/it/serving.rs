@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::Extension;
+use axum::extract::{Extension, Request};
+use axum::http::StatusCode;
 use axum::routing::get;
-use countersign_web::{Peer, ServeOptions, bind_localhost};
+use countersign_web::{Peer, ServeOptions, bind_localhost, transport};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -266,6 +267,47 @@ async fn connections_over_the_cap_wait() {
     tokio::pin!(waiting);
     let early = tokio::time::timeout(Duration::from_millis(200), &mut waiting).await;
     assert!(early.is_err(), "served beside the first");
+    drop(first);
+    assert_eq!(status(&waiting.await), 200);
+}
+
+/// Its socket lives on when HTTP has let go of it (RFC 9110 section 7.8).
+#[tokio::test]
+async fn an_upgraded_connection_counts_until_it_is_closed() {
+    let echo = async |mut request: Request| {
+        let client = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut client = transport::upgraded(client.await.expect("upgraded"));
+            let mut byte = [0];
+            while client.read_exact(&mut byte).await.is_ok() {
+                client.write_all(&byte).await.expect("sent");
+            }
+        });
+        (
+            StatusCode::SWITCHING_PROTOCOLS,
+            [("connection", "upgrade"), ("upgrade", "echo")],
+        )
+    };
+    let options = ServeOptions {
+        max_connections: 1,
+        ..ServeOptions::default()
+    };
+    let server = Server::start(router().route("/echo", get(echo)), options).await;
+    let mut first = server.connect().await;
+    first
+        .write_all(b"GET /echo HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n!")
+        .await
+        .expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n!") {
+        answer.push(first.read_u8().await.expect("upgraded, and echoed"));
+    }
+    let waiting = server.get("/peer");
+    tokio::pin!(waiting);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut waiting).await;
+    assert!(early.is_err(), "served beside the first");
+    first.write_all(b"?").await.expect("sent");
+    assert_eq!(first.read_u8().await.expect("echoed"), b'?');
     drop(first);
     assert_eq!(status(&waiting.await), 200);
 }
