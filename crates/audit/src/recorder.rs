@@ -8,14 +8,14 @@ use countersign_crypto::{Keyring, SharedClock, SharedRandom, SigningKey, uuid_v7
 use countersign_db::{Change, ChangeFeed, Pool, database_identity};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Semaphore, TryAcquireError, broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError, broadcast, mpsc, oneshot};
 
 use crate::anchor_lag::anchor_lag;
 use crate::checkpointer::{Checkpointer, Last};
 use crate::courier::{Couriers, Handed};
 use crate::person::{self, PersonKeys};
 use crate::record::{Personal, Record, unchained};
-use crate::refusals::Refusals;
+use crate::refusals::{Refusals, Summary};
 use crate::writer::{Chain, Message, Writer};
 use crate::{AuditError, CheckpointFile, Entry, Outcome, RecordId};
 
@@ -176,16 +176,13 @@ impl Recorder {
         self.0.count(&entry);
         let now = self.0.clock.now();
         let (record, summaries) = self.0.refusals().count(source, &entry, now);
-        for summary in summaries {
-            self.0.offer(summary);
-        }
+        self.0.tell(summaries);
         if record {
-            let reason = entry.reason;
             let mut entry = entry.with_source(source);
             entry.person = None;
             entry.personal.clear();
-            if !self.0.offer(entry) {
-                self.0.refusals().count_dropped(source, reason);
+            if let Some(entry) = self.0.offer(entry) {
+                self.0.refusals().count_dropped(source, &entry);
             }
         }
     }
@@ -198,9 +195,7 @@ impl Recorder {
     /// Writes what is queued and a last checkpoint. Entries that arrive later get [`AuditError::Closed`].
     pub async fn close(self) -> Result<(), AuditError> {
         let summaries = self.0.refusals().end();
-        for summary in summaries {
-            self.0.offer(summary);
-        }
+        self.0.tell_in_time(summaries).await;
         let (done, written) = oneshot::channel();
         self.0
             .queue
@@ -289,8 +284,17 @@ impl Shared {
         }
     }
 
-    /// Queues an entry without a person, without waiting. `false`: there was no room.
-    fn offer(&self, mut entry: Entry) -> bool {
+    /// Queues an entry without a person, without waiting. It comes back where there was no room.
+    #[must_use]
+    fn offer(&self, entry: Entry) -> Option<Entry> {
+        let Ok(room) = self.room.try_acquire() else {
+            return Some(entry);
+        };
+        self.queue(entry, room);
+        None
+    }
+
+    fn queue(&self, mut entry: Entry, room: SemaphorePermit<'_>) {
         if entry.account.is_empty() {
             entry.account.clone_from(&self.account);
         }
@@ -301,15 +305,40 @@ impl Shared {
         if record.stored.detail.len() > MAX_DETAILS {
             record.stored.detail = String::from(r#"{"omitted":"details over 32 KiB"}"#);
         }
-        let Ok(room) = self.room.try_acquire() else {
-            return false;
-        };
         room.forget();
         let handed = Handed {
             record: Box::new(record),
             back: None,
         };
-        self.queue.send(Message::Records(vec![handed])).is_ok()
+        // A writer that has ended takes nothing from anybody.
+        let _ = self.queue.send(Message::Records(vec![handed]));
+    }
+
+    /// Queues what was counted. What finds no room is told with the minute under way.
+    fn tell(&self, summaries: Vec<Summary>) {
+        for summary in summaries {
+            if self.offer(summary.entry()).is_some() {
+                self.refusals().put_back(summary);
+            }
+        }
+    }
+
+    /// Queues what was counted, and waits for room: there is no next minute.
+    async fn tell_in_time(&self, summaries: Vec<Summary>) {
+        let end = tokio::time::Instant::now() + QUEUE_TIMEOUT;
+        let mut untold = 0;
+        for summary in summaries {
+            match tokio::time::timeout_at(end, self.room.acquire()).await {
+                Ok(Ok(room)) => self.queue(summary.entry(), room),
+                _ => untold += summary.refusals(),
+            }
+        }
+        if untold > 0 {
+            tracing::error!(
+                audit.refusals = untold,
+                "refusals were counted and are in no record"
+            );
+        }
     }
 
     async fn demand_checkpoint(&self, last: bool) -> Result<(), AuditError> {
@@ -390,9 +419,7 @@ async fn write_summaries(shared: Weak<Shared>) {
         tokio::time::sleep(SUMMARIES_EVERY).await;
         let Some(shared) = shared.upgrade() else { return };
         let summaries = shared.refusals().end_minute(shared.clock.now());
-        for summary in summaries {
-            shared.offer(summary);
-        }
+        shared.tell(summaries);
     }
 }
 

@@ -4,7 +4,7 @@ use countersign_audit::tail::{Filter, list};
 use countersign_audit::{Entry, Outcome};
 use countersign_crypto::UserKey;
 
-use crate::fixture::fixtures;
+use crate::fixture::{Fixture, fixtures};
 
 /// D15: strangers cannot fill the disk.
 #[tokio::test]
@@ -125,4 +125,65 @@ async fn ten_thousand_strangers_neither_fill_the_disk_nor_hold_up_anybody() {
         assert_eq!(known.len(), 50, "{}", fixture.db.name);
         assert!(fixture.verify().await.ok, "{}", fixture.db.name);
     }
+}
+
+/// The writer is behind: a minute ends, and then the recorder itself, while the queue has no room.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_counted_while_the_queue_was_full_is_told_later() {
+    let fixture = Fixture::new_sqlite().await;
+    let recorder = fixture.recorder().await;
+    let mut sent = 0;
+    let mut flood = |per_source: usize| {
+        for source in 0..200 {
+            for _ in 0..per_source {
+                let refusal =
+                    Entry::new("GetResourceOauth2Token", Outcome::Refused).with_reason("signature_mismatch");
+                recorder.record_unauthenticated_refusal(&format!("192.0.2.{source}"), refusal);
+                sent += 1;
+            }
+        }
+    };
+    for _ in 0..2 {
+        // The one connection that writes.
+        let writes = fixture.pool().begin().await.expect("begins");
+        flood(20);
+        fixture.clock.advance(Duration::from_mins(1));
+        // With the first of these the minute has ended.
+        flood(1);
+        drop(writes);
+        recorder.checkpoint().await.expect("a checkpoint");
+        recorder
+            .record(crate::fixture::token_use(1))
+            .await
+            .expect("behind all that was queued");
+        fixture.clock.advance(Duration::from_mins(1));
+    }
+    let writes = fixture.pool().begin().await.expect("begins");
+    flood(20);
+    let closing = tokio::spawn(recorder.clone().close());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(writes);
+    closing.await.expect("no panic").expect("closes");
+
+    let filter = Filter {
+        reason: Some("signature_mismatch".to_owned()),
+        ..Filter::default()
+    };
+    let (mut single, mut counted, mut after) = (0, 0, None);
+    loop {
+        let page = list(fixture.pool(), &filter, after.as_deref(), 1000)
+            .await
+            .expect("lists");
+        if page.records.is_empty() {
+            break;
+        }
+        for record in page.records {
+            match record.detail.get("count").and_then(serde_json::Value::as_i64) {
+                Some(count) => counted += count,
+                None => single += 1,
+            }
+        }
+        after = page.cursor;
+    }
+    assert_eq!(single + counted, sent, "{single} records and {counted} counted");
 }
