@@ -94,7 +94,11 @@ async fn a_new_message_replaces_a_waiting_turn() {
         .iter()
         .map(|entry| &entry["role"])
         .collect();
-    assert_eq!(roles, ["user", "tool", "user", "assistant"], "with what was not done");
+    assert_eq!(
+        roles,
+        ["user", "tool", "user", "assistant"],
+        "with what was not done"
+    );
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use countersign_gateway::config::{ProtocolVersion, TargetGroup};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::frames::{self, END_HEADERS, END_STREAM, HEADERS, frame};
 use crate::support::System;
+use crate::support::frames::{self, END_HEADERS, END_STREAM, HEADERS, frame};
 use crate::support::program::{Nginx, Python, exchange, forward_to, group, in_front_of, run};
 
 /// By the first segment of the path to targets in HTTP/1.1 and in HTTP/2.
