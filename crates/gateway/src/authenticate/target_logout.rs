@@ -20,9 +20,9 @@ use crate::session::Session;
 /// Name of this operation in the audit trail.
 const ACTION: &str = "Logout";
 
-/// Ends each session whose ticket the target's answer expires, whatever rule or listener of its host led to the target. A target may expire
-/// a ticket and do nothing else with it: other cookies of its name are removed from the answer, or a page that nobody
-/// logs in for could give a browser somebody else's session.
+/// Ends each session whose ticket the target's answer expires, whatever rule or listener of its host led to the target.
+/// A target may expire a ticket and do nothing else with it: other cookies of its name are removed from the answer, or a
+/// page that nobody logs in for could give a browser somebody else's session.
 pub(crate) async fn apply(
     gateway: &Shared,
     presented: &Presented<'_>,
