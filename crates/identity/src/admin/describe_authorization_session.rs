@@ -143,7 +143,8 @@ async fn connected(call: &Call, session: &SessionRow) -> Result<Option<Connected
     };
     let person = session.person.as_deref().unwrap_or_default();
     let since = granted.created_at.minus(Duration::from_secs(1));
-    let lately = grant::list_by_person(pool, &session.user_key, person, since).await?;
+    let lately =
+        grant::list_by_person(pool, &session.user_key, person, Some(&session.account), since).await?;
     let replaced = lately
         .iter()
         .find(|earlier| took_its_place(session, &granted, earlier));

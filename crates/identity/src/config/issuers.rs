@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use countersign_crypto::{Algorithm, SecretString};
+use countersign_web::Person;
+use countersign_web::person::Voucher;
 use serde::Deserialize;
 use url::Url;
 
@@ -16,7 +18,8 @@ use super::{Config, ConfigError};
 pub struct GatewayConfig {
     /// The `iss` of its tokens.
     pub issuer: String,
-    /// The account whose operations believe it; [`Config::account`] if absent.
+    /// The account whose operations and pages believe it; [`Config::account`] if absent. The console, which is of that
+    /// one, opens to no other's.
     #[serde(default)]
     pub account: Option<String>,
     /// Where its keys are; by discovery from the issuer if absent.
@@ -143,6 +146,19 @@ impl Config {
     /// The account an entry is of.
     pub(crate) fn account_of<'a>(&'a self, named: Option<&'a String>) -> &'a str {
         named.unwrap_or(&self.account)
+    }
+
+    /// The account that the sign-in pages in front of `person` serve, and the only one in which they are somebody;
+    /// `None` for a load balancer, which is of no account.
+    pub(crate) fn account_served(&self, person: &Person) -> Option<&str> {
+        match person.voucher {
+            Voucher::LoadBalancer => None,
+            Voucher::Gateway => {
+                let mut gateways = self.gateways.iter();
+                let gateway = gateways.find(|gateway| gateway.issuer == person.gateway_issuer);
+                Some(self.account_of(gateway.and_then(|gateway| gateway.account.as_ref())))
+            }
+        }
     }
 
     /// Checks the three lists.

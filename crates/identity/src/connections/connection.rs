@@ -76,7 +76,7 @@ impl Connection {
 pub(super) async fn list(visit: &Visit, person: &Person) -> Result<Vec<Connection>, Refused> {
     let published = published_user_id(&person.issuer, &person.subject);
     let since = visit.now.minus(REMEMBERED);
-    let mut rows = grant::list_by_person(&visit.state.pool, &person.user_key, &published, since).await?;
+    let mut rows = of(visit, person, &published, since).await?;
     // To the person it is the same connection, renewed.
     rows.retain(|row| row.state != GrantState::Replaced || row.reason.as_deref() != Some("newer_consent"));
     connections(visit, &published, rows).await
@@ -86,9 +86,22 @@ pub(super) async fn list(visit: &Visit, person: &Person) -> Result<Vec<Connectio
 pub(super) async fn list_all(visit: &Visit, person: &Person) -> Result<(Vec<Connection>, bool), Refused> {
     let published = published_user_id(&person.issuer, &person.subject);
     let ever = Timestamp::from_secs(0);
-    let rows = grant::list_by_person(&visit.state.pool, &person.user_key, &published, ever).await?;
+    let rows = of(visit, person, &published, ever).await?;
     let rest = rows.len() >= grant::MOST_OF_PERSON;
     Ok((connections(visit, &published, rows).await?, rest))
+}
+
+/// The person's grants in the account that their gateway serves.
+async fn of(
+    visit: &Visit,
+    person: &Person,
+    published: &str,
+    ended_after: Timestamp,
+) -> Result<Vec<GrantRow>, Refused> {
+    let state = &visit.state;
+    let account = state.config.account_served(person);
+    let rows = grant::list_by_person(&state.pool, &person.user_key, published, account, ended_after);
+    Ok(rows.await?)
 }
 
 async fn connections(

@@ -50,7 +50,11 @@ async fn person(visit: &mut Visit) -> Result<Person, Refused> {
     let person = person.ok_or(Refused::new(Refusal::Unavailable, "identity_missing"))?;
     visit.is_seen_by(&person);
     let state = &visit.state;
-    visit.entry.account.clone_from(&state.config.account);
+    let account = state
+        .config
+        .account_served(&person)
+        .unwrap_or(&state.config.account);
+    account.clone_into(&mut visit.entry.account);
     visit.entry.region.clone_from(&state.config.region);
     Ok(person)
 }

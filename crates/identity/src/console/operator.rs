@@ -165,6 +165,11 @@ async fn recognise(visit: &mut Visit) -> Result<(Person, Role), Refused> {
     let state = &visit.state;
     visit.entry.account.clone_from(&state.config.account);
     visit.entry.region.clone_from(&state.config.region);
+    // Another account's identity provider says what it likes about groups; here they would be this account's.
+    let served = state.config.account_served(&person);
+    if served.is_some_and(|account| account != state.config.account) {
+        return Err(Refused::new(Refusal::NotAnOperator, "other_account"));
+    }
     let role = Role::of(&person.groups, &state.config.console);
     let role = role.ok_or(Refused::new(Refusal::NotAnOperator, "not_an_operator"))?;
     Ok((person, role))

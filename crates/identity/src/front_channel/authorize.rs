@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::browser::Browser;
 use super::fetch_metadata::{Idle, idle, is_navigation};
 use super::page::{self, Refusal};
-use super::visit::{Refused, Visit, is_for};
+use super::visit::{Refused, Visit};
 use crate::config::{SidRule, StartLogin};
 use crate::session::{Secrets, SessionUri, Status};
 use crate::state::State;
@@ -146,7 +146,7 @@ async fn find(visit: &mut Visit, uri: &SessionUri) -> Result<SessionRow, Refused
 /// nobody is sent to consent in vain.
 fn check_person(visit: &mut Visit, session: &SessionRow, person: &Person) -> Result<(), Refused> {
     visit.is_seen_by(person);
-    if !is_for(session, person) {
+    if !visit.is_for(session, person) {
         return Err(Refused::new(Refusal::OtherPerson, "wrong_person"));
     }
     let required = visit.state.settings(&session.account).sid == SidRule::Require;

@@ -135,6 +135,14 @@ impl Visit {
         }
     }
 
+    /// Whether `person` is the one for whom `session` was made, vouched for by a gateway of its account.
+    pub(crate) fn is_for(&self, session: &SessionRow, person: &Person) -> bool {
+        let served = self.state.config.account_served(person);
+        let published = published_user_id(&person.issuer, &person.subject);
+        session.person.as_deref() == Some(published.as_str())
+            && served.is_none_or(|account| account == session.account)
+    }
+
     /// Ends a session that is past its deadline, and says so.
     pub(crate) async fn refuse_lapsed(&self, session: &SessionRow) -> Result<(), Refused> {
         if !session.status.awaits_the_person() || !session.lapsed(self.now) {
@@ -238,11 +246,6 @@ impl Visit {
             .recorder
             .record_unauthenticated_refusal(&self.source, self.entry);
     }
-}
-
-/// Whether the logged-in person is the one for whom `session` was made.
-pub(crate) fn is_for(session: &SessionRow, person: &Person) -> bool {
-    session.person.as_deref() == Some(published_user_id(&person.issuer, &person.subject).as_str())
 }
 
 fn check_return_url(workload: &WorkloadIdentityRow, session: &SessionRow) -> Result<(), Refused> {

@@ -335,17 +335,25 @@ pub(crate) async fn list_by_vault_key(pool: &Pool, vault_key: &[u8; 32]) -> Resu
 /// Grants of a person that are listed.
 pub(crate) const MOST_OF_PERSON: usize = 1000;
 
-/// A person's grants in every account, newest first: the live ones, and those that ended after `ended_after`.
+/// A person's grants, of one account where that is given, newest first: the live ones, and those that ended after
+/// `ended_after`.
 pub(crate) async fn list_by_person(
     pool: &Pool,
     user_key: &UserKey,
     person: &str,
+    account: Option<&str>,
     ended_after: Timestamp,
 ) -> Result<Vec<GrantRow>, DbError> {
     let sql = "SELECT * FROM oauth2_grant WHERE (user_key = $1 OR person = $2) \
-               AND (ended_at IS NULL OR ended_at > $3) ORDER BY id DESC LIMIT $4";
+               AND (ended_at IS NULL OR ended_at > $3) AND ($5 IS NULL OR account = $5) ORDER BY id DESC LIMIT $4";
     let most = i64::try_from(MOST_OF_PERSON).unwrap_or(i64::MAX);
-    let values = params![user_key.as_bytes(), person, ended_after.as_micros(), most];
+    let values = params![
+        user_key.as_bytes(),
+        person,
+        ended_after.as_micros(),
+        most,
+        account
+    ];
     Ok(readable(&pool.fetch_all(sql, values).await?)?.0)
 }
 

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Answer, FRONT, GATEWAY, RETURN_URL, System, text};
+use super::{Answer, FRONT, RETURN_URL, System, text};
 
 /// An agent.
 pub(super) struct Workload<'s> {
@@ -148,6 +148,8 @@ impl Page {
 /// A person with a browser.
 pub(super) struct Person<'s> {
     pub(super) system: &'s System,
+    /// The gateway that vouches for them.
+    pub(super) gateway: &'static str,
     pub(super) issuer: String,
     pub(super) subject: String,
     pub(super) sid: String,
@@ -162,7 +164,7 @@ impl Person<'_> {
     pub(super) fn token(&self, audience: &str) -> String {
         let now = self.system.clock.now().as_secs();
         let claims = json!({
-            "iss": GATEWAY, "sub": format!("{}|{}", self.issuer, self.subject), "aud": audience,
+            "iss": self.gateway, "sub": format!("{}|{}", self.issuer, self.subject), "aud": audience,
             "iat": now, "exp": now + 300, "sid": self.sid, "auth_time": now - self.login_age,
             "idp_iss": self.issuer, "idp_sub": self.subject, "name": self.subject,
             "groups": self.groups,

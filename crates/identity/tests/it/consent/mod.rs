@@ -263,6 +263,7 @@ impl System {
     fn person<'s>(&'s self, subject: &str) -> Person<'s> {
         Person {
             system: self,
+            gateway: GATEWAY,
             issuer: IDP.to_owned(),
             subject: subject.to_owned(),
             sid: format!("sid-{subject}"),
