@@ -170,7 +170,7 @@ async fn check_startable(visit: &Visit, session: &SessionRow) -> Result<(), Refu
                 return Err(Refused::new(Refusal::OtherBrowser, "other_browser"));
             }
         }
-        status => return Err(Refused::new(Refusal::of(status), "not_startable")),
+        _ => return Err(Refused::new(Refusal::of(session), "not_startable")),
     }
     visit.refuse_stopped(session).await
 }

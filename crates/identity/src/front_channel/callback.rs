@@ -162,7 +162,7 @@ async fn check_status(
             }
             Err(fail(visit, session, "second_code", Refusal::ForeignAnswer).await?)
         }
-        status => Err(Refused::new(Refusal::of(status), "not_started")),
+        _ => Err(Refused::new(Refusal::of(session), "not_started")),
     }
 }
 

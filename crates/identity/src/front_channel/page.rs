@@ -164,9 +164,11 @@ impl Refusal {
     }
 
     /// What to say to the right person, in the right browser, about a session that is not where it should be.
-    pub(crate) const fn of(status: Status) -> Self {
-        match status {
+    pub(crate) fn of(session: &SessionRow) -> Self {
+        match session.status {
             Status::Expired => Self::Expired,
+            // Its agent or service is gone.
+            Status::Failed if session.reason.as_deref() == Some("grant_ended") => Self::Withdrawn,
             _ => Self::Used,
         }
     }

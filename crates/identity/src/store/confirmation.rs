@@ -105,30 +105,32 @@ pub(crate) async fn end(
     Ok(changed == 1)
 }
 
-/// Ends the sessions of a workload identity that wait for a word, in the transaction that ends its grants.
+/// Ends every session of a workload identity that goes away, in the transaction that ends its grants, and before it looks
+/// for them: an exchange that has stored one is waited for here, one that has not finds its session ended and gives the
+/// tokens back.
 pub(crate) async fn end_of_workload(
     tx: &mut Transaction,
     workload_id: &str,
     now: Timestamp,
 ) -> Result<(), DbError> {
     tx.execute(
-        "UPDATE authorization_session SET status = 'failed', reason = 'grant_ended', ended_at = $2 \
-         WHERE workload_id = $1 AND status = 'confirming' AND ended_at IS NULL",
+        "UPDATE authorization_session SET status = 'failed', reason = 'grant_ended', code = NULL, ended_at = $2 \
+         WHERE workload_id = $1 AND ended_at IS NULL",
         params![workload_id, now.as_micros()],
     )
     .await?;
     Ok(())
 }
 
-/// Ends the sessions at a provider that wait for a word, in the transaction that ends its grants.
+/// As [`end_of_workload`], of a provider.
 pub(crate) async fn end_of_provider(
     tx: &mut Transaction,
     provider_id: &str,
     now: Timestamp,
 ) -> Result<(), DbError> {
     tx.execute(
-        "UPDATE authorization_session SET status = 'failed', reason = 'grant_ended', ended_at = $2 \
-         WHERE provider_id = $1 AND status = 'confirming' AND ended_at IS NULL",
+        "UPDATE authorization_session SET status = 'failed', reason = 'grant_ended', code = NULL, ended_at = $2 \
+         WHERE provider_id = $1 AND ended_at IS NULL",
         params![provider_id, now.as_micros()],
     )
     .await?;

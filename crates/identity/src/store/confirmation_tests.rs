@@ -186,6 +186,55 @@ async fn who_ends_the_grant_ends_the_question() {
     }
 }
 
+#[tokio::test]
+async fn who_deletes_a_workload_or_provider_ends_every_session_of_it() {
+    for with_provider in [false, true] {
+        for database in databases().await {
+            let pool = &database.pool;
+            let of_slot = |slot: u8, id: &str| SessionRow {
+                slot: [slot; 32],
+                ..session(id)
+            };
+            opened(pool, &of_slot(1, "created"), at(0)).await;
+            let held = of_slot(2, "held");
+            opened(pool, &held, at(0)).await;
+            sessions::start(pool, "held", &BROWSER, at(0))
+                .await
+                .expect("answers");
+            assert!(hold(pool, &held, &BROWSER, at(1)).await);
+            exchanging(pool, &of_slot(3, "exchanging")).await;
+            let other = SessionRow {
+                workload_id: "w2".to_owned(),
+                provider_id: "p2".to_owned(),
+                ..of_slot(4, "other")
+            };
+            exchanging(pool, &other).await;
+
+            let mut tx = pool.begin().await.expect("a transaction");
+            if with_provider {
+                grant::end_of_provider(&mut tx, "p", at(3)).await.expect("ended");
+            } else {
+                grant::end_of_workload(&mut tx, "w", at(3)).await.expect("ended");
+            }
+            tx.commit().await.expect("committed");
+            for id in ["created", "held", "exchanging"] {
+                let found = sessions::find(pool, id).await.expect("answers").expect("there");
+                assert_eq!(
+                    (found.status, found.reason.as_deref(), found.code, found.ended_at),
+                    (Status::Failed, Some("grant_ended"), None, Some(at(3))),
+                    "{} {id}",
+                    database.name
+                );
+            }
+            let mut tx = pool.begin().await.expect("a transaction");
+            let stored = sessions::complete(&mut tx, "exchanging", "g", at(4)).await;
+            assert!(!stored.expect("answers"), "an exchange under way stores nothing");
+            drop(tx);
+            assert_eq!(status(pool, "other").await.0, Status::Exchanging);
+        }
+    }
+}
+
 /// A transaction that another got in the way of is made again, as the callers do.
 async fn until_answered(answer: impl AsyncFn() -> Result<bool, DbError>) -> bool {
     loop {

@@ -281,8 +281,8 @@ pub(crate) async fn end_of_workload(
     workload_id: &str,
     now: Timestamp,
 ) -> Result<usize, DbError> {
-    revocation::enqueue_of_workload(tx, workload_id, now).await?;
     confirmation::end_of_workload(tx, workload_id, now).await?;
+    revocation::enqueue_of_workload(tx, workload_id, now).await?;
     let sql = "UPDATE oauth2_grant SET state = 'revoked', reason = 'workload_deleted', access_token = NULL, \
                refresh_token = NULL, fence = fence + 1, lease_until = NULL, updated_at = $2, ended_at = $2 \
                WHERE workload_id = $1 AND ended_at IS NULL RETURNING vault_key";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::json;
 
-use super::vendor::{Vendor, parameters};
+use super::vendor::{Next, Vendor, parameters};
 use super::{Ask, System, assert_invalid_session, text};
 
 #[tokio::test]
@@ -488,4 +488,57 @@ async fn c12_only_the_signed_token_says_who_is_in_front_of_the_browser() {
     );
     assert!(!text(&system.last_record("CompleteResourceTokenAuth").await["reason"]).is_empty());
     system.assert_nothing_happened().await;
+}
+
+/// What is deleted, with everything that was to become of it.
+const DELETIONS: [(&str, &str); 2] = [
+    ("DeleteWorkloadIdentity", "agent"),
+    ("DeleteOauth2CredentialProvider", "vendor"),
+];
+
+#[tokio::test]
+async fn a_workload_or_provider_deleted_on_the_way_gets_nothing() {
+    for (delete, name) in DELETIONS {
+        let system = System::start().await;
+        let (alice, agent) = (system.person("alice"), system.workload("agent"));
+        let wat = agent.wat(&alice).await;
+        let handle = alice
+            .consents(agent.asks(&wat, &Ask::default()).await.link())
+            .await;
+        let other = Ask {
+            scopes: vec!["write"],
+            ..Ask::default()
+        };
+        let created = agent.asks(&wat, &other).await;
+        system.control(delete, json!({"name": name})).await;
+        assert_invalid_session(&alice.completes(&handle).await);
+        system
+            .assert_recorded("CompleteResourceTokenAuth", "refused", "already_failed")
+            .await;
+        let page = alice.opens(created.link()).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{page:?}");
+        assert!(page.body.contains("not possible now"), "{page:?}");
+        system.assert_nothing_happened().await;
+    }
+}
+
+#[tokio::test]
+async fn a_workload_or_provider_deleted_during_the_exchange_gets_nothing() {
+    for (delete, name) in DELETIONS {
+        let system = System::start().await;
+        let (alice, agent) = (system.person("alice"), system.workload("agent"));
+        let handle = alice.consents(agent.asks_for_token(&alice).await.link()).await;
+        system.vendor.will(Next::Slow(Duration::from_secs(1)));
+        let deleted = async {
+            while system.vendor.token_requests() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            system.control(delete, json!({"name": name})).await;
+        };
+        let (answer, ()) = tokio::join!(alice.completes(&handle), deleted);
+        assert_invalid_session(&answer);
+        assert_eq!(system.grants().await.len(), 0, "{delete}");
+        let revoked = system.vendor.memory.lock().expect("not poisoned").revoked.clone();
+        assert_eq!(revoked.len(), 1, "{delete}: the pair lives on at the vendor");
+    }
 }
