@@ -158,8 +158,10 @@ fn live(call: &Call, subject: &Subject, record: &Record) -> Option<LiveToken> {
     })
 }
 
+/// A principal that somebody may assume calls as a role with a key of its own, too.
 fn is_principal(account: &str, name: &str, arn: &str) -> bool {
     arn == Arn::principal(account, name).to_string()
+        || arn == Arn::role(account, name).to_string()
         || arn.starts_with(&Arn::assumed_role(account, name, "").to_string())
 }
 

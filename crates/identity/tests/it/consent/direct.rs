@@ -170,6 +170,32 @@ async fn a_stop_lists_what_belongs_to_no_grant_and_what_one_caller_was_given() {
     assert_eq!(stop("principal", "courier").await, Vec::<Value>::new());
 }
 
+/// One that workloads may assume is a role, and calls as one with its key too.
+#[tokio::test]
+async fn a_stop_lists_what_a_role_was_given_with_a_key_of_its_own() {
+    let system = System::start_with(json!({"workload_issuers": [{"issuer": "https://cluster.test"}]})).await;
+    let actions = [
+        "bedrock-agentcore:GetWorkloadAccessToken",
+        "bedrock-agentcore:GetResourceOauth2Token",
+    ];
+    let courier = Workload {
+        credentials: system.principal("courier", &actions, "agent", "vendor").await,
+        ..system.workload("agent")
+    };
+    let trusted = json!([{"issuer": "https://cluster.test", "audience": "a", "subject": "pod"}]);
+    let trust = json!({"principalName": "courier", "trustPolicy": {"trusted": trusted}});
+    system.admin("UpdatePrincipal", trust).await;
+    let wat = courier.wat_alone().await;
+    assert_eq!(courier.asks_m2m(&wat, json!({})).await.token(), Some("alone-1"));
+    system
+        .assert_recorded_by("GetResourceOauth2Token", "done", ":role/courier")
+        .await;
+    let done = system
+        .admin("Stop", json!({"subjectKind": "principal", "subject": "courier"}))
+        .await;
+    assert_eq!(done["liveTokens"].as_array().map(Vec::len), Some(1), "{done}");
+}
+
 #[tokio::test]
 async fn everything_of_a_request_keys_a_workloads_own_token() {
     let system = System::start().await;
