@@ -196,6 +196,31 @@ async fn a_stop_lists_what_a_role_was_given_with_a_key_of_its_own() {
     assert_eq!(done["liveTokens"].as_array().map(Vec::len), Some(1), "{done}");
 }
 
+/// Of a million records, or of as many grants that end, it takes minutes.
+#[tokio::test]
+async fn a_stop_that_takes_a_minute_is_done_and_recorded_as_done() {
+    let system = System::start().await;
+    // A second or so, in which the test has a minute pass.
+    let system = system
+        .damaged(&[
+            "CREATE VIEW slow AS WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 5000000) \
+             SELECT x FROM c",
+            "CREATE TRIGGER late AFTER INSERT ON stop BEGIN SELECT COUNT(*) FROM slow; END",
+        ])
+        .await;
+    let subject = json!({"subjectKind": "workload", "subject": "agent"});
+    let stopping = system.call(&system.admin, "/countersign/Stop", &subject);
+    tokio::pin!(stopping);
+    let waited = tokio::time::timeout(Duration::from_millis(100), stopping.as_mut()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(1)).await;
+    tokio::time::resume();
+    let answer = stopping.await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(system.last_record("Stop").await["outcome"], "done");
+}
+
 #[tokio::test]
 async fn everything_of_a_request_keys_a_workloads_own_token() {
     let system = System::start().await;
