@@ -191,7 +191,11 @@ impl Shared {
             .iter()
             .any(|(kind, _)| *kind == crate::store::stop::CHANGE)
         {
-            self.stops.reload().await?;
+            // It is committed, and says so: what is in memory no longer counts, and whoever follows the changes reads it
+            // again until it succeeds.
+            if let Err(error) = self.stops.reload().await {
+                tracing::warn!(%error, "stops were changed and could not be read again yet");
+            }
         }
         Ok(())
     }
