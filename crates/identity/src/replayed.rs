@@ -323,7 +323,7 @@ impl Restored<'_> {
         let mut tx = self.pool.begin().await?;
         match record.action.as_str() {
             "DeletePrincipal" => principal::delete(&mut tx, &row.id).await?,
-            "UpdatePrincipal" => drop(principal::update(&mut tx, &row.id, &row.tags, None).await?),
+            "UpdatePrincipal" => principal::withdraw_trust(&mut tx, &row.id).await?,
             _ => drop(principal::put_policy(&mut tx, &row.id, None, false, now).await?),
         }
         tx.commit().await?;

@@ -122,20 +122,28 @@ pub(crate) async fn put_policy(
     Ok(updated == 1)
 }
 
-/// Replaces tags and trust; `false` when there is no such principal.
+/// Replaces tags, trust or both, whatever is given, and nothing else: another's change of the other member stays. Gives the
+/// principal as it stands then; `None` when there is none.
 pub(crate) async fn update(
     tx: &mut Transaction,
     id: &str,
-    tags: &Tags,
+    tags: Option<&Tags>,
     trust: Option<&TrustPolicy>,
-) -> Result<bool, DbError> {
-    let updated = tx
-        .execute(
-            "UPDATE principal SET tags = $2, trust = $3 WHERE id = $1",
-            params![id, json_text(tags), trust.map(json_text)],
+) -> Result<Option<PrincipalRow>, DbError> {
+    let row = tx
+        .fetch_optional(
+            "UPDATE principal SET tags = COALESCE($2, tags), trust = COALESCE($3, trust) WHERE id = $1 RETURNING *",
+            params![id, tags.map(json_text), trust.map(json_text)],
         )
         .await?;
-    Ok(updated == 1)
+    row.map(|row| read(&row)).transpose()
+}
+
+/// Nobody may assume it any more.
+pub(crate) async fn withdraw_trust(tx: &mut Transaction, id: &str) -> Result<(), DbError> {
+    tx.execute("UPDATE principal SET trust = NULL WHERE id = $1", params![id])
+        .await
+        .map(drop)
 }
 
 /// Removes the principal and its access keys.

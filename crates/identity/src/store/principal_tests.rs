@@ -1,5 +1,6 @@
 //! The conformance suite of the stores of principals, their policies and access keys: the same on both engines.
 
+use countersign_api::admin::TrustPolicy;
 use countersign_db::DbError;
 use serde_json::json;
 
@@ -120,5 +121,38 @@ async fn principals_policies_and_access_keys() {
                 .expect("a page")
                 .is_empty()
         );
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_tags_or_trust_leaves_the_other_as_it_stands() {
+    for database in databases().await {
+        let pool = &database.pool;
+        let mut tx_ = tx(pool).await;
+        principal::insert(&mut tx_, &principal_row("u1", "agent"))
+            .await
+            .expect("stored");
+        let tags = crate::policy::Tags::from([("team".to_owned(), "blue".to_owned())]);
+        let trust = TrustPolicy {
+            trusted: Vec::new(),
+            max_session_duration: 900,
+        };
+        for (changed, expected) in [
+            ((None, Some(&trust)), (false, true)),
+            ((Some(&tags), None), (true, true)),
+            ((None, None), (true, true)),
+        ] {
+            let stands = principal::update(&mut tx_, "u1", changed.0, changed.1).await;
+            let stands = stands.expect("answers").expect("there");
+            let as_given = (stands.tags == tags, stands.trust.as_ref() == Some(&trust));
+            assert_eq!(as_given, expected, "{}", database.name);
+        }
+        principal::withdraw_trust(&mut tx_, "u1")
+            .await
+            .expect("withdrawn");
+        let stands = principal::update(&mut tx_, "u1", Some(&tags), None).await;
+        assert_eq!(stands.expect("answers").expect("there").trust, None);
+        let nobody = principal::update(&mut tx_, "u9", Some(&tags), None).await;
+        assert!(nobody.expect("answers").is_none());
     }
 }

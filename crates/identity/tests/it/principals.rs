@@ -5,7 +5,7 @@ use countersign_api::{EpochSeconds, ErrorCode, admin, control};
 use countersign_crypto::Clock as _;
 use countersign_identity::AccessKey;
 
-use crate::world::{World, allow, call, code, worlds};
+use crate::world::{World, allow, call, code, worlds, worlds_with};
 
 async fn works(world: &World, key: &AccessKey) -> Result<(), ErrorCode> {
     let input = control::get_workload_identity::Input {
@@ -287,6 +287,42 @@ async fn the_first_call_from_an_address_is_recorded_once_and_seen_in_the_health(
             health.audit.unanchored_records > 0,
             "no checkpoint covers it yet: {health:?}"
         );
+        world.close().await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_changes_at_once_none_takes_the_other_back() {
+    let cluster: countersign_identity::WorkloadIssuerConfig =
+        serde_json::from_value(serde_json::json!({"issuer": "https://cluster.test"})).expect("an issuer");
+    for world in worlds_with(|config| config.workload_issuers = vec![cluster.clone()]).await {
+        let admin = world.admin();
+        world.principal("role", allow(&["bedrock-agentcore:Get*"])).await;
+        let update = |tags: Option<&str>, trust: Option<i64>| admin::update_principal::Input {
+            principal_name: "role".to_owned(),
+            tags: tags.map(|team| [("team".to_owned(), team.to_owned())].into()),
+            trust_policy: trust.map(|max_session_duration| admin::TrustPolicy {
+                trusted: Vec::new(),
+                max_session_duration,
+            }),
+        };
+        for round in 0..20_u16 {
+            let (team, duration) = (format!("team-{round}"), 900 + i64::from(round));
+            let (tags, trust) = (update(Some(&team), None), update(None, Some(duration)));
+            let (tags, trust) = tokio::join!(
+                call::<admin::UpdatePrincipal>(&admin, tags),
+                call::<admin::UpdatePrincipal>(&admin, trust)
+            );
+            tags.and(trust).expect("both changed");
+            let input = admin::get_principal::Input {
+                principal_name: "role".to_owned(),
+            };
+            let stands = call::<admin::GetPrincipal>(&admin, input).await.expect("there");
+            let stands = stands.principal;
+            assert_eq!(stands.tags["team"], team, "{}", world.engine);
+            let trust = stands.trust_policy.expect("a role");
+            assert_eq!(trust.max_session_duration, duration, "{}", world.engine);
+        }
         world.close().await;
     }
 }
