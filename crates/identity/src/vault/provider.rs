@@ -23,7 +23,7 @@ use super::AccountIdentity;
 use super::consent::Consented;
 use super::location::locate;
 use super::proof::Proof;
-use super::revoke::AtVendor;
+use super::revoke::{AtVendor, discard};
 use crate::external_secret::{Age, ExternalSecretError};
 use crate::session::{CODE_KEPT, Secrets};
 use crate::state::{NoKeys, State};
@@ -223,7 +223,14 @@ impl Provider {
         };
         let endpoint = self.endpoint(state, &self.server.token_endpoint, &proof);
         let mut tokens = endpoint.exchange_code(&exchange).await?;
-        let claims = self.id_token_claims(state, secrets, &tokens).await?;
+        let claims = match self.id_token_claims(state, secrets, &tokens).await {
+            Ok(claims) => claims,
+            Err(error) => {
+                // Nobody keeps the pair: it must not live on there.
+                discard(state, self, &tokens).await;
+                return Err(error.into());
+            }
+        };
         let found =
             vendor::account_identity(self.vendor, &endpoint, &self.server, claims.as_ref(), &tokens).await;
         let identity = found.map(|found| {

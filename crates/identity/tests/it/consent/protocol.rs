@@ -219,3 +219,24 @@ async fn another_account_at_the_service_replaces_the_first_or_is_refused() {
         "the second is given back"
     );
 }
+
+#[tokio::test]
+async fn tokens_beside_an_id_token_that_does_not_hold_are_given_back() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let openid = Ask {
+        scopes: vec!["openid"],
+        ..Ask::default()
+    };
+    let handle = alice
+        .consents(agent.asks(&agent.wat(&alice).await, &openid).await.link())
+        .await;
+    system.vendor.will(Next::Says(
+        r#"{"access_token":"a","refresh_token":"refresh-canary","token_type":"Bearer","id_token":"x.y.z"}"#,
+    ));
+    let refused = alice.completes(&handle).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{refused:?}");
+    let revoked = system.vendor.memory.lock().expect("not poisoned").revoked.clone();
+    assert_eq!(revoked, ["refresh-canary"]);
+    assert_eq!(system.grants().await.len(), 0);
+}

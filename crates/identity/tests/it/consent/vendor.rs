@@ -88,6 +88,7 @@ impl Vendor {
             "token_endpoint": format!("{uri}/token"),
             "userinfo_endpoint": format!("{uri}/userinfo"),
             "revocation_endpoint": format!("{uri}/revoke"),
+            "jwks_uri": format!("{uri}/jwks"),
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
         });
