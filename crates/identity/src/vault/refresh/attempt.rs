@@ -167,10 +167,9 @@ impl Attempt<'_> {
                 };
                 let doubtful = match outcome {
                     Outcome::Unknown => true,
-                    // It answered, so it knows the refresh token as unspent.
-                    Outcome::Refused => false,
-                    // As before; a server that was just asked knows better.
-                    Outcome::NotSent => self.doubtful() && recovery == Recovery::Present,
+                    // As before: what it refuses is the client, or the rate, and says nothing of an earlier presentation.
+                    // A server that was just asked knows better.
+                    Outcome::Refused | Outcome::NotSent => self.doubtful() && recovery == Recovery::Present,
                 };
                 self.fail(error, doubtful).await
             }

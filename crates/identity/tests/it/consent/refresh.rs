@@ -210,6 +210,44 @@ async fn a_server_that_is_known_to_forgive_gets_it_again_within_its_grace() {
     }
 }
 
+/// It refuses the client, or the rate: whether the first request was processed it does not say.
+#[tokio::test]
+async fn a_refusal_of_something_else_leaves_the_doubt_of_an_earlier_presentation() {
+    for refusal in [
+        Next::Error("invalid_client"),
+        Next::Status(429),
+        Next::Status(404),
+    ] {
+        let known = json!({"refresh": {"reuse_grace": [{"issuer": "{vendor}", "seconds": 60}]}});
+        let system = System::start_with(known).await;
+        system.vendor.memory.lock().expect("not poisoned").introspects = false;
+        let (alice, agent) = (system.person("alice"), system.workload("agent"));
+        let wat = connected(&alice, &agent).await;
+        system.clock.advance(Duration::from_secs(121));
+        system.vendor.will(Next::Lost);
+        agent.asks(&wat, &Ask::default()).await;
+        system.vendor.will(refusal.clone());
+        later(&system);
+        agent.asks(&wat, &Ask::default()).await;
+        assert_eq!(system.vendor.token_requests(), 3, "within the grace: {refusal:?}");
+        assert_eq!(
+            system.grants().await[0]["state"],
+            "OUTCOME_UNKNOWN",
+            "{refusal:?}"
+        );
+        // After it the token would count as stolen.
+        system.vendor.will(Next::Tokens { expires_in: 120 });
+        system.clock.advance(Duration::from_secs(75));
+        let answer = agent.asks(&wat, &Ask::default()).await;
+        assert_eq!(
+            (answer.token(), answer.session_status()),
+            (None, "IN_PROGRESS"),
+            "{refusal:?}"
+        );
+        assert_eq!(system.vendor.token_requests(), 3, "{refusal:?}");
+    }
+}
+
 #[tokio::test]
 async fn who_cannot_be_reached_keeps_its_grants_and_is_left_alone_after_a_while() {
     let system = System::start().await;

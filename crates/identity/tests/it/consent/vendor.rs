@@ -29,6 +29,8 @@ pub(super) enum Next {
     Redirect,
     /// Two megabytes.
     Huge,
+    /// This status, and nothing else.
+    Status(u16),
     /// A broken answer, after which nobody knows what happened.
     Broken,
     /// Nothing for a while, then tokens.
@@ -228,6 +230,7 @@ impl Memory {
                 return ResponseTemplate::new(200).set_body_json(json!({"access_token": token}));
             }
             Next::Broken => return ResponseTemplate::new(502),
+            Next::Status(status) => return ResponseTemplate::new(*status),
             Next::Granted(scope) => Some(*scope),
             Next::Says(body) => return ResponseTemplate::new(200).set_body_string(*body),
             Next::Tokens { .. } | Next::Slow(_) | Next::Lost => None,
