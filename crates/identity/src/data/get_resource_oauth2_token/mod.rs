@@ -181,6 +181,8 @@ fn refused_by_provider(message: &str, error: VaultError) -> OperationError {
                 format!("the provider answered {error}{described}"),
             )
         }
+        // Too many requests, or too slow a one: the next may be answered.
+        TokenError::Status(408 | 429) => OperationError::unavailable("provider_unreachable", error),
         TokenError::Malformed(_) | TokenError::Status(200..=499) => {
             told("provider_answer", error.to_string())
         }

@@ -426,7 +426,7 @@ async fn a_provider_that_gives_no_token_is_quoted_or_tried_again() {
     system.vendor.will(Next::Redirect);
     assert_validation(&agent.asks_m2m(&wat, json!({})).await, "status 307");
     let asked = system.vendor.token_requests();
-    for next in [Next::Broken, Next::Huge] {
+    for next in [Next::Broken, Next::Huge, Next::Status(429), Next::Status(408)] {
         system.vendor.will(next);
         let answer = agent.asks_m2m(&wat, json!({})).await;
         assert_eq!(
@@ -437,7 +437,7 @@ async fn a_provider_that_gives_no_token_is_quoted_or_tried_again() {
     }
     assert_eq!(
         system.vendor.token_requests(),
-        asked + 2,
+        asked + 4,
         "nobody followed or repeated anything"
     );
     system
