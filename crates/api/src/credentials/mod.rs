@@ -10,6 +10,7 @@ mod environment;
 mod instance;
 mod web_identity;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError as Poisoned, RwLock};
 
 use countersign_outbound as outbound;
@@ -71,6 +72,9 @@ pub enum CredentialsError {
     /// Its answer is no credentials.
     #[error("credentials: the answer of {0} cannot be read")]
     Malformed(&'static str),
+    /// What a fetch met, for all who waited for it.
+    #[error(transparent)]
+    Fetch(Arc<CredentialsError>),
 }
 
 /// Signing credentials, now and later.
@@ -95,8 +99,10 @@ struct Temporary {
     http: outbound::Client,
     now_secs: NowSecs,
     held: RwLock<Option<Held>>,
-    /// Held while fetching: one fetch at a time.
-    fetching: Mutex<()>,
+    /// Held while fetching: one fetch at a time. What the last one met that failed.
+    fetching: Mutex<Option<Arc<CredentialsError>>>,
+    /// How many have failed.
+    failures: AtomicU64,
 }
 
 /// Temporary credentials.
@@ -150,6 +156,7 @@ impl CredentialSource {
             now_secs,
             held: RwLock::default(),
             fetching: Mutex::default(),
+            failures: AtomicU64::new(0),
         }))))
     }
 
@@ -201,23 +208,30 @@ impl Temporary {
         }
         // The old ones still hold: one caller fetches, the others do not wait for it.
         if let Some(usable) = self.held(Held::is_usable) {
-            let Ok(_fetching) = self.fetching.try_lock() else {
+            let Ok(mut fetching) = self.fetching.try_lock() else {
                 return Ok(usable);
             };
             if let Some(fresh) = self.held(Held::is_fresh) {
                 return Ok(fresh);
             }
-            return Ok(self.fetch().await.unwrap_or_else(|error| {
+            return Ok(self.fetch(&mut fetching).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "credentials could not be renewed; the old ones still hold");
                 self.note_failure();
                 usable
             }));
         }
-        let _fetching = self.fetching.lock().await;
-        match self.held(Held::is_usable) {
-            Some(usable) => Ok(usable),
-            None => self.fetch().await,
+        let failures = self.failures.load(Ordering::SeqCst);
+        let mut fetching = self.fetching.lock().await;
+        if let Some(usable) = self.held(Held::is_usable) {
+            return Ok(usable);
         }
+        // The one that this call waited for has failed: another would keep it, and all who wait behind it, as long again.
+        if self.failures.load(Ordering::SeqCst) != failures
+            && let Some(error) = &*fetching
+        {
+            return Err(CredentialsError::Fetch(Arc::clone(error)));
+        }
+        self.fetch(&mut fetching).await
     }
 
     fn held(&self, wanted: fn(&Held, i64) -> bool) -> Option<Credentials> {
@@ -226,8 +240,20 @@ impl Temporary {
         Some(held.credentials.clone())
     }
 
-    async fn fetch(&self) -> Result<Credentials, CredentialsError> {
-        let fetched = self.origin.fetch(&self.http).await?;
+    /// Fetches them, and leaves in `failed` what it met.
+    async fn fetch(
+        &self,
+        failed: &mut Option<Arc<CredentialsError>>,
+    ) -> Result<Credentials, CredentialsError> {
+        let fetched = match self.origin.fetch(&self.http).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                let error = Arc::new(error);
+                *failed = Some(Arc::clone(&error));
+                self.failures.fetch_add(1, Ordering::SeqCst);
+                return Err(CredentialsError::Fetch(error));
+            }
+        };
         tracing::info!(
             aws.access_key_id = fetched.credentials.access_key_id,
             expires_at = fetched.expires_at,

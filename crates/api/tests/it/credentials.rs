@@ -136,6 +136,34 @@ async fn a_hundred_callers_fetch_once() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_fails_serves_all_who_waited_for_it() {
+    let server = MockServer::start().await;
+    Mock::given(path("/v2/credentials"))
+        .respond_with(ResponseTemplate::new(500).set_delay(std::time::Duration::from_millis(500)))
+        .expect(1)
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    let url = format!("{}/v2/credentials", server.uri());
+    let source = Clock::new()
+        .source(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)])
+        .expect("a source");
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let source = source.clone();
+        callers.spawn(async move { id(&source).await.expect_err("no credentials").to_string() });
+    }
+    let errors = callers.join_all().await;
+    assert!(
+        errors.iter().all(|error| error.contains("status 500")),
+        "{errors:?}"
+    );
+    // Who comes after it is no part of that.
+    answers(&server, "ONE", "2026-11-24T07:00:00Z", 1).await;
+    assert_eq!(id(&source).await.expect("credentials"), "ASIAONE");
+}
+
+#[tokio::test]
 async fn a_role_is_assumed_with_the_tokens_file() {
     let server = MockServer::start().await;
     let answer = "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
