@@ -6,6 +6,7 @@ use countersign_audit::{Entry, Outcome};
 use countersign_outbound::trace;
 
 use super::{Call, Caller, Handle, Meters, OperationError, carry_out};
+use crate::finished::Finished;
 use crate::policy::Context;
 use crate::state::State;
 use crate::stops::Subject;
@@ -27,8 +28,17 @@ pub(crate) async fn perform<O: Handle>(
     input: &O::Input,
 ) -> Result<O::Output, ApiError> {
     let mut call = call::<O>(state, operator);
-    let result = performed::<O>(&mut call, input).await;
-    finish::<O, _>(call, result).await
+    // By way of its form on the wire, where the rules of its members are.
+    let body = serde_json::to_vec(input);
+    // Whoever leaves the page ends neither the operation nor its record.
+    let work = Finished::new(async move {
+        let result = match body {
+            Ok(body) => performed::<O>(&mut call, &body).await,
+            Err(error) => Err(OperationError::internal("input_not_json", error)),
+        };
+        finish::<O, _>(call, result).await
+    });
+    work.await
 }
 
 /// Whether an operator may see what `O`, an operation on the account, has found for another a moment ago: by the same
@@ -83,11 +93,8 @@ async fn finish<O: Operation, T>(mut call: Call, result: Result<T, OperationErro
     }
 }
 
-async fn performed<O: Handle>(call: &mut Call, input: &O::Input) -> Result<O::Output, OperationError> {
+async fn performed<O: Handle>(call: &mut Call, body: &[u8]) -> Result<O::Output, OperationError> {
     call.stopped().await?;
-    // By way of its form on the wire, where the rules of its members are.
-    let body =
-        serde_json::to_vec(input).map_err(|error| OperationError::internal("input_not_json", error))?;
-    let input = parse::<O>(&body).map_err(|error| OperationError::refused("invalid_input", error))?;
+    let input = parse::<O>(body).map_err(|error| OperationError::refused("invalid_input", error))?;
     carry_out::<O>(call, input).await
 }

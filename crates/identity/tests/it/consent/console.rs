@@ -1,5 +1,7 @@
 //! The console: who may open it, what it shows and what it does.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::header::ORIGIN;
 use http::{Method, StatusCode};
@@ -413,6 +415,32 @@ async fn who_is_in_no_group_sees_nothing_and_is_recorded() {
         .await;
     let nobody = other.opens_anonymously("/console").await;
     assert_eq!(nobody.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// In force and on no record it would be lost by a restore.
+#[tokio::test]
+async fn a_stop_goes_on_and_is_recorded_when_the_responder_leaves_the_page() {
+    let system = system()
+        .await
+        .damaged(&[
+            "CREATE VIEW slow AS WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 3000000) \
+             SELECT x FROM c",
+            "CREATE TRIGGER late AFTER INSERT ON stop BEGIN SELECT COUNT(*) FROM slow; END",
+        ])
+        .await;
+    let responder = operator(&system, "rita", "security");
+    let page = responder.opens("/console/agents/agent").await;
+    let token = page.hidden("csrf_token");
+    let stopping = stops_the_agent(&responder, &token, FRONT);
+    let left = tokio::time::timeout(Duration::from_millis(100), stopping).await;
+    assert!(left.is_err(), "{left:?}");
+    for _ in 0..200 {
+        if system.last_record("Stop").await["outcome"] == "done" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("on no record");
 }
 
 #[tokio::test]
