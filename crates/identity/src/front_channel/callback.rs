@@ -233,7 +233,8 @@ pub(super) async fn deny(
     description: Option<&str>,
 ) -> Result<SecretString, Refused> {
     // Attack row D3 holds for refusals too: nobody is sent to a return URL that is no longer registered.
-    visit.unchanged(session).await?;
+    // It is asked nothing, so it need not be there.
+    visit.registered(session).await?;
     let secrets = open_secrets(visit, session)?;
     let handle = SessionUri::generate(&*visit.state.random);
     let ending = Ending {

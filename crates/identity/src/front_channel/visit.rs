@@ -1,5 +1,7 @@
 //! One browser's visit to the front channel: what every page there has to know, and how its outcome is recorded.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Request, State as Extract};
 use axum::response::Response;
@@ -188,9 +190,9 @@ impl Visit {
         }
     }
 
-    /// The workload and provider that the session was made for, if they are still what they were: the provider at
-    /// the same configuration version (attack row C5), the return URL still registered (D3).
-    pub(crate) async fn unchanged(&self, session: &SessionRow) -> Result<Provider, Refused> {
+    /// The provider that the session was made for, if it and the workload are still what they were: the provider at the
+    /// same configuration version (attack row C5), the return URL still registered (D3).
+    pub(crate) async fn registered(&self, session: &SessionRow) -> Result<Arc<ProviderRow>, Refused> {
         let cache = &self.state.cache;
         let workload = cache
             .workload_identity_by_id(&session.account, &session.workload_id)
@@ -200,10 +202,14 @@ impl Visit {
         let provider = cache
             .provider_by_id(&session.account, &session.provider_id)
             .await?;
-        let same = |provider: &ProviderRow| provider.config_version == session.provider_version;
-        let provider = provider
-            .filter(|provider| same(provider))
-            .ok_or(Refused::new(Refusal::Withdrawn, "provider_changed"))?;
+        provider
+            .filter(|provider| provider.config_version == session.provider_version)
+            .ok_or(Refused::new(Refusal::Withdrawn, "provider_changed"))
+    }
+
+    /// As [`Self::registered`], with what its metadata says.
+    pub(crate) async fn unchanged(&self, session: &SessionRow) -> Result<Provider, Refused> {
+        let provider = self.registered(session).await?;
         Provider::resolve(&self.state, provider)
             .await
             .map_err(|error| Refused::failed("provider_unusable", error))

@@ -442,3 +442,22 @@ async fn a_workload_may_choose_the_session_uri_as_its_return_handle() {
     assert_eq!(handle, pending.session_uri());
     assert_eq!(alice.completes(&handle).await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_no_needs_no_answer_of_the_provider() {
+    let system = System::start().await;
+    system.vendor.memory.lock().expect("not poisoned").away = true;
+    // Nor what was once known of it.
+    let system = system.restarted_with(|_| ()).await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    let pending = agent.asks_for_token(&alice).await;
+    let question = alice.opens(pending.link()).await;
+    let on = alice.answers(&question, "allow").await;
+    assert_eq!(on.status, StatusCode::SERVICE_UNAVAILABLE, "{on:?}");
+    let back = alice.answers(&question, "deny").await;
+    assert_eq!(
+        back.parameter("error").as_deref(),
+        Some("access_denied"),
+        "{back:?}"
+    );
+}

@@ -59,6 +59,8 @@ pub(super) struct Memory {
     pub(super) introspection: Option<(u16, &'static str)>,
     /// Whether it takes a used refresh token again.
     pub(super) forgives: bool,
+    /// Whether its metadata cannot be had.
+    pub(super) away: bool,
 }
 
 /// The vendor.
@@ -82,6 +84,7 @@ impl Vendor {
             introspects: true,
             introspection: None,
             forgives: false,
+            away: false,
         }));
         let uri = server.uri();
         let metadata = json!({
@@ -98,7 +101,11 @@ impl Vendor {
         Mock::given(path("/.well-known/oauth-authorization-server"))
             .respond_with(move |_: &Request| {
                 let mut metadata = metadata.clone();
-                if at_metadata.lock().expect("not poisoned").introspects {
+                let memory = at_metadata.lock().expect("not poisoned");
+                if memory.away {
+                    return ResponseTemplate::new(503);
+                }
+                if memory.introspects {
                     metadata["introspection_endpoint"] = format!("{uri}/introspect").into();
                 }
                 ResponseTemplate::new(200).set_body_json(metadata)
