@@ -15,7 +15,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::customer_key;
-use crate::keys::{AccountKeys, KeysError, customer_managed, open_vault};
+use crate::keys::{AccountKeys, KeysError, customer_managed, log_closed, open_vault};
 use crate::state::State;
 use crate::store::key;
 use crate::store::sealed::COLUMNS;
@@ -225,9 +225,9 @@ async fn renew(state: &State) -> Result<(), KeysError> {
                 continue;
             };
             match ring.renew(&*state.key_provider, &rows).await {
-                // A key that others have rotated to, or under another of the customer's keys that refuses.
+                // A key that others have rotated to while KMS is away, or under another of the customer's that refuses.
                 Err(error) if customer_managed(&*state.key_provider, &rows).is_some() => {
-                    tracing::error!(%error, account, "the vault's customer managed key does not open it");
+                    log_closed(&error, account);
                     keys.set_vault(None);
                 }
                 renewed => renewed?,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use countersign_api::Arn;
 use countersign_crypto::{
-    Aad, Clock, KeyError, KeyProvider, KeyPurpose, KeyRow, KeyState, Keyring, NewKey, OpenError, Random,
-    SecretBytes, SigningKey,
+    Aad, Clock, KeyError, KeyProvider, KeyProviderError, KeyPurpose, KeyRow, KeyState, Keyring, NewKey,
+    OpenError, Random, SecretBytes, SigningKey,
 };
 use countersign_db::{DbError, Pool};
 
@@ -223,11 +223,19 @@ pub(crate) async fn open_vault(
     match Keyring::unwrap(provider, rows).await {
         Ok(ring) => Ok(Some(Arc::new(ring))),
         Err(error @ KeyError::Provider(_)) if customer_managed(provider, rows).is_some() => {
-            let account = rows.first().map(|row| row.account.as_str());
-            tracing::error!(%error, account, "the vault's customer managed key does not open it; no token is served");
+            log_closed(&error, rows.first().map_or("", |row| &row.account));
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Says why a vault is closed: its customer has a key that refuses, or KMS could not be asked.
+pub(crate) fn log_closed(error: &KeyError, account: &str) {
+    if matches!(error, KeyError::Provider(KeyProviderError::Unavailable(_))) {
+        tracing::error!(%error, account, "KMS could not be asked for the vault's customer managed key; no token is served until it answers");
+    } else {
+        tracing::error!(%error, account, "the vault's customer managed key does not open it; no token is served");
     }
 }
 

@@ -137,8 +137,8 @@ pub(crate) fn generate_state(random: &dyn Random) -> (String, [u8; 32]) {
     (state, hash)
 }
 
-/// Ends what lapsed and forgets what ended long ago, tokens of an hour among it, for as long as the role runs. Each look at a session checks its
-/// deadline itself; this keeps codes from lying in the database after theirs.
+/// Ends what lapsed, and forgets what ended long ago, for as long as the role runs: sessions, and tokens that have
+/// expired. Each look at a session checks its deadline itself; this keeps codes from lying in the database after theirs.
 pub(crate) async fn housekeeping(state: State) {
     loop {
         tokio::time::sleep(HOUSEKEEPING).await;
