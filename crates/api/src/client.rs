@@ -22,8 +22,6 @@ const RETRIES: u32 = 2;
 const BACKOFF: Duration = Duration::from_millis(100);
 /// Longest wait that a `Retry-After` can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
-/// `CompleteResourceTokenAuth` may wait 20 s for an exchange under way.
-const TIMEOUT: Duration = Duration::from_secs(30);
 /// A token may have 131,072 characters, a page of audit records more.
 const MAX_ANSWER: usize = 4 << 20;
 
@@ -138,7 +136,7 @@ impl Client {
             headers: parts.headers,
             body,
             ..outbound::Request::new(O::METHOD, url)
-                .timeout(TIMEOUT)
+                .timeout(O::TIME)
                 .max_bytes(MAX_ANSWER)
         };
         let response = self.http.send(request).await?;

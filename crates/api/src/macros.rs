@@ -2,12 +2,12 @@
 
 /// Declares an operation: its unit struct and its [`Operation`](crate::Operation) constants. The module
 /// has its `Input` and `Output`. The method is POST unless one stands before the path; a `? "member"` after it is a
-/// member in the query.
+/// member in the query; `; 10 min` at the end is how long it may take, where 30 s are not enough.
 macro_rules! operation {
     (
         $(#[$meta:meta])*
         $name:ident: $service:literal $($method:ident)? $path:literal $(? $query:literal)* => $success:literal
-        $(, $idempotence:ident)?
+        $(, $idempotence:ident)? $(; $minutes:literal min)?
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,7 @@ macro_rules! operation {
             const SERVICE: &'static str = $service;
             const ACTION: &'static str = concat!($service, ":", stringify!($name));
             const IDEMPOTENT: bool = operation!(@idempotent $($idempotence)?);
+            const TIME: std::time::Duration = operation!(@time $($minutes)?);
             type Input = Input;
             type Output = Output;
         }
@@ -30,6 +31,9 @@ macro_rules! operation {
     (@method) => { http::Method::POST };
     (@idempotent not_idempotent) => { false };
     (@idempotent) => { true };
+    (@time $minutes:literal) => { std::time::Duration::from_mins($minutes) };
+    // `CompleteResourceTokenAuth` may wait 20 s of it for another caller's exchange.
+    (@time) => { std::time::Duration::from_secs(30) };
 }
 
 /// Declares a Smithy union: an object with exactly one of the named members. Members of newer models are

@@ -1,5 +1,7 @@
 //! What every operation has, and how its input is read from a request and written into one.
 
+use std::time::Duration;
+
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -29,6 +31,8 @@ pub trait Operation: Send + Sync + 'static {
     const ACTION: &'static str;
     /// Whether a client may send it again when it doesn't know the first one's outcome.
     const IDEMPOTENT: bool;
+    /// For the operation at most; a client waits as long.
+    const TIME: Duration;
     /// The request body.
     type Input: Serialize + DeserializeOwned + Validate + Send + Sync;
     /// The response body; [`Empty`] goes with 204 and is not sent.

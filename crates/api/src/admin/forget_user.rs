@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::shapes::user;
 use crate::validate::{Checker, Validate};
 
+// Each grant ends by itself, and what is cut off is not erased.
 operation! {
     /// Erases what is stored about a person. It does not lift a stop.
-    ForgetUser: "countersign" "/countersign/ForgetUser" => 200
+    ForgetUser: "countersign" "/countersign/ForgetUser" => 200; 10 min
 }
 
 /// The request body.

@@ -7,9 +7,11 @@ use crate::EpochSeconds;
 use crate::validate::pattern;
 use crate::validate::{Checker, Validate};
 
+// Every grant of an account may have to end, and the trail to be searched: what is cut off is in force, and recorded as
+// failed.
 operation! {
     /// Stops a user, workload, provider, principal or the account within a second, on every replica.
-    Stop: "countersign" "/countersign/Stop" => 200
+    Stop: "countersign" "/countersign/Stop" => 200; 10 min
 }
 
 /// The request body.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_api::admin::{CreatePrincipal, create_principal};
+use countersign_api::admin::{CreatePrincipal, Stop, SubjectKind, create_principal, stop};
 use countersign_api::control::{DeleteWorkloadIdentity, delete_workload_identity};
 use countersign_api::data::{GetWorkloadAccessToken, get_workload_access_token};
 use countersign_api::sigv4::{Expectation, SignedRequest};
@@ -253,4 +253,37 @@ async fn an_endpoint_that_is_not_permitted_is_not_reached() {
         matches!(error, ClientError::Transport(outbound::OutboundError::Refused(_))),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn an_operation_that_may_take_minutes_is_waited_for() {
+    let server = MockServer::start().await;
+    let stopped = serde_json::json!({
+        "stop": {"subjectKind": "workload", "subject": "agent", "stoppedBy": "admin", "stoppedTime": 0},
+        "liveTokens": [],
+    });
+    Mock::given(path("/countersign/Stop"))
+        .respond_with(
+            ResponseTemplate::new(200)
+                .set_body_json(stopped)
+                .set_delay(Duration::from_secs(1)),
+        )
+        .expect(1)
+        .mount(&server)
+        .await;
+    let client = client(&server, "");
+    let input = stop::Input {
+        subject_kind: SubjectKind::Workload,
+        subject: "agent".to_owned(),
+        ..stop::Input::default()
+    };
+    let call = client.call::<Stop>(&input);
+    tokio::pin!(call);
+    let waited = tokio::time::timeout(Duration::from_millis(300), call.as_mut()).await;
+    assert!(waited.is_err(), "{waited:?}");
+    // A minute passes for the client, and not for the server.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_mins(1)).await;
+    tokio::time::resume();
+    assert_eq!(call.await.expect("stopped").stop.subject, "agent");
 }

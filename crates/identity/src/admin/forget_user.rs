@@ -8,7 +8,6 @@
 //! it would be the first trace of the person again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use countersign_api::admin::ForgetUser;
 use countersign_api::admin::forget_user::{Input, Output};
@@ -23,9 +22,6 @@ use crate::vault::revoke;
 const BATCH: i64 = 100;
 
 impl Handle for ForgetUser {
-    /// Each grant ends by itself, and what is cut off is not erased.
-    const TIME: Duration = Duration::from_mins(10);
-
     #[tracing::instrument(name = "identity.forget_user", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         // The trail has one key a person, whatever the account.

@@ -3,7 +3,6 @@
 //! `Start`, unless the caller wants those tokens withdrawn.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use countersign_api::admin::stop::{Input, Output};
 use countersign_api::admin::{LiveToken, Stop};
@@ -23,10 +22,6 @@ const MAX_TOKENS: usize = 1000;
 const PAGE: i64 = 500;
 
 impl Handle for Stop {
-    /// Every grant of an account may have to end, and the trail to be searched: what is cut off is in force, and recorded
-    /// as failed.
-    const TIME: Duration = Duration::from_mins(10);
-
     #[tracing::instrument(name = "identity.stop", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         let (subject, resource) = stop_subject::recorded(call, input.subject_kind, &input.subject)?;

@@ -1,8 +1,6 @@
 //! `VerifyAudit`: checks this role's trail. An operator who trusts the server least runs `countersign audit verify`
 //! on a copy instead.
 
-use std::time::Duration;
-
 use countersign_api::admin::VerifyAudit;
 use countersign_api::admin::verify_audit::{Fault, Input, Output};
 use countersign_audit::Counted;
@@ -13,9 +11,6 @@ use crate::operation::{Call, Handle, OperationError};
 use crate::store;
 
 impl Handle for VerifyAudit {
-    /// A million records take most of a minute.
-    const TIME: Duration = Duration::from_mins(10);
-
     #[tracing::instrument(name = "identity.verify_audit", skip_all, fields(request.id = call.caller.request_id))]
     async fn handle(call: &mut Call, input: Input) -> Result<Output, OperationError> {
         authorize_audit(call).await?;

@@ -42,14 +42,9 @@ pub(crate) use operator::{Operator, perform, share};
 pub(crate) const MAX_BODY: usize = 1 << 20;
 /// For the body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// For an operation that does not say otherwise.
-const OPERATION_TIME: Duration = Duration::from_secs(30);
 
 /// What an operation does, once somebody known has asked for it in valid form.
 pub(crate) trait Handle: Operation {
-    /// For the operation; `CompleteResourceTokenAuth` may wait 20 s of it for another caller's exchange.
-    const TIME: Duration = OPERATION_TIME;
-
     /// Does it. The first step is [`Call::authorize`]; what the audit record should say goes into
     /// [`Call::entry`] as soon as it is known.
     fn handle(
