@@ -136,11 +136,12 @@ class Elsewhere(unittest.TestCase):
         file = yaml.safe_load(self.compose.read_text())
         services = file["services"]
         networks = {name: set(service["networks"]) for name, service in services.items()}
-        meets = lambda a, b: bool(networks[a] & networks[b] - {"outside"})
-        self.assertFalse(meets("agent", "binding") and networks["agent"] & networks["binding"] - {"api", "keys"})
-        self.assertFalse(meets("agent", "database"))
-        self.assertFalse(meets("binding", "database"))
-        self.assertFalse(networks["gateway"] & {"api"}, "the gateway has no business with the identity API")
+        self.assertFalse(networks["agent"] & networks["binding"])
+        self.assertFalse(networks["agent"] & networks["database"])
+        self.assertFalse(networks["binding"] & networks["database"])
+        for asking, asked in [("gateway", "agent"), ("gateway", "binding"), ("gateway", "identity"), ("agent", "identity"),
+                              ("binding", "identity"), ("identity", "database"), ("gateway", "database")]:
+            self.assertTrue(networks[asking] & networks[asked] - {"outside"}, f"{asking} asks {asked}")
         for name, service in services.items():
             if name != "database":
                 self.assertTrue(service["read_only"] and service["cap_drop"] == ["ALL"], name)
