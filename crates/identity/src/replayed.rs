@@ -14,6 +14,7 @@ use countersign_crypto::{Timestamp, UserKey};
 use countersign_db::DbError;
 
 use crate::keys::{KeysError, audit_keys};
+use crate::operation::EFFECTIVE;
 use crate::restored::Restored;
 use crate::stops::Subject;
 use crate::store::grant::GrantState;
@@ -112,7 +113,8 @@ impl Restored<'_> {
         if record.action == "RefreshGrant" && record.outcome == "refused" {
             return self.lose(record, record.reason.as_deref(), None, now).await;
         }
-        if record.outcome != "done" {
+        // What took effect counts, whatever came after it.
+        if record.outcome != "done" && record.detail[EFFECTIVE] != true {
             return Ok(Some(false));
         }
         match record.action.as_str() {

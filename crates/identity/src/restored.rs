@@ -68,9 +68,10 @@ impl Restored<'_> {
     pub async fn carry_on(&self) -> Result<(), KeysError> {
         self.rewrap().await?;
         let configured = self.provider.key_id();
+        // Of the customer's keys also what a reset left behind, which nothing needs.
         let customers = |row: &KeyRow| {
             let customer = self.provider.customer_key(&row.account, &row.provider_key_id);
-            row.purpose == KeyPurpose::Vault && customer.is_some()
+            row.purpose == KeyPurpose::Vault && (customer.is_some() || row.state == KeyState::Retired)
         };
         match key::list_of_other_roots(self.pool, &configured)
             .await?

@@ -33,25 +33,31 @@ impl Handle for ForgetUser {
             user_keys: Vec::new(),
         };
         let mut pseudonyms = Vec::new();
-        for key in stop_subject::user_keys(&call.state.pool, &input.user).await? {
-            output.grants_revoked += end_grants(call, &key).await?;
-            let mut tx = call.state.pool.begin().await?;
-            let erased = grant::forget(&mut tx, &key).await?;
-            tx.commit().await?;
-            output.grants_erased += i64::try_from(erased).unwrap_or(i64::MAX);
+        let keys = stop_subject::user_keys(&call.state.pool, &input.user).await?;
+        for key in &keys {
+            output.grants_revoked += end_grants(call, key).await?;
             let persons = &call.state.installation.person;
             // They name nobody from here on, and tell a restore of an older backup whom to forget.
             let known = PersonKeys::new(&call.state.pool, Arc::clone(persons))
-                .pseudonym(&key)
+                .pseudonym(key)
                 .await?;
             pseudonyms.extend(known);
+            let recorded = pseudonyms.clone().into();
+            call.entry.detail.insert("pseudonyms".to_owned(), recorded);
             let now = call.state.clock.now();
             output.audit_details_erased |=
-                countersign_audit::forget(&call.state.pool, persons, &key, now).await?;
+                countersign_audit::forget(&call.state.pool, persons, key, now).await?;
+            call.takes_effect();
             output.user_keys.push(key.to_hex());
         }
+        // At the end: by these rows a person's further keys are found, by whoever has to begin again too.
+        for key in &keys {
+            let mut tx = call.state.pool.begin().await?;
+            let erased = grant::forget(&mut tx, key).await?;
+            tx.commit().await?;
+            output.grants_erased += i64::try_from(erased).unwrap_or(i64::MAX);
+        }
         let detail = &mut call.entry.detail;
-        detail.insert("pseudonyms".to_owned(), pseudonyms.into());
         detail.insert("grantsRevoked".to_owned(), output.grants_revoked.into());
         detail.insert("grantsErased".to_owned(), output.grants_erased.into());
         Ok(output)

@@ -24,6 +24,9 @@ impl Handle for RevokeGrant {
         call.entry.provider = Some(row.provider_name.clone());
         call.entry.person = Some(row.user_key);
         let ended = revoke::revoke(&call.state, &row, "revoked_by_operator").await?;
+        if ended.is_some() {
+            call.takes_effect();
+        }
         if let Some(revocation) = ended.flatten() {
             call.entry
                 .detail

@@ -9,6 +9,7 @@ use countersign_api::{Arn, EpochSeconds};
 use countersign_crypto::{KeyPurpose as StoredPurpose, KeyRow, KeyState as StoredKeyState, Timestamp};
 
 use crate::operation::{Call, OperationError};
+use crate::state::NoKeys;
 use crate::stops::stored_kind;
 use crate::store::access_key::AccessKeyRow;
 use crate::store::grant::{self, GrantRow};
@@ -112,9 +113,14 @@ fn revocation_of(row: &RevocationRow) -> Revocation {
 }
 
 fn stored_grant(call: &Call, row: &GrantRow) -> Result<Grant, OperationError> {
-    let keyring = &*call.state.vault_keyring(&row.account)?;
+    // A vault that is closed hides whose account it is at the vendor, and nothing else: the rest must be seen, and ended.
+    let identity = match call.state.vault_keyring(&row.account) {
+        Ok(keyring) => readable_identity(&keyring, row),
+        Err(NoKeys::VaultAway | NoKeys::Outdated) => None,
+        Err(error @ NoKeys::NotConfigured(_)) => return Err(error.into()),
+    };
     let (account_id, account_name) =
-        readable_identity(keyring, row).map_or((None, None), |identity| (Some(identity.id), identity.name));
+        identity.map_or((None, None), |identity| (Some(identity.id), identity.name));
     Ok(Grant {
         grant_arn: Arn::grant(call.region(), &row.account, &row.id).to_string(),
         grant_id: row.id.clone(),

@@ -19,6 +19,7 @@ impl Handle for Start {
             return Err(OperationError::not_found("Stop of", &input.subject));
         }
         call.state.commit(tx, &[(stop::CHANGE, &stored)]).await?;
+        call.takes_effect();
         Ok(Empty {})
     }
 }

@@ -43,6 +43,7 @@ impl Handle for Stop {
         let mut tx = call.state.pool.begin().await?;
         let in_force = stop::insert(&mut tx, &new).await?;
         call.state.commit(tx, &[(stop::CHANGE, &new.subject)]).await?;
+        call.takes_effect();
         let stop =
             shown::stop(in_force).ok_or_else(|| OperationError::internal("store_failed", "kind of stop"))?;
         // After the stop is in force, so that nothing is released behind the back of the list.

@@ -32,14 +32,17 @@ async fn disconnected(visit: &mut Visit, body: axum::body::Body, id: &str) -> Re
     visit.entry.provider = Some(connection.provider);
     let mut ended = Vec::new();
     for held in connection.grants {
-        let outcome = revoke::revoke(&visit.state, &held.row, "disconnected").await;
-        // Ended here it is in any case; what went wrong was the first word with the service, which the queue repeats.
-        if let Err(error) = outcome {
-            tracing::warn!(grant.id = held.row.id, %error, "a disconnected grant waits for its revocation");
+        if let Err(error) = revoke::revoke(&visit.state, &held.row, "disconnected").await {
+            // The visit is recorded as failed: those that have ended say so themselves.
+            for row in &ended {
+                revoke::record_end(&visit.state, row, "disconnected").await;
+            }
+            return Err(error.into());
         }
-        ended.push(held.row.id);
+        ended.push(held.row);
     }
-    visit.entry.grant = ended.first().cloned();
-    visit.entry.detail.insert("grants".to_owned(), ended.into());
+    let ids: Vec<String> = ended.into_iter().map(|row| row.id).collect();
+    visit.entry.grant = ids.first().cloned();
+    visit.entry.detail.insert("grants".to_owned(), ids.into());
     Ok(())
 }

@@ -81,6 +81,7 @@ pub(crate) struct Call {
     pub(crate) context: Context,
     action: &'static str,
     authorized: bool,
+    effective: bool,
     subjects: Vec<Subject>,
 }
 
@@ -161,7 +162,15 @@ impl From<NoKeys> for OperationError {
     }
 }
 
+/// In the detail of a record that says otherwise: what the operation was for has happened, and something after it failed.
+pub(crate) const EFFECTIVE: &str = "effective";
+
 impl Call {
+    /// What the operation is for is committed: `restore --audit-export` does it again, however the call ends.
+    pub(crate) const fn takes_effect(&mut self) {
+        self.effective = true;
+    }
+
     /// The caller's account.
     pub(crate) fn account(&self) -> &str {
         &self.caller.account
@@ -264,6 +273,9 @@ impl Call {
             }
         };
         (self.entry.outcome, self.entry.reason) = (outcome, Some(reason));
+        if self.effective {
+            self.entry.detail.insert(EFFECTIVE.to_owned(), true.into());
+        }
         error
     }
 
@@ -372,6 +384,7 @@ async fn answer<O: Handle>(state: State, meters: Arc<Meters>, request: Request) 
         },
         action: O::ACTION,
         authorized: false,
+        effective: false,
         subjects,
     };
     let result = run::<O>(&mut call, &parts.uri, &body).await;

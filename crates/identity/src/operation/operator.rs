@@ -76,6 +76,7 @@ fn call<O: Operation>(state: &State, operator: Operator) -> Call {
         context: Context::default(),
         action: O::ACTION,
         authorized: false,
+        effective: false,
         subjects,
     }
 }

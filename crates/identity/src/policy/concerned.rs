@@ -76,6 +76,30 @@ impl Concerned<'_> {
                 vec![workload(), oauth2()]
             }
             ("countersign", "putreturnhandle") if self.workload.is_some() => vec![workload()],
+            ("countersign", "listgrants" | "getgrant" | "revokegrant") => {
+                vec![Some(Arn::grant(region, account, "*"))]
+            }
+            (
+                "countersign",
+                "createprincipal"
+                | "getprincipal"
+                | "updateprincipal"
+                | "deleteprincipal"
+                | "putprincipalpolicy"
+                | "getprincipalpolicy"
+                | "deleteprincipalpolicy"
+                | "simulatepolicy"
+                | "createaccesskey"
+                | "listaccesskeys"
+                | "updateaccesskey"
+                | "deleteaccesskey",
+            ) => vec![Some(Arn::principal(account, "*"))],
+            (
+                "countersign",
+                "describehealth" | "explainauditrecord" | "exportauditrecords" | "forgetuser"
+                | "getauditreport" | "listauditrecords" | "listkeys" | "listprincipals" | "liststops"
+                | "listusers" | "retirekey" | "rotatekey" | "verifyaudit",
+            ) => vec![Some(Arn::account(region, account))],
             _ => vec![directory(), vault(), workload(), oauth2()],
         };
         asked.into_iter().flatten().collect()

@@ -65,20 +65,27 @@ impl AtVendor {
 }
 
 /// Ends `grant` and tries to have it revoked at the vendor. `None` when it had ended already; otherwise how its
-/// revocation stands, `None` in turn where there was no token to withdraw.
+/// revocation stands, `None` in turn where there was no token to withdraw, or where that cannot be read. An error: it has
+/// not ended.
 pub(crate) async fn revoke(
     state: &State,
     grant: &GrantRow,
     reason: &'static str,
-) -> Result<Option<Option<RevocationRow>>, VaultError> {
+) -> Result<Option<Option<RevocationRow>>, DbError> {
     if !end(state, &grant.id, reason).await? {
         return Ok(None);
     }
-    // The worker goes on with whatever takes longer.
-    if let Ok(outcome) = tokio::time::timeout(WAIT, attempt(state, &grant.id)).await {
-        outcome?;
-    }
-    Ok(Some(revocation::find(&state.pool, &grant.id).await?))
+    let told = async {
+        attempt(state, &grant.id).await?;
+        Ok::<_, VaultError>(revocation::find(&state.pool, &grant.id).await?)
+    };
+    // The worker goes on with what takes longer, and with what failed.
+    let told = tokio::time::timeout(WAIT, told).await;
+    let told = told.unwrap_or_else(|_| Ok(None)).unwrap_or_else(|error| {
+        tracing::warn!(grant.id = grant.id, %error, "a grant that has ended waits for its revocation");
+        None
+    });
+    Ok(Some(told))
 }
 
 /// Ends a grant here and leaves its revocation to the queue. False when it had ended already.

@@ -62,6 +62,30 @@ async fn a_stopped_principal_workload_or_account_gets_nothing_until_it_is_starte
 }
 
 #[tokio::test]
+async fn who_stops_themselves_is_refused_the_answer_and_recorded_as_having_done_it() {
+    for world in worlds().await {
+        let everything = serde_json::json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        ]});
+        let own = world.client(&world.principal("operator", everything).await);
+        let input = admin::stop::Input {
+            subject_kind: SubjectKind::Principal,
+            subject: "operator".to_owned(),
+            reason: None,
+            revoke_tokens: None,
+        };
+        assert_eq!(
+            code(call::<admin::Stop>(&own, input).await),
+            ErrorCode::AccessDenied
+        );
+        let record = &world.records("Stop").await[0];
+        assert_eq!(record["reason"], "principal_stopped");
+        assert_eq!(record["detail"]["effective"], true, "a restore does it again");
+        world.close().await;
+    }
+}
+
+#[tokio::test]
 async fn stops_are_listed_and_lifted_once() {
     for world in worlds().await {
         let admin = world.admin();

@@ -352,6 +352,9 @@ async fn v03_with_the_newer_audit_log_a_restore_brings_nothing_back_to_life() {
     from.works(&["user", "start", "withdrawn"]);
     from.works(&["user", "forget", "forgotten"]);
     from.works(&["workload", "delete", "deleted"]);
+    // In force, though it is the last that this caller may do and is answered as a refusal.
+    let own = from.call((&id, &secret), &["principal", "stop", "second"]);
+    assert_eq!(own.code, 1, "{}", own.stderr);
     from.works(&["access-key", "update", &id, "--status", "inactive"]);
     from.works(&["workload", "create", "after"]);
     let wat = &grants["again"].0;
@@ -378,6 +381,13 @@ async fn v03_with_the_newer_audit_log_a_restore_brings_nothing_back_to_life() {
         to.call(second, &["workload", "list"]).code,
         1,
         "inactive, as before"
+    );
+    to.works(&["access-key", "update", &id, "--status", "active"]);
+    let stopped = to.call(second, &["workload", "list"]);
+    assert!(
+        stopped.code == 1 && stopped.stderr.contains("stopped"),
+        "{}",
+        stopped.stderr
     );
     assert!(!to.works(&["workload", "list"]).contains("deleted"));
     let state = |person: &str| {

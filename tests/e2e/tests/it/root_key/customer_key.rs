@@ -215,6 +215,11 @@ async fn under_the_customers_key(vault: &Vault<'_>, moto: &Kms, first: &str, wat
     refused(vault.reset().await, "exists and refuses");
     refused(vault.set(None).await, "exists and refuses");
     assert!(vault.role.works(&["workload", "list"]).contains("agent"));
+    let grant_id = grant.as_str().expect("an id");
+    assert!(
+        vault.role.works(&["grant", "list"]).contains(grant_id),
+        "whose account it is there is hidden, and nothing else"
+    );
     assert_eq!(vault.api_key(wat).await, "key of the weather");
     moto.ask("EnableKey", json!({"KeyId": id})).await;
     let again = vault.token_is(wat, 200).await;
@@ -259,6 +264,8 @@ async fn lost(vault: &Vault<'_>, wat: &Value, grant: &Value) {
     let again = vault.caller.connects("alice", wat).await;
     assert_ne!(again["grantId"], *grant);
     refused(vault.reset().await, "not lost");
+    let (status, set) = vault.set(None).await;
+    assert_eq!(status, 200, "what the lost key wrapped is in nobody's way: {set}");
     let records = vault.role.works(&["audit", "tail", "--output", "json"]);
     for action in ["SetTokenVaultCMK", "ResetTokenVaultKeyMaterial"] {
         assert!(records.contains(action), "{records}");
