@@ -89,7 +89,7 @@ pub struct MutualAuthentication {
     /// PEM file of the authorities that clients' certificates must come from; for `verify`.
     #[serde(default)]
     pub trust_store: Option<PathBuf>,
-    /// PEM files of certificate revocation lists of these authorities; for `verify`.
+    /// PEM files of certificate revocation lists of these authorities, one or more in each; for `verify`.
     #[serde(default)]
     pub revocation_lists: Vec<PathBuf>,
 }

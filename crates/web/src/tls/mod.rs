@@ -10,6 +10,7 @@ mod config;
 mod proxy_protocol;
 mod transport;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -277,20 +278,34 @@ fn client_verifier(
             .map_err(|error| refused(path, error.to_string()))?;
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let mut lists = Vec::new();
     for path in &mutual.revocation_lists {
-        let list = CertificateRevocationListDer::from_pem_file(path)
+        let of_file = CertificateRevocationListDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| refused(path, error.to_string()))?;
-        builder = builder.with_crls([list]);
+        if of_file.is_empty() {
+            return Err(refused(path, "has no revocation list".to_owned()));
+        }
+        lists.extend(of_file);
     }
-    if !mutual.revocation_lists.is_empty() {
+    if !lists.is_empty() {
+        // The first list of an authority is the only one that is asked: its newest.
+        lists.sort_by_key(|list| Reverse(issued_at(list)));
         // A list says something about its own authority; the others are not thereby refused.
         builder = builder
+            .with_crls(lists)
             .allow_unknown_revocation_status()
             .enforce_revocation_expiration();
     }
     builder
         .build()
         .map_err(|error| TlsError::new(path.display(), error.to_string()))
+}
+
+/// `thisUpdate` of a revocation list. What cannot be read is refused elsewhere.
+fn issued_at(list: &CertificateRevocationListDer<'_>) -> Option<i64> {
+    let (_, list) = x509_parser::parse_x509_crl(list).ok()?;
+    Some(list.last_update().timestamp())
 }
 
 /// Asks for a certificate and takes any: the client proves that it has the key, and nothing else.
@@ -403,5 +418,117 @@ fn private_file(path: &Path) -> Result<(), TlsError> {
             path.display(),
             "everybody on this machine can read the private key: chmod 600",
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
+        KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+    };
+    use rustls::CertificateError;
+
+    use super::*;
+
+    /// An authority, and the one certificate it has issued.
+    struct Authority {
+        issuer: Issuer<'static, KeyPair>,
+        pem: String,
+        client: CertificateDer<'static>,
+    }
+
+    impl Authority {
+        fn new(name: &str) -> Self {
+            let mut params = CertificateParams::default();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(DnType::CommonName, name);
+            let key = KeyPair::generate().expect("a key");
+            let pem = params.self_signed(&key).expect("an authority").pem();
+            let issuer = Issuer::new(params, key);
+            let mut params = CertificateParams::default();
+            params.serial_number = Some(SerialNumber::from(7));
+            let key = KeyPair::generate().expect("a key");
+            let client = params.signed_by(&key, &issuer).expect("a certificate");
+            Self {
+                issuer,
+                pem,
+                client: client.der().clone(),
+            }
+        }
+
+        /// Its list of `year`, with its certificate in it or without.
+        fn list(&self, year: i32, revoked: bool) -> String {
+            let entry = RevokedCertParams {
+                serial_number: SerialNumber::from(7),
+                revocation_time: date_time_ymd(year, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            };
+            let list = CertificateRevocationListParams {
+                this_update: date_time_ymd(year, 1, 1),
+                next_update: date_time_ymd(4000, 1, 1),
+                crl_number: SerialNumber::from(1),
+                issuing_distribution_point: None,
+                revoked_certs: revoked.then_some(entry).into_iter().collect(),
+                key_identifier_method: KeyIdMethod::Sha256,
+            };
+            let list = list.signed_by(&self.issuer).expect("a list");
+            list.pem().expect("PEM")
+        }
+    }
+
+    /// What becomes of the clients of `authorities` when one file has these lists.
+    fn verified(authorities: &[&Authority], lists: &[String]) -> Result<Vec<bool>, TlsError> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let written = |name: &str, text: String| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let authorities_pem = authorities.iter().map(|authority| authority.pem.as_str());
+        let mutual = MutualAuthentication {
+            mode: MutualAuthenticationMode::Verify,
+            trust_store: Some(written("authorities.pem", authorities_pem.collect())),
+            revocation_lists: vec![written("lists.pem", lists.concat())],
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients = client_verifier(&mutual, &provider)?;
+        let revoked = rustls::Error::InvalidCertificate(CertificateError::Revoked);
+        let verify = |authority: &&Authority| {
+            let verified = clients.verify_client_cert(&authority.client, &[], UnixTime::now());
+            if let Err(error) = &verified {
+                assert_eq!(*error, revoked);
+            }
+            verified.is_ok()
+        };
+        Ok(authorities.iter().map(verify).collect())
+    }
+
+    #[test]
+    fn every_revocation_list_of_a_file_counts() {
+        let (one, other) = (Authority::new("one"), Authority::new("other"));
+        let lists = [one.list(2020, false), other.list(2020, true)];
+        let accepted = verified(&[&one, &other], &lists).expect("it loads");
+        assert_eq!(accepted, [true, false]);
+        // A list that is cut off says less than it should.
+        let cut = lists.concat().trim_end().trim_end_matches('-').to_owned();
+        assert!(verified(&[&one, &other], &[cut]).is_err());
+    }
+
+    #[test]
+    fn of_the_revocation_lists_of_one_authority_the_newest_counts() {
+        let one = Authority::new("one");
+        for years in [[2020, 2021], [2021, 2020]] {
+            let lists = years.map(|year| one.list(year, year == 2021));
+            assert_eq!(verified(&[&one], &lists).expect("it loads"), [false]);
+        }
+    }
+
+    #[test]
+    fn a_file_without_any_revocation_list_is_refused() {
+        let one = Authority::new("one");
+        let error = verified(&[&one], std::slice::from_ref(&one.pem)).expect_err("a certificate is no list");
+        assert!(error.to_string().ends_with("has no revocation list"), "{error}");
     }
 }
