@@ -1,4 +1,5 @@
-//! Which certificate a client is shown: by the server name it asks for (SNI), else the first.
+//! Which certificate a client is shown: by the server name it asks for (SNI), else the first; a self-signed one where
+//! there is no other.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -81,6 +82,8 @@ pub(super) struct Certificates {
     by_name: ByName,
     first: Option<Arc<CertifiedKey>>,
     issued: Option<Arc<IssuedCertificates>>,
+    /// Self-signed: no name brings it before a certificate that can be checked.
+    fallback: Option<Arc<CertifiedKey>>,
 }
 
 impl fmt::Debug for Certificates {
@@ -92,10 +95,10 @@ impl fmt::Debug for Certificates {
 }
 
 impl Certificates {
-    /// Reads the files; `fallback` is shown where they have nothing better.
+    /// Reads the files; `fallback` is shown where there is no other.
     pub(super) fn load(
         files: &[CertificateFiles],
-        fallback: Option<(Vec<String>, Arc<CertifiedKey>)>,
+        fallback: Option<Arc<CertifiedKey>>,
         issued: Option<Arc<IssuedCertificates>>,
     ) -> Result<Self, TlsError> {
         let mut by_name = ByName::new();
@@ -117,7 +120,7 @@ impl Certificates {
                     .map_err(|fault| TlsError::new(place(&pair.certificate), fault))?,
             );
         }
-        for (names, key) in loaded.into_iter().chain(fallback) {
+        for (names, key) in loaded {
             first.get_or_insert_with(|| Arc::clone(&key));
             for name in names {
                 // The first one named keeps its names, as it stands in the file.
@@ -128,6 +131,7 @@ impl Certificates {
             by_name,
             first,
             issued,
+            fallback,
         })
     }
 
@@ -138,6 +142,13 @@ impl Certificates {
         in_files(name)
             .or_else(|| issued(name))
             .or_else(|| in_files(wildcard.as_deref()?))
+    }
+
+    fn choose(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        name.and_then(|name| self.named(name))
+            .or_else(|| self.first.clone())
+            .or_else(|| self.issued.as_ref()?.issued.load().values().next().cloned())
+            .or_else(|| self.fallback.clone())
     }
 }
 
@@ -150,9 +161,7 @@ impl ResolvesServerCert for Certificates {
         }) {
             return self.issued.as_ref()?.challenges.load().get(&name?).cloned();
         }
-        name.and_then(|name| self.named(&name))
-            .or_else(|| self.first.clone())
-            .or_else(|| self.issued.as_ref()?.issued.load().values().next().cloned())
+        self.choose(name.as_deref())
     }
 }
 
@@ -205,12 +214,89 @@ pub fn validity(chain_pem: &str) -> Option<(i64, i64)> {
 }
 
 /// A certificate of our own making for `names`, good for 10 years: nobody checks it.
-pub(super) fn self_signed(names: &[String]) -> Result<(Vec<String>, Arc<CertifiedKey>), TlsError> {
+pub(super) fn self_signed(names: &[String]) -> Result<Arc<CertifiedKey>, TlsError> {
     let refused = |error: rcgen::Error| TlsError::new("the self-signed certificate", error.to_string());
     let key = rcgen::KeyPair::generate().map_err(refused)?;
     let certificate = rcgen::CertificateParams::new(names.to_vec())
         .and_then(|params| params.self_signed(&key))
         .map_err(refused)?;
     certified_key(certificate.pem().as_bytes(), key.serialize_pem().as_bytes())
+        .map(|(_, key)| key)
         .map_err(|fault| TlsError::new("the self-signed certificate", fault))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Chain and key in PEM.
+    fn made(name: &str) -> (String, String) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    fn file(name: &str) -> CertificateFiles {
+        let (certificate, private_key) = made(name);
+        CertificateFiles {
+            certificate: certificate.into(),
+            private_key: private_key.into(),
+        }
+    }
+
+    fn issue(issued: &IssuedCertificates, name: &str) {
+        let (chain, key) = made(name);
+        issued
+            .install(&[name.to_owned()], &chain, &key)
+            .expect("installed");
+    }
+
+    /// The names in the certificate that a client is shown.
+    fn shown(certificates: &Certificates, name: Option<&str>) -> String {
+        let key = certificates.choose(name).expect("some certificate");
+        names_of(&key.cert[0]).expect("names").join(" ")
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_the_last_choice() {
+        let listener = ["app.example".to_owned(), "api.example".to_owned()];
+        let load = |files: &[CertificateFiles], issued: &Arc<IssuedCertificates>| {
+            let fallback = self_signed(&listener).expect("a certificate");
+            Certificates::load(files, Some(fallback), Some(issued.clone())).expect("loaded")
+        };
+        let every = [
+            Some("app.example"),
+            Some("api.example"),
+            Some("other.example"),
+            None,
+        ];
+        let issued = IssuedCertificates::new();
+        let certificates = load(&[], &issued);
+        for name in every {
+            assert_eq!(shown(&certificates, name), "app.example api.example", "{name:?}");
+        }
+        // As soon as there is one that can be checked, also for names it does not have.
+        issue(&issued, "app.example");
+        for name in every {
+            assert_eq!(shown(&certificates, name), "app.example", "{name:?}");
+        }
+        let certificates = load(&[file("file.example"), file("*.example")], &issued);
+        for (name, expected) in [
+            (Some("app.example"), "app.example"),
+            (Some("file.example"), "file.example"),
+            (Some("api.example"), "*.example"),
+            (Some("elsewhere.test"), "file.example"),
+            (None, "file.example"),
+        ] {
+            assert_eq!(shown(&certificates, name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_self_signed_certificate_alone_answers_every_name() {
+        let fallback = self_signed(&["app.example".to_owned()]).expect("a certificate");
+        let certificates = Certificates::load(&[], Some(fallback), None).expect("loaded");
+        for name in [Some("app.example"), Some("other.example"), None] {
+            assert_eq!(shown(&certificates, name), "app.example", "{name:?}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ pub struct TlsConfig {
     /// Certificates from files. The first answers clients whose server name none of them has.
     pub certificates: Vec<CertificateFiles>,
     /// A certificate made at start, which nobody can check: for the stretch behind a load balancer that
-    /// speaks TLS to its targets without checking them.
+    /// speaks TLS to its targets without checking them. Shown only where there is no other.
     pub self_signed: bool,
     /// Certificates by ACME for the names of this listener.
     pub acme: bool,
