@@ -41,7 +41,8 @@ pub enum AcmeChallenge {
     #[default]
     #[serde(rename = "tls-alpn-01")]
     TlsAlpn01,
-    /// By a file on port 80 (RFC 8555 section 8.3): a listener there answers, whatever its rules.
+    /// By a file on port 80 (RFC 8555 section 8.3): a listener there answers for every name, whatever its rules. The key
+    /// listener does not.
     #[serde(rename = "http-01")]
     Http01,
 }

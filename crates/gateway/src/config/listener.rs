@@ -45,13 +45,30 @@ impl Listener {
 
     /// Its host names, without ports.
     pub(crate) fn names(&self) -> Vec<String> {
-        let hosts = self.hosts.iter().cloned().chain([self.origin.authority()]);
-        let names = hosts.map(|host| match host.rsplit_once(':') {
+        without_ports(self.hosts.iter().cloned().chain([self.origin.authority()]))
+    }
+}
+
+impl KeyListener {
+    /// Its host names, without ports.
+    pub(crate) fn names(&self) -> Vec<String> {
+        without_ports(self.hosts.iter().cloned())
+    }
+}
+
+/// Each name once, as it goes into a certificate.
+fn without_ports(hosts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names = Vec::new();
+    for host in hosts {
+        let name = match host.rsplit_once(':') {
             Some((name, port)) if !port.contains(']') => name.to_owned(),
             _ => host,
-        });
-        names.collect()
+        };
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
+    names
 }
 
 impl Listeners {
@@ -93,6 +110,18 @@ impl Listeners {
         self.with_rules()
             .map(|(name, listener)| (name, listener.tls.as_ref()))
             .chain([("keys", self.keys.tls.as_ref())])
+    }
+
+    /// The names of each certificate that is wanted by ACME, one for a listener. The key listener needs no answer of its
+    /// own to HTTP-01: that comes by plain HTTP on port 80, to a listener with rules, for every name.
+    pub(crate) fn acme_orders(&self) -> Vec<Vec<String>> {
+        let by_acme = |tls: Option<&TlsConfig>| tls.is_some_and(|tls| tls.acme);
+        let with_rules = self.with_rules().map(|(_, listener)| listener);
+        let with_rules = with_rules
+            .filter(|listener| by_acme(listener.tls.as_ref()))
+            .map(Listener::names);
+        let keys = by_acme(self.keys.tls.as_ref()).then(|| self.keys.names());
+        with_rules.chain(keys).collect()
     }
 }
 

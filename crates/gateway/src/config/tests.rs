@@ -1,5 +1,7 @@
 //! Configurations that load, and those that are refused with a place.
 
+use countersign_web::tls::TlsConfig;
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -198,4 +200,26 @@ fn bad_configurations_are_refused_with_a_place() {
         let error = load(&GOOD.replacen(from, to, 1)).expect_err(to);
         assert!(error.contains(place), "{to}: {error}");
     }
+}
+
+#[test]
+fn every_listener_that_wants_acme_has_an_order_for_its_names() {
+    let mut config: Config = toml::from_str(GOOD).expect("it parses");
+    assert!(config.listeners.acme_orders().is_empty());
+    let acme = || {
+        Some(TlsConfig {
+            acme: true,
+            ..TlsConfig::default()
+        })
+    };
+    config.listeners.keys.tls = acme();
+    config.listeners.keys.hosts = ["keys.example:8443", "keys.example", "other.example"]
+        .map(str::to_owned)
+        .into();
+    config.listeners.app.tls = acme();
+    config.listeners.app.origin = "https://app.example:8443".parse().expect("an origin");
+    assert_eq!(
+        config.listeners.acme_orders(),
+        [vec!["app.example"], vec!["keys.example", "other.example"]]
+    );
 }

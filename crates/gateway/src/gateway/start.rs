@@ -20,7 +20,7 @@ use crate::access_log::AccessLog;
 use crate::acme::{Acme, HttpChallenges};
 use crate::authenticate::site::Applications;
 use crate::claims_header::ClaimsHeaders;
-use crate::config::{self, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::forward::Forwarder;
 use crate::ids::IdRandom;
 use crate::keys::{ChainKeys, Keys, LiveKeys};
@@ -197,11 +197,10 @@ fn transports(
         let (proxy, from) = (listener.proxy_protocol.clone(), listener.plaintext_from.clone());
         (name, listener.tls.as_ref(), listener.names(), proxy, from)
     });
-    let key_names = keys.hosts.clone();
     let all = rest.chain([(
         "keys",
         keys.tls.as_ref(),
-        key_names,
+        keys.names(),
         None,
         keys.plaintext_from.clone(),
     )]);
@@ -232,11 +231,7 @@ fn acme(
     shared: &Shared,
 ) -> Result<Option<Acme>, ConfigError> {
     let Some(acme) = &config.acme else { return Ok(None) };
-    let wanted = config.listeners.with_rules().map(|(_, listener)| listener);
-    let orders = wanted
-        .filter(|listener| listener.tls.as_ref().is_some_and(|tls| tls.acme))
-        .map(config::Listener::names)
-        .collect();
+    let orders = config.listeners.acme_orders();
     let found = (issued.clone(), challenges.clone());
     let parts = (shared.clock.clone(), shared.random.clone());
     Acme::new(acme, orders, &config.outbound_allow, found, parts).map(Some)

@@ -1,12 +1,15 @@
 //! Listeners of an operator's own, with curl as the client: TLS, client certificates, what targets are told,
 //! the PROXY protocol, and reload.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use countersign_crypto::sha256;
 use countersign_gateway::ReloadError;
 use countersign_gateway::config::{Config, Listener};
+use countersign_web::tls::TlsConfig;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -151,6 +154,57 @@ async fn the_certificate_is_chosen_by_server_name() {
     }
     let unknown = curl(&ca, "c.example", port, "/", &["-k"]).await;
     assert!(unknown.body.contains(" 421"), "{}", unknown.body);
+}
+
+/// A system whose key listener has this `tls`, under names with ports; and its port.
+async fn keys_by(tls: &str, acme: Option<&Path>) -> (System, u16) {
+    let tls: BTreeMap<String, TlsConfig> = toml::from_str(tls).expect("TLS");
+    let acme = acme.map(|storage| {
+        let text = format!(
+            "terms_of_service_agreed = true\ndirectory_url = 'https://127.0.0.1:1/'\nstorage = '{}'",
+            storage.display()
+        );
+        toml::from_str(&text).expect("an ACME server")
+    });
+    let mut system = Box::pin(System::start_with(move |config| {
+        let keys = &mut config.listeners.keys;
+        keys.hosts = ["keys.example:8443", "keys.example"].map(str::to_owned).into();
+        keys.tls = tls.into_values().next();
+        config.acme = acme;
+    }))
+    .await;
+    let port = system.serve_listener("keys").await;
+    (system, port)
+}
+
+#[tokio::test]
+async fn the_key_listener_has_a_certificate_by_acme() {
+    let authority = Authority::new();
+    authority.issue("keys", &["keys.example"], "keys");
+    let read = |file: &str| std::fs::read_to_string(authority.path(file)).expect("a file");
+    // As it is stored, it is good for long: the server need not be there.
+    let hash = hex::encode(&sha256(b"keys.example")[..6]);
+    let stored = format!("keys.example-{hash}.pem");
+    authority.write(&stored, &(read("keys.key") + &read("keys.pem")));
+    // It goes before the self-signed one, whose name it has.
+    let tls = "tls = { acme = true, self_signed = true }";
+    let (_system, port) = keys_by(tls, Some(authority.directory.path())).await;
+    let path = "/default/jwks.json";
+    let answer = curl(&authority.path("ca.pem"), "keys.example", port, path, &[]).await;
+    assert!(answer.body.starts_with("HTTP/2 200"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn the_key_listener_signs_for_names_without_ports() {
+    let (_system, port) = keys_by("tls = 'self-signed'", None).await;
+    let shown = ["-k", "-w", "%{certs}"];
+    let answer = curl(Path::new("/dev/null"), "keys.example", port, "/", &shown).await;
+    let names = answer.body.lines().find(|line| line.contains("Alternative Name"));
+    assert!(
+        names.is_some_and(|names| names.ends_with("Name:DNS:keys.example")),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test]
