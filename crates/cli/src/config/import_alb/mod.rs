@@ -7,9 +7,9 @@ mod actions;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value as Json;
-use toml::{Table, Value};
+use toml::{Table, Value, map::Entry};
 
 use crate::output;
 
@@ -26,7 +26,7 @@ pub(super) fn run(files: &[PathBuf]) -> anyhow::Result<()> {
         !described.listeners.is_empty(),
         "no `Listeners` in these files: give the output of `aws elbv2 describe-listeners`"
     );
-    let imported = described.convert();
+    let imported = described.convert()?;
     output::line(toml::to_string_pretty(&imported.config)?.trim_end());
     for note in imported.notes {
         output::note(format!("import-alb: {note}"));
@@ -66,7 +66,7 @@ impl Described {
         }
     }
 
-    fn convert(&self) -> Imported {
+    fn convert(&self) -> anyhow::Result<Imported> {
         let mut import = Import::default();
         for group in &self.target_groups {
             import.target_group(group);
@@ -76,7 +76,13 @@ impl Described {
             let arn = text(listener, "ListenerArn");
             let rules: Vec<&Json> = self.rules.iter().filter(|rule| is_of(rule, arn)).collect();
             let (name, table) = import.listener(listener, &rules);
-            listeners.insert(name, Value::Table(table));
+            match listeners.entry(name) {
+                Entry::Vacant(place) => place.insert(Value::Table(table)),
+                Entry::Occupied(taken) => bail!(
+                    "two listeners are called {}: import one load balancer at a time",
+                    taken.key()
+                ),
+            };
         }
         let tables = |tables: BTreeMap<String, Table>| -> Table {
             tables
@@ -88,10 +94,10 @@ impl Described {
         gateway.insert("applications".to_owned(), tables(import.applications).into());
         gateway.insert("listeners".to_owned(), listeners.into());
         gateway.insert("target_groups".to_owned(), tables(import.target_groups).into());
-        Imported {
+        Ok(Imported {
             config: Table::from_iter([("gateway".to_owned(), Value::Table(gateway))]),
             notes: import.notes,
-        }
+        })
     }
 }
 
@@ -148,16 +154,27 @@ impl Import {
             table.insert("plaintext_from".to_owned(), everybody.into());
         }
         let mut converted = Vec::new();
-        let mut default = listener["DefaultActions"].clone();
+        // Not the listener's `DefaultActions`: without its rules, what they keep closed would be open.
+        let mut default = None;
         for rule in rules {
             if rule["IsDefault"].as_bool() == Some(true) {
-                default = rule["Actions"].clone();
+                default = Some(&rule["Actions"]);
             } else {
                 converted.push(Value::Table(self.rule(&name, rule)));
             }
         }
         table.insert("rules".to_owned(), converted.into());
-        let default = self.actions(&format!("{name} default rule"), &default);
+        let place = format!("{name} default rule");
+        let default = match default {
+            Some(actions) => self.actions(&place, actions),
+            None => self.closed(
+                &place,
+                &format!(
+                    "its rules are not in these files: give the output of `aws elbv2 describe-rules --listener-arn {}` too",
+                    text(listener, "ListenerArn")
+                ),
+            ),
+        };
         table.insert("default_actions".to_owned(), default.into());
         (name, table)
     }
@@ -459,7 +476,7 @@ mod tests {
     fn a_load_balancer_becomes_a_configuration_that_loads() {
         let mut described = Described::default();
         described.add(&serde_json::from_str(DESCRIBED).unwrap());
-        let imported = described.convert();
+        let imported = described.convert().unwrap();
         assert_eq!(toml::to_string_pretty(&imported.config).unwrap(), EXPECTED);
         let notes = imported.notes.join("\n");
         for note in [
@@ -488,5 +505,44 @@ mod tests {
         }
         let gateway: countersign_gateway::Config = whole["gateway"].clone().try_into().unwrap();
         gateway.check().unwrap();
+    }
+
+    #[test]
+    fn a_listener_without_its_rules_answers_503() {
+        let mut json: Json = serde_json::from_str(DESCRIBED).unwrap();
+        // As after `describe-rules` of another listener.
+        let rules = json["Rules"].as_array_mut().unwrap();
+        rules.retain(|rule| !text(rule, "RuleArn").contains("/1111/"));
+        let mut described = Described::default();
+        described.add(&json);
+        let imported = described.convert().unwrap();
+        let listener = &imported.config["gateway"]["listeners"]["https-443"];
+        assert_eq!(listener["rules"], Value::Array(vec![]));
+        let closed = table_of([
+            ("type", "fixed-response".into()),
+            ("status_code", Value::from(503)),
+        ]);
+        assert_eq!(listener["default_actions"], Value::Array(vec![closed.into()]));
+        let note = "https-443 default rule: its rules are not in these files: give the output of `aws elbv2 describe-rules \
+                    --listener-arn arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/lb/50dc/1111` too";
+        assert!(
+            imported.notes.iter().any(|known| known.starts_with(note)),
+            "{:?}",
+            imported.notes
+        );
+    }
+
+    #[test]
+    fn listeners_of_two_load_balancers_do_not_replace_each_other() {
+        let mut described = Described::default();
+        for load_balancer in ["lb/50dc", "other/60dc"] {
+            let described_too = DESCRIBED.replace("lb/50dc", load_balancer);
+            described.add(&serde_json::from_str(&described_too).unwrap());
+        }
+        let refused = described.convert().map(|_| ()).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "two listeners are called https-443: import one load balancer at a time"
+        );
     }
 }
