@@ -226,6 +226,16 @@ impl RootKey {
         }
     }
 
+    /// `root`, and the customers' keys that go with this one.
+    pub(crate) fn with_customer_keys_for(&self, root: &Self) -> Self {
+        match (self, root) {
+            (Self::WithCustomerKeys(_, customer), Self::File(_) | Self::Kms(_) | Self::Pkcs11(_)) => {
+                Self::WithCustomerKeys(Box::new(root.clone()), customer.clone())
+            }
+            _ => root.clone(),
+        }
+    }
+
     /// Opens it; a key file that does not exist is made.
     pub(crate) async fn open_or_create(&self, random: SharedRandom) -> anyhow::Result<Arc<dyn KeyProvider>> {
         match self {
