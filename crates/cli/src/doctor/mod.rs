@@ -106,7 +106,11 @@ async fn keys(config: &Config, findings: &mut Vec<Finding>) {
                 "is not set",
                 "name a root key for this role",
             ),
-            Some(root) => root_key(place, root, findings).await,
+            Some(root) => {
+                // A backup has the databases of this configuration; an agent's conversations are in none.
+                let has_backup = needed && place != "keys.agent";
+                root_key(place, root, has_backup, findings).await;
+            }
             None => {}
         }
     }
@@ -128,9 +132,9 @@ async fn keys(config: &Config, findings: &mut Vec<Finding>) {
     }
 }
 
-async fn root_key(place: &str, root: &RootKey, findings: &mut Vec<Finding>) {
+async fn root_key(place: &str, root: &RootKey, has_backup: bool, findings: &mut Vec<Finding>) {
     if let RootKey::File(path) = root {
-        return key_file(place, path, findings);
+        return key_file(place, path, has_backup, findings);
     }
     if let Err(error) = root.open(std::sync::Arc::new(SystemRandom)).await {
         let mend = "until it opens, no server starts; those that run go on";
@@ -138,7 +142,7 @@ async fn root_key(place: &str, root: &RootKey, findings: &mut Vec<Finding>) {
     }
 }
 
-fn key_file(place: &str, path: &Path, findings: &mut Vec<Finding>) {
+fn key_file(place: &str, path: &Path, has_backup: bool, findings: &mut Vec<Finding>) {
     if !path.exists() {
         let mend = "nothing to do before the first start, which makes it; else restore it from your backup";
         return add(
@@ -164,7 +168,7 @@ fn key_file(place: &str, path: &Path, findings: &mut Vec<Finding>) {
             error.to_string(),
             "restore it from your backup",
         ),
-        Ok(provider) if !backup::backup_is_verified(path, &provider.key_id()) => add(
+        Ok(provider) if has_backup && !backup::backup_is_verified(path, &provider.key_id()) => add(
             findings,
             Severity::Warning,
             place,
@@ -393,5 +397,34 @@ async fn database(config: &DatabaseConfig, owner: &str, findings: &mut Vec<Findi
                 "check the URL, then `countersign migrate`",
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A warning that nothing ends is one that nobody reads.
+    #[tokio::test]
+    async fn the_backup_asked_for_is_one_that_can_be_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        for role in ["identity", "gateway", "agent"] {
+            FileKeyProvider::open_or_create(Path::new(&path(role)), std::sync::Arc::new(SystemRandom))
+                .unwrap();
+        }
+        let mut config: toml::Table = include_str!("../config/default.toml")
+            .replace("env:", "")
+            .parse()
+            .unwrap();
+        config.remove("gateway");
+        let names = ["identity", "gateway", "agent"].map(|role| (role.to_owned(), path(role).into()));
+        config["keys"] = toml::Table::from_iter(names).into();
+        let file = directory.path().join("config.toml");
+        std::fs::write(&file, config.to_string()).unwrap();
+        let mut findings = vec![];
+        keys(&config::load(&file).unwrap(), &mut findings).await;
+        let places: Vec<_> = findings.iter().map(|finding| finding.place.as_str()).collect();
+        assert_eq!(places, ["keys.identity"], "{findings:?}");
     }
 }
