@@ -64,6 +64,9 @@ struct Finding {
     /// What is wrong; absent, nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
     wrong: Option<String>,
+    /// Why it cannot be told from here whether something is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mend: Option<&'static str>,
 }
@@ -112,9 +115,10 @@ fn print(findings: &[Finding], output: Output) -> anyhow::Result<ExitCode> {
         output::json(&findings)?;
     } else {
         for finding in findings {
-            match &finding.wrong {
-                None => output::line(format!("ok     {}", finding.check)),
-                Some(wrong) => output::line(format!("WRONG  {}: {wrong}", finding.check)),
+            match (&finding.wrong, &finding.unknown) {
+                (Some(wrong), _) => output::line(format!("WRONG  {}: {wrong}", finding.check)),
+                (None, Some(unknown)) => output::line(format!("?      {}: {unknown}", finding.check)),
+                (None, None) => output::line(format!("ok     {}", finding.check)),
             }
             if let Some(mend) = finding.mend {
                 output::line(format!("       mend: {mend}"));
@@ -244,38 +248,20 @@ impl Check {
             )),
             None => Some(format!("it leads to {} without a redirect_uri", shown(&provider))),
         };
-        let refused = self.refused(&provider).await.map(|how| {
+        let (refused, unknown) = match ask(&provider).await {
+            Ok(refused) => (refused, None),
+            // That this machine does not reach it is nothing about the redirect URI.
+            Err(error) => (None, Some(format!("it cannot be asked from here ({error:#})"))),
+        };
+        let refused = refused.map(|how| {
             format!("the login provider refuses the request ({how}); the redirect URI in it is {expected}")
         });
-        vec![
-            finding(&check, wrong, mend),
-            finding(
-                &format!("{} takes the request of {}", shown(&provider), shown(origin)),
-                refused,
-                "register exactly this redirect URI for this client at the provider, and compare OidcClientId",
-            ),
-        ]
-    }
-
-    /// Whether the provider shows an error rather than a login, and which. Providers have no common way to say so to a
-    /// browser that they will not send back: a status (RFC 6749 section 4.1.2.1 leaves it to them), or a page.
-    async fn refused(&self, provider: &Url) -> Option<String> {
-        let answer = match self.get(provider.clone(), HeaderMap::new()).await {
-            Ok(answer) => answer,
-            Err(error) => return Some(format!("{error:#}")),
-        };
-        if answer.status.is_client_error() || answer.status.is_server_error() {
-            return Some(answer.status.to_string());
-        }
-        let location = answer.headers.get(header::LOCATION);
-        let location = location
-            .and_then(|location| location.to_str().ok())
-            .unwrap_or_default();
-        let page = String::from_utf8_lossy(&answer.body);
-        REFUSALS
-            .iter()
-            .find(|mark| location.contains(*mark) || page.contains(*mark))
-            .map(|mark| (*mark).to_owned())
+        let taken = finding(
+            &format!("{} takes the request of {}", shown(&provider), shown(origin)),
+            refused,
+            "register exactly this redirect URI for this client at the provider, and compare OidcClientId",
+        );
+        vec![finding(&check, wrong, mend), Finding { unknown, ..taken }]
     }
 
     /// The first address outside the two origins.
@@ -396,20 +382,45 @@ impl Check {
     }
 
     async fn get(&self, url: Url, headers: HeaderMap) -> anyhow::Result<Response> {
-        let place = shown(&url);
-        let mut request = Request::get(url).timeout(LIMIT).header(
-            header::ACCEPT,
-            HeaderValue::from_static("text/html,application/xhtml+xml"),
-        );
-        for (name, value) in [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")] {
-            request = request.header(name.parse()?, HeaderValue::from_static(value));
-        }
-        request.headers.extend(headers);
-        self.client
-            .send(request)
-            .await
-            .with_context(|| format!("{place} does not answer"))
+        get(&self.client, url, headers).await
     }
+}
+
+/// Whether the provider shows an error rather than a login, and which. Providers have no common way to say so to a
+/// browser that they will not send back: a status (RFC 6749 section 4.1.2.1 leaves it to them), or a page.
+async fn ask(provider: &Url) -> anyhow::Result<Option<String>> {
+    // It may be an internal one, which the gateway's `outbound_allow` names.
+    let client = roles::operator_client(std::slice::from_ref(provider))?;
+    let answer = get(&client, provider.clone(), HeaderMap::new()).await?;
+    if answer.status.is_client_error() || answer.status.is_server_error() {
+        return Ok(Some(answer.status.to_string()));
+    }
+    let location = answer.headers.get(header::LOCATION);
+    let location = location
+        .and_then(|location| location.to_str().ok())
+        .unwrap_or_default();
+    let page = String::from_utf8_lossy(&answer.body);
+    let refusal = REFUSALS
+        .iter()
+        .find(|mark| location.contains(*mark) || page.contains(*mark));
+    Ok(refusal.map(|mark| (*mark).to_owned()))
+}
+
+/// As a browser goes to a page.
+async fn get(client: &Client, url: Url, headers: HeaderMap) -> anyhow::Result<Response> {
+    let place = shown(&url);
+    let mut request = Request::get(url).timeout(LIMIT).header(
+        header::ACCEPT,
+        HeaderValue::from_static("text/html,application/xhtml+xml"),
+    );
+    for (name, value) in [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")] {
+        request = request.header(name.parse()?, HeaderValue::from_static(value));
+    }
+    request.headers.extend(headers);
+    client
+        .send(request)
+        .await
+        .with_context(|| format!("{place} does not answer"))
 }
 
 /// Direct access to a task is what lets headers be forged.
@@ -427,6 +438,7 @@ fn finding(check: &str, wrong: Option<String>, mend: &'static str) -> Finding {
         check: check.to_owned(),
         mend: wrong.is_some().then_some(mend),
         wrong,
+        unknown: None,
     }
 }
 
@@ -444,6 +456,8 @@ fn shown(url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
@@ -470,5 +484,80 @@ mod tests {
         assert!(unreachable(&task).await.wrong.is_some());
         drop(listener);
         assert!(unreachable(&task).await.wrong.is_none());
+    }
+
+    /// A server of one answer; where it is.
+    async fn answering(answer: String) -> Url {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("its address");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n")
+                    && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0)
+                {}
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        format!("http://{address}").parse().expect("a URL")
+    }
+
+    fn status(line: &str) -> String {
+        format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    }
+
+    /// What is found about a provider at an internal address, which is no exception of the client of the two origins.
+    async fn taken(provider: &Url) -> Finding {
+        let account = "http://localhost:1";
+        let location = format!("{provider}authorize?redirect_uri={account}/oauth2/idpresponse");
+        let app = answering(status(&format!("302 Found\r\nlocation: {location}"))).await;
+        let origins = Origins {
+            app: app.clone(),
+            account: account.parse().expect("a URL"),
+            behind_alb: false,
+        };
+        let check = Check {
+            client: roles::operator_client(&[app.clone(), origins.account.clone()]).expect("a client"),
+            origins,
+            behind_alb: false,
+        };
+        let [redirect, taken] = check.login(&app, "/").await.try_into().expect("two findings");
+        assert!(redirect.wrong.is_none(), "{redirect:?}");
+        taken
+    }
+
+    #[tokio::test]
+    async fn an_internal_login_provider_is_asked() {
+        let provider = answering(status("200 OK")).await;
+        let finding = taken(&provider).await;
+        assert!(
+            finding.wrong.is_none() && finding.unknown.is_none(),
+            "{finding:?}"
+        );
+        let provider = answering(status("400 Bad Request")).await;
+        let finding = taken(&provider).await;
+        assert!(
+            finding
+                .wrong
+                .as_deref()
+                .is_some_and(|wrong| wrong.contains("refuses")),
+            "{finding:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_login_provider_that_cannot_be_reached_has_refused_nothing() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("its address");
+        drop(listener);
+        let provider = format!("http://{address}").parse().expect("a URL");
+        let finding = taken(&provider).await;
+        assert!(finding.wrong.is_none() && finding.mend.is_none(), "{finding:?}");
+        let unknown = finding.unknown.unwrap_or_default();
+        assert!(unknown.contains("cannot be asked from here"), "{unknown}");
     }
 }
