@@ -232,7 +232,8 @@ impl EvidenceConfig {
                 AnchorPlace::File(_) | AnchorPlace::Journald(_) => {}
             }
         }
-        let mut names = BTreeSet::new();
+        // Anchors may share a place: the same line twice says no more than once.
+        let (mut names, mut places) = (BTreeSet::new(), BTreeSet::new());
         for (index, export) in self.exports.iter().enumerate() {
             let key = format!("exports[{index}]");
             name(&key, &export.name, &mut names)?;
@@ -244,12 +245,41 @@ impl EvidenceConfig {
                 ExportPlace::Webhook(webhook) => webhook.check(&format!("{key}.to.webhook"))?,
                 ExportPlace::Directory(_) => {}
             }
+            // A batch whose name is there counts as taken: each would have holes where the other was first.
+            if let Some((member, place)) = export.to.names() {
+                let rule = "is another export's place: give it a directory or prefix of its own";
+                require(places.insert(place), || format!("{key}.to.{member}"), rule)?;
+            }
         }
         Ok(())
     }
 }
 
+impl ExportPlace {
+    /// Where the names of its batches must be no other export's, if they have names.
+    fn names(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::Directory(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                // Joined again, it has no `.`, no doubled slashes and none at its end.
+                let path: PathBuf = path.components().collect();
+                Some(("directory", path.display().to_string()))
+            }
+            Self::S3(s3) => Some(("s3", s3.names())),
+            Self::Syslog(_) | Self::Webhook(_) => None,
+        }
+    }
+}
+
 impl S3Config {
+    /// Not by region: a bucket's name is unique at AWS, and an endpoint is asked whatever the region.
+    fn names(&self) -> String {
+        let endpoint = self.endpoint.as_ref().map_or("", Url::as_str);
+        // As URLs drop them.
+        let parts = self.prefix.split_inclusive('/').filter(|part| *part != "./");
+        format!("{endpoint} {} {}", self.bucket, parts.collect::<String>())
+    }
+
     fn check(&self, key: &str) -> Result<(), EvidenceConfigError> {
         let bucket = (3..=63).contains(&self.bucket.len())
             && self

@@ -129,3 +129,70 @@ fn a_configuration_that_cannot_be_used_is_refused_by_name() {
         assert!(error.contains(key), "{key}: {error}");
     }
 }
+
+/// A batch whose name is there counts as taken, and the name says nothing of the export.
+#[test]
+fn two_exports_to_one_place_are_refused() {
+    let check = |places: [serde_json::Value; 2]| {
+        let [first, second] = places;
+        let config = json!({"exports": [
+            {"name": "a", "format": "ocsf", "to": first}, {"name": "b", "format": "cloudtrail", "to": second},
+        ]});
+        let config: EvidenceConfig = serde_json::from_value(config).expect("well-formed");
+        config.check().map_err(|error| error.to_string())
+    };
+    let directory = |path: &str| json!({"directory": path});
+    let s3 = |endpoint: Option<&str>, bucket: &str, prefix: &str, region: &str| json!({"s3": {"endpoint": endpoint, "bucket": bucket, "prefix": prefix, "region": region}});
+    let (minio, other) = (
+        Some("http://minio.example:9000"),
+        Some("http://other.example:9000"),
+    );
+    for (places, key) in [
+        ([directory("/evidence"), directory("/evidence")], "directory"),
+        ([directory("/evidence"), directory("/./evidence//")], "directory"),
+        (
+            [
+                s3(None, "records", "a/", "us-east-1"),
+                s3(None, "records", "a/", "eu-west-1"),
+            ],
+            "s3",
+        ),
+        (
+            [
+                s3(minio, "records", "", "us-east-1"),
+                s3(Some("http://minio.example:9000/"), "records", "./", "us-east-1"),
+            ],
+            "s3",
+        ),
+    ] {
+        let rule = "is another export's place: give it a directory or prefix of its own";
+        let expected = format!("evidence.exports[1].to.{key}: {rule}");
+        assert_eq!(check(places.clone()), Err(expected), "{places:?}");
+    }
+    let syslog = json!({"syslog": {"address": "tcp://log.example:601"}});
+    for places in [
+        [directory("/evidence/a"), directory("/evidence/b")],
+        [
+            s3(minio, "records", "a/", "us-east-1"),
+            s3(minio, "records", "b/", "us-east-1"),
+        ],
+        [
+            s3(minio, "records", "", "us-east-1"),
+            s3(other, "records", "", "us-east-1"),
+        ],
+        [
+            s3(None, "records", "", "us-east-1"),
+            s3(None, "records2", "", "us-east-1"),
+        ],
+        // A message says which export it is of.
+        [syslog.clone(), syslog],
+    ] {
+        check(places.clone()).unwrap_or_else(|error| panic!("{places:?}: {error}"));
+    }
+    // What two anchors put at one place is the same.
+    let anchors: EvidenceConfig = serde_json::from_value(json!({"anchors": [
+        {"name": "a", "to": {"file": "/kept"}}, {"name": "b", "to": {"file": "/kept"}},
+    ]}))
+    .expect("well-formed");
+    anchors.check().expect("usable");
+}
