@@ -32,7 +32,7 @@ pub struct Input {
 pub struct Output {
     /// The records. None: all that are under a checkpoint have been read, ask again in a few seconds.
     pub records: Vec<Value>,
-    /// For the next call. It stays good for ever.
+    /// For the next call. It stays good until a backup is restored.
     pub cursor: String,
 }
 

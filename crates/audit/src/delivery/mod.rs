@@ -15,7 +15,9 @@ pub(crate) mod target;
 use std::time::Duration;
 
 use countersign_crypto::{SharedClock, SharedRandom, Timestamp, token};
-use countersign_db::{Fence, Pool, claim_lease, database_identity, release_lease, renew_lease};
+use countersign_db::{
+    DatabaseIdentity, Fence, Pool, claim_lease, database_identity, release_lease, renew_lease,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -83,7 +85,7 @@ impl Deliveries {
         config.check()?;
         let (stop, stopped) = watch::channel(false);
         let (mut tasks, mut retention) = (JoinSet::new(), JoinSet::new());
-        let database = database_identity(&parts.pool).await?.id;
+        let database = database_identity(&parts.pool).await?;
         // Tells this process from others that ask for a lease.
         let holder = token(&*parts.random);
         let mut deliveries = Vec::new();
@@ -139,20 +141,28 @@ impl Deliveries {
 }
 
 /// Reads on from a cursor: at most `limit` records that are under checkpoints, and the cursor behind them. Nothing is
-/// remembered of it here. [`AuditError::Cursor`]: it is none.
+/// remembered of it here. [`AuditError::Cursor`]: it is none, or one of before the database was restored, behind which
+/// other records may have stood.
 pub async fn read_on(
     pool: &Pool,
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<(Vec<Record>, String), AuditError> {
-    let position: Position = cursor.map_or_else(|| Ok(Position::default()), str::parse)?;
+    let life = match database_identity(pool).await?.restore_epoch {
+        0 => String::new(),
+        epoch => format!("{epoch}:"),
+    };
+    let position: Position = match cursor {
+        None => Position::default(),
+        Some(cursor) => cursor.strip_prefix(&life).ok_or(AuditError::Cursor)?.parse()?,
+    };
     let newest = crate::store::last_checkpoint_number(pool).await?;
     if position.checkpoint > newest {
         return Err(AuditError::Cursor);
     }
     let mut stream = Stream::at(pool, position).await?;
     let records = stream.next(limit, None).await?;
-    Ok((records, stream.position().to_string()))
+    Ok((records, format!("{life}{}", stream.position())))
 }
 
 /// What is handed over.
@@ -201,7 +211,7 @@ struct Delivery {
     name: String,
     kind: Kind,
     target: Target,
-    database: String,
+    database: DatabaseIdentity,
     holder: String,
     pool: Pool,
     clock: SharedClock,
@@ -345,9 +355,14 @@ impl Delivery {
     /// What comes next, and where it ends. A batch that was begun before is made again as it was, so that the receiver
     /// can tell by its id that it is the same.
     async fn next_batch(&mut self, row: &DeliveryRow) -> Result<Option<(Batch, Position)>, DeliveryError> {
+        // A restored database goes on from a position that it had before, with something else.
+        let restored = match self.database.restore_epoch {
+            0 => String::new(),
+            epoch => format!(".restored-{epoch}"),
+        };
         let id = format!(
-            "{}.{}.{}",
-            self.database,
+            "{}{restored}.{}.{}",
+            self.database.id,
             self.name.replace(' ', "."),
             row.delivered
         );
@@ -394,7 +409,8 @@ impl Delivery {
         let batch = Batch {
             id,
             role: self.role,
-            database: self.database.clone(),
+            database: self.database.id.clone(),
+            restore_epoch: self.database.restore_epoch,
             number,
             repeated,
             sent_at: self.clock.now(),

@@ -12,7 +12,7 @@ use countersign_crypto::{
     Timestamp, UserKey,
 };
 use countersign_db::testing::TestDatabase;
-use countersign_db::{ChangeFeed, Pool, migrate};
+use countersign_db::{ChangeFeed, Pool, migrate, params};
 
 use crate::delivery::parts::python;
 
@@ -27,6 +27,12 @@ pub(crate) struct Fixture {
     pub(crate) checkpoint_file: PathBuf,
     pkcs8: Vec<u8>,
     _directory: tempfile::TempDir,
+}
+
+/// How far the trail was: writers' ids sort by their times.
+pub(crate) struct Backup {
+    writer: String,
+    number: i64,
 }
 
 /// One on each engine.
@@ -150,6 +156,34 @@ impl Fixture {
             checkpoints,
         };
         verify(&trail, &mut |_| ()).await.expect("can be read")
+    }
+
+    /// What a backup holds now. All recorders so far have been closed.
+    pub(crate) async fn backup(&self) -> Backup {
+        let sql = "SELECT (SELECT MAX(writer) FROM audit_record) AS writer, \
+                   (SELECT MAX(number) FROM audit_checkpoint) AS number";
+        let row = self.pool().fetch_optional(sql, params![]).await.expect("reads");
+        let row = row.expect("a row");
+        Backup {
+            writer: row.text("writer").expect("a writer"),
+            number: row.int("number").expect("a number"),
+        }
+    }
+
+    /// As `countersign restore` would leave the database: what it was, one epoch later.
+    pub(crate) async fn restore(&self, backup: &Backup) {
+        let Backup { writer, number } = backup;
+        for sql in [
+            format!("DELETE FROM audit_record WHERE writer > '{writer}'"),
+            format!("DELETE FROM audit_checkpoint WHERE number > {number}"),
+            format!(
+                "UPDATE evidence_delivery SET checkpoint_number = {number}, writer = '', seq = 0, \
+                 tried_checkpoint = {number}, tried_writer = '', tried_seq = 0 WHERE checkpoint_number > {number}"
+            ),
+            "UPDATE database_identity SET restore_epoch = restore_epoch + 1".to_owned(),
+        ] {
+            self.tamper(&sql).await;
+        }
     }
 
     /// SQL that the product would never run.

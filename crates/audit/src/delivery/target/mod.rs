@@ -32,6 +32,7 @@ pub(super) struct Batch {
     pub(super) id: String,
     pub(super) role: &'static str,
     pub(super) database: String,
+    pub(super) restore_epoch: i64,
     /// The checkpoint, or the one behind which the records begin.
     pub(super) number: i64,
     /// It may have been taken before.
@@ -54,7 +55,15 @@ impl Batch {
         text
     }
 
-    /// The name of a file or object for it: database, role, and a number that sorts.
+    /// Below it are the names of one life of a database: after a restore its numbers come again, with other content.
+    fn place(&self) -> String {
+        match self.restore_epoch {
+            0 => self.database.clone(),
+            epoch => format!("{}/restored-{epoch}", self.database),
+        }
+    }
+
+    /// The name of a file or object for it: place, role, and a number that sorts.
     fn name(&self) -> String {
         let Position {
             checkpoint,
@@ -66,7 +75,7 @@ impl Batch {
         } else {
             format!("-{writer}-{seq}")
         };
-        format!("{}/{}-{checkpoint:012}{within}.ndjson", self.database, self.role)
+        format!("{}/{}-{checkpoint:012}{within}.ndjson", self.place(), self.role)
     }
 }
 

@@ -95,7 +95,9 @@ impl Bucket {
     fn key(&self, batch: &Batch, number: i64) -> String {
         format!(
             "{}{}/{}-{number:012}.json",
-            self.prefix, batch.database, batch.role
+            self.prefix,
+            batch.place(),
+            batch.role
         )
     }
 

@@ -4,6 +4,7 @@ mod anchors;
 mod exports;
 mod forms;
 pub(crate) mod parts;
+mod restored;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
