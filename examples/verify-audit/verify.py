@@ -117,6 +117,7 @@ class Section:
             raise ValueError("is not the beginning of a section of version 1")
         self.newest, self.previous, self.lines, self.heads, self.named = None, "0" * 64, {}, {}, []
         self.last, self.chains, self.tree, self.roots = ("", 0), {}, None, {}
+        self.firsts, self.left = {}, {}
 
     def checkpoint(self, line, keys):
         if self.chains:
@@ -132,6 +133,9 @@ class Section:
             yield f"{place}: does not follow the one before"
         if (said["role"], said["database"]) != (self.role, self.database):
             yield f"{place}: belongs to another database"
+        if said["restoreEpoch"] < max(self.firsts, default=0):
+            yield f"{place}: is of an earlier restore epoch than the one before"
+        self.firsts.setdefault(said["restoreEpoch"], number)
         for head in said["heads"]:
             if head["seq"] < self.heads.get(head["writer"], head)["seq"]:
                 yield f"{place}: sets a head back"
@@ -175,7 +179,17 @@ class Section:
         if at in self.roots:
             self.roots[at] = self.tree.root()
 
-    def end(self, line, kept):
+    def left_behind(self, text, keys):
+        """Whether a restore explains that a kept line is not here: a later life began at or before its number."""
+        said = signed_statement(text, keys)
+        number, epoch = said["number"], said["restoreEpoch"]
+        restore = min((later for later, first in self.firsts.items() if later > epoch and first <= number), default=None)
+        if restore is None:
+            raise ValueError("is not the one that was kept")
+        if self.left.setdefault((epoch, number), (restore, text)) != (restore, text):
+            raise ValueError(f"was kept twice, with different content, of restore epoch {epoch}")
+
+    def end(self, line, kept, keys):
         counts = {"checkpoints": len(self.lines), "records": sum(map(len, self.chains.values()))}
         if line != spelled({"end": counts}):
             raise ValueError(f"does not end a section of {counts}")
@@ -189,8 +203,14 @@ class Section:
                 yield f"audit_record {at[0]}-{at[1]}: ends another tree than {place} names"
         for role, database, number, text in kept:
             if (role, database) == (self.role, self.database) and self.lines.get(number) != sha256(text.encode()).hex():
-                yield f"audit_checkpoint {number}: is not the one that was kept"
+                try:
+                    self.left_behind(text, keys)
+                except MALFORMED as error:
+                    yield f"audit_checkpoint {number}: {error}"
         print(f"{self.role}: {counts} (database {self.database})")
+        for restore in sorted({restore for restore, _ in self.left.values()}):
+            count = sum(left[0] == restore for left in self.left.values())
+            print(f"  {count} of the kept checkpoints, of before restore {restore}, are not in the export")
 
 
 def kept_checkpoints(text, faults):
@@ -224,7 +244,7 @@ def verify(export, keys, kept, faults):
             elif line.startswith('{"record":'):
                 faults += section.record(line)
             else:
-                faults += section.end(line, kept)
+                faults += section.end(line, kept, keys)
                 section = None
     except MALFORMED as error:
         return faults.append(f"export line {place}: {error if isinstance(error, ValueError) else repr(error)}")

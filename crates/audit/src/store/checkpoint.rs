@@ -63,11 +63,3 @@ pub(crate) async fn scan_checkpoints(tx: &mut Transaction, after: i64) -> Result
     )
     .await
 }
-
-/// 0 when there is none.
-pub(crate) async fn newest_checkpoint(tx: &mut Transaction) -> Result<i64, DbError> {
-    let sql = "SELECT number FROM audit_checkpoint ORDER BY number DESC LIMIT 1";
-    tx.fetch_optional(sql, params![])
-        .await?
-        .map_or(Ok(0), |row| row.int("number"))
-}

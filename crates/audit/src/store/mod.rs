@@ -15,7 +15,7 @@ use crate::AuditError;
 use crate::record::{Personal, Record, RecordId, Stored};
 pub(crate) use checkpoint::{
     CHECKPOINT_COLUMNS, CheckpointRow, checkpoint, checkpoints_after, insert_checkpoint,
-    last_checkpoint_number, newest_checkpoint, scan_checkpoints,
+    last_checkpoint_number, scan_checkpoints,
 };
 pub(crate) use ends::{Ends, by_grant, by_request, by_session};
 pub(crate) use person_key::{

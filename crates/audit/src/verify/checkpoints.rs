@@ -7,7 +7,7 @@ use countersign_crypto::Timestamp;
 use super::evidence::Evidence;
 use super::outside::Outside;
 use super::records::Scanned;
-use super::{Anchor, Faults, Subject};
+use super::{Anchor, Faults, LeftBehind, Subject};
 use crate::AuditError;
 use crate::checkpoint::{Checkpoint, Head, Statement};
 use crate::checkpointer::root_of_heads;
@@ -36,6 +36,8 @@ pub(super) struct History {
     pub(super) last: Option<Anchored>,
     /// As of the newest that is also outside.
     pub(super) outside: Option<Anchored>,
+    /// Lines outside that a restore left behind, by its epoch.
+    pub(super) left_behind: BTreeMap<i64, LeftBehind>,
 }
 
 /// A checkpoint and the heads it vouches for.
@@ -65,6 +67,8 @@ struct Replay<'a> {
     heads: BTreeMap<String, Head>,
     previous: String,
     epoch: i64,
+    /// The number of the first checkpoint of each restore epoch.
+    firsts: BTreeMap<i64, i64>,
     newest: Option<Statement>,
 }
 
@@ -81,11 +85,11 @@ pub(super) async fn replay(
         heads: BTreeMap::new(),
         previous: "0".repeat(64),
         epoch: 0,
+        firsts: BTreeMap::new(),
         newest: None,
     };
-    let newest = evidence.newest_checkpoint().await?;
-    let newest_outside = outside.range(..=newest).next_back();
     let mut expected = 1;
+    let mut was_outside = false;
     loop {
         let page = evidence.checkpoints().await?;
         if page.is_empty() {
@@ -106,11 +110,14 @@ pub(super) async fn replay(
             replay.history.count += 1;
             match found.checkpoint {
                 Ok(checkpoint) => {
-                    replay.check(number, &checkpoint, &place, faults);
-                    compare(outside, number, &checkpoint, &place, faults);
-                    if newest_outside.is_some_and(|(_, (_, other))| *other == checkpoint) {
+                    let is_outside = lines_of(outside, number).any(|(_, (_, other))| *other == checkpoint);
+                    // The heads are copied only where the lines end, which they mostly do once.
+                    if was_outside && !is_outside {
                         replay.history.outside = replay.anchored();
                     }
+                    was_outside = is_outside;
+                    let verified = replay.check(number, &checkpoint, &place, faults);
+                    replay.compare(outside, number, (&checkpoint, verified), &place, faults);
                 }
                 Err(error) => {
                     faults.add(place, error);
@@ -119,8 +126,11 @@ pub(super) async fn replay(
             }
         }
     }
-    for (number, (line, _)) in outside {
-        if !replay.history.hashes.contains_key(number) {
+    if was_outside {
+        replay.history.outside = replay.anchored();
+    }
+    for (&(number, epoch), (line, checkpoint)) in outside {
+        if !replay.history.hashes.contains_key(&number) && !replay.leave_behind(number, epoch, checkpoint) {
             faults.add(
                 format!("audit_checkpoint {number}"),
                 format!("is in the checkpoint file (line {line}) and not in the database: the database was rolled back to an older copy, or truncated"),
@@ -149,7 +159,14 @@ impl Replay<'_> {
         })
     }
 
-    fn check(&mut self, number: i64, checkpoint: &Checkpoint, place: &str, faults: &mut Faults) {
+    /// The restore epoch that it states, if its signature verifies.
+    fn check(
+        &mut self,
+        number: i64,
+        checkpoint: &Checkpoint,
+        place: &str,
+        faults: &mut Faults,
+    ) -> Option<i64> {
         let hash = checkpoint.hash();
         let previous = std::mem::replace(&mut self.previous, hash.clone());
         self.history.hashes.insert(number, hash);
@@ -157,7 +174,7 @@ impl Replay<'_> {
             Ok(statement) => statement,
             Err(error) => {
                 faults.add(place, error.to_string());
-                return;
+                return None;
             }
         };
         for (wrong, what) in [
@@ -184,9 +201,48 @@ impl Replay<'_> {
                 faults.add(place, what);
             }
         }
-        self.epoch = statement.restore_epoch;
+        let epoch = statement.restore_epoch;
+        self.epoch = epoch;
+        self.firsts.entry(epoch).or_insert(number);
         self.take(&statement, place, faults);
         self.newest = Some(statement);
+        Some(epoch)
+    }
+
+    /// Against the lines outside that have the same number.
+    fn compare(
+        &mut self,
+        outside: &Outside,
+        number: i64,
+        (checkpoint, verified): (&Checkpoint, Option<i64>),
+        place: &str,
+        faults: &mut Faults,
+    ) {
+        for (&(_, epoch), (line, other)) in lines_of(outside, number) {
+            // Of another life before this one: the number came again. What does not verify has no life.
+            let before = verified.is_some_and(|verified| epoch < verified);
+            if other != checkpoint && !(before && self.leave_behind(number, epoch, other)) {
+                faults.add(
+                    place,
+                    format!(
+                        "differs from line {line} of the checkpoint file: the history was rolled back and forked"
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Whether a later life began at or before this number, so that a restore explains that a line of `epoch` is not in
+    /// the database. What came before that life must be there.
+    fn leave_behind(&mut self, number: i64, epoch: i64, checkpoint: &Checkpoint) -> bool {
+        let mut later = self.firsts.range(epoch.saturating_add(1)..);
+        let Some((&restore, _)) = later.find(|(_, first)| **first <= number) else {
+            return false;
+        };
+        let at = checkpoint.read().map_or(0, |statement| statement.at);
+        let left = self.history.left_behind.entry(restore);
+        left.or_insert_with(|| LeftBehind::before(restore)).add(at);
+        true
     }
 
     fn take(&mut self, statement: &Statement, place: &str, faults: &mut Faults) {
@@ -219,16 +275,10 @@ impl Replay<'_> {
     }
 }
 
-/// Against the line outside that has the same number.
-fn compare(outside: &Outside, number: i64, checkpoint: &Checkpoint, place: &str, faults: &mut Faults) {
-    if let Some((line, other)) = outside.get(&number)
-        && other != checkpoint
-    {
-        faults.add(
-            place,
-            format!(
-                "differs from line {line} of the checkpoint file: the history was rolled back and forked"
-            ),
-        );
-    }
+/// The lines outside that have a number, one a life.
+fn lines_of(
+    outside: &Outside,
+    number: i64,
+) -> std::collections::btree_map::Range<'_, (i64, i64), (usize, Checkpoint)> {
+    outside.range((number, i64::MIN)..=(number, i64::MAX))
 }

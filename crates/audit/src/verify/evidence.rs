@@ -32,8 +32,6 @@ pub(super) struct FoundCheckpoint {
 pub(super) trait Evidence {
     /// What is wrong with the container itself: place and finding.
     async fn container_faults(&mut self) -> Result<Vec<(String, String)>, AuditError>;
-    /// Number of the newest checkpoint; 0 without any.
-    async fn newest_checkpoint(&mut self) -> Result<i64, AuditError>;
     /// The next checkpoints, by number.
     async fn checkpoints(&mut self) -> Result<Vec<FoundCheckpoint>, AuditError>;
     /// The next writers' first records, by writer.
@@ -71,10 +69,6 @@ impl Evidence for Snapshot<'_> {
             .into_iter()
             .map(|(table, found)| (table.to_owned(), found))
             .collect())
-    }
-
-    async fn newest_checkpoint(&mut self) -> Result<i64, AuditError> {
-        Ok(store::newest_checkpoint(self.tx).await?)
     }
 
     async fn checkpoints(&mut self) -> Result<Vec<FoundCheckpoint>, AuditError> {

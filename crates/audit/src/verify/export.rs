@@ -242,16 +242,6 @@ impl Evidence for SectionReader {
         Ok(std::mem::take(&mut self.section.faults))
     }
 
-    async fn newest_checkpoint(&mut self) -> Result<i64, AuditError> {
-        Ok(self
-            .section
-            .checkpoints
-            .iter()
-            .filter_map(|(_, line)| number(line))
-            .max()
-            .unwrap_or(0))
-    }
-
     async fn checkpoints(&mut self) -> Result<Vec<FoundCheckpoint>, AuditError> {
         let found = std::mem::take(&mut self.section.checkpoints).into_iter();
         Ok(found

@@ -6,7 +6,7 @@ mod export;
 mod outside;
 mod records;
 
-use countersign_crypto::JwkSet;
+use countersign_crypto::{JwkSet, Timestamp};
 use countersign_db::{DatabaseIdentity, Pool, database_identity};
 use serde::Serialize;
 
@@ -50,6 +50,39 @@ pub struct Anchor {
     pub records_after: u64,
 }
 
+/// Checkpoints kept outside that a restore explains: the life that they are of went on after the backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftBehind {
+    /// The restore epoch that began instead.
+    pub restore: i64,
+    /// How many of them are not in the database.
+    pub checkpoints: u64,
+    /// When the last of them was signed, RFC 3339.
+    pub last: String,
+    #[serde(skip)]
+    last_at: i64,
+}
+
+impl LeftBehind {
+    fn before(restore: i64) -> Self {
+        Self {
+            restore,
+            checkpoints: 0,
+            last: String::new(),
+            last_at: i64::MIN,
+        }
+    }
+
+    fn add(&mut self, at: i64) {
+        self.checkpoints += 1;
+        if at > self.last_at {
+            self.last_at = at;
+            self.last = Timestamp::from_micros(at).to_rfc3339();
+        }
+    }
+}
+
 /// The outcome.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +103,8 @@ pub struct Report {
     pub anchored: Option<Anchor>,
     /// By checkpoints kept outside it.
     pub anchored_outside: Option<Anchor>,
+    /// By the restore. No fault, but a roll-back by somebody who may restore looks the same.
+    pub left_behind: Vec<LeftBehind>,
     /// What is wrong, at most 100.
     pub faults: Vec<Fault>,
     /// Further faults that are not listed.
@@ -92,6 +127,7 @@ impl Report {
             checkpoints: 0,
             anchored: None,
             anchored_outside: None,
+            left_behind: Vec::new(),
             faults: vec![fault],
             more_faults: 0,
         }
@@ -126,6 +162,19 @@ impl std::fmt::Display for Report {
                 )?,
                 None => writeln!(f, "  not anchored by any checkpoint {by}")?,
             }
+        }
+        for left in &self.left_behind {
+            let (verb, last) = match left.checkpoints {
+                1 => ("is", "signed"),
+                _ => ("are", "the last signed"),
+            };
+            writeln!(
+                f,
+                "  {} {verb} of before restore {} and not in the database, {last} {}",
+                Counted(left.checkpoints, "kept checkpoint"),
+                left.restore,
+                left.last
+            )?;
         }
         for fault in &self.faults {
             writeln!(f, "  {}: {}", fault.place, fault.what)?;
@@ -188,6 +237,7 @@ async fn check(
         checkpoints: history.count,
         anchored: history.last.as_ref().map(|last| last.anchor(&scanned)),
         anchored_outside: history.outside.as_ref().map(|outside| outside.anchor(&scanned)),
+        left_behind: history.left_behind.into_values().collect(),
         faults: faults.list,
         more_faults: faults.more,
     })

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::{Faults, Subject};
 use crate::checkpoint::Checkpoint;
 
-/// The lines about this database, by checkpoint number, with the number of the line.
-pub(super) type Outside = BTreeMap<i64, (usize, Checkpoint)>;
+/// The lines about this database, by checkpoint number and restore epoch, with the number of the line. After a restore
+/// the numbers beyond the backup come again: of one number there is a line a life.
+pub(super) type Outside = BTreeMap<(i64, i64), (usize, Checkpoint)>;
 
 /// The databases that the lines are about, by role and id, each with the first line about it.
 pub(super) fn databases(checkpoints: &str) -> BTreeMap<(String, String), usize> {
@@ -65,7 +66,8 @@ pub(super) fn read(subject: &Subject<'_>, faults: &mut Faults) -> Outside {
             faults.add(place, error.to_string());
             continue;
         }
-        match outside.get(&statement.number) {
+        let key = (statement.number, statement.restore_epoch);
+        match outside.get(&key) {
             Some((earlier, other)) if *other != checkpoint => {
                 let number = statement.number;
                 faults.add(
@@ -76,7 +78,7 @@ pub(super) fn read(subject: &Subject<'_>, faults: &mut Faults) -> Outside {
                 );
             }
             _ => {
-                outside.insert(statement.number, (index + 1, checkpoint));
+                outside.insert(key, (index + 1, checkpoint));
             }
         }
     }

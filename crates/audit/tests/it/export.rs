@@ -116,6 +116,76 @@ async fn a_checkpoint_that_a_crash_cut_was_never_acknowledged() {
     }
 }
 
+/// The product and the example excuse the same lines, and no others.
+#[tokio::test]
+async fn kept_checkpoints_of_before_a_restore_are_told_apart() {
+    let fixture = Fixture::new_sqlite().await;
+    let record = async || {
+        let recorder = fixture.recorder().await;
+        record_some(&recorder, 1).await;
+        recorder.close().await.expect("closes");
+    };
+    record().await;
+    let backup = fixture.backup().await;
+    record().await;
+    fixture.roll_back(&backup).await;
+    record().await;
+    let backup = fixture.backup().await;
+    record().await;
+    fixture.roll_back(&backup).await;
+    record().await;
+    fixture.restore(&backup).await;
+    let unsigned = export(&fixture).await;
+    record().await;
+    let later = fixture.backup().await;
+    record().await;
+    fixture.restore(&later).await;
+    record().await;
+    let text = export(&fixture).await;
+    let kept = fixture.lines().await;
+    // Epochs and numbers: 0 1, 0 2, another 0 2, 0 3, another 0 3, 1 3, 1 4, 2 4.
+    let kept: Vec<&str> = kept.split_inclusive('\n').collect();
+    assert_eq!(kept.len(), 8);
+    let edited = kept[3].replace("\"at\":1", "\"at\":2");
+    assert_ne!(edited, kept[3]);
+    for (what, export, lines, fine) in [
+        ("of this life", &text, [kept[0], kept[7]].concat(), true),
+        (
+            "of all lives",
+            &text,
+            [&kept[2..4], &kept[5..]].concat().concat(),
+            true,
+        ),
+        ("twice the same", &text, [kept[4], kept[4]].concat(), true),
+        (
+            "two of a life and number",
+            &text,
+            [kept[3], kept[4]].concat(),
+            false,
+        ),
+        ("a fork of before the backup", &text, kept[1].to_owned(), false),
+        ("nobody signed it", &text, edited, false),
+        ("what was there", &unsigned, [kept[0], kept[2]].concat(), true),
+        (
+            "no checkpoint says that it was restored",
+            &unsigned,
+            kept[3].to_owned(),
+            false,
+        ),
+        (
+            "of a life that it does not know",
+            &unsigned,
+            kept[5].to_owned(),
+            false,
+        ),
+    ] {
+        let ours = verify(export, &fixture.keys, &lines).await.expect("an export");
+        let theirs = by_the_examples(&fixture.keys, &lines, std::slice::from_ref(export), &[]).remove(0);
+        assert_eq!(ours[0].ok, fine, "{what}: {}", ours[0]);
+        assert_eq!(theirs.is_empty(), fine, "{what}: {theirs:?}");
+    }
+}
+
 #[tokio::test]
 async fn only_a_key_that_was_named_counts() {
     let [fixture, ..] = &fixtures().await[..] else {

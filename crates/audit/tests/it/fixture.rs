@@ -172,6 +172,13 @@ impl Fixture {
 
     /// As `countersign restore` would leave the database: what it was, one epoch later.
     pub(crate) async fn restore(&self, backup: &Backup) {
+        self.roll_back(backup).await;
+        self.tamper("UPDATE database_identity SET restore_epoch = restore_epoch + 1")
+            .await;
+    }
+
+    /// As an older copy of the database would.
+    pub(crate) async fn roll_back(&self, backup: &Backup) {
         let Backup { writer, number } = backup;
         for sql in [
             format!("DELETE FROM audit_record WHERE writer > '{writer}'"),
@@ -180,7 +187,6 @@ impl Fixture {
                 "UPDATE evidence_delivery SET checkpoint_number = {number}, writer = '', seq = 0, \
                  tried_checkpoint = {number}, tried_writer = '', tried_seq = 0 WHERE checkpoint_number > {number}"
             ),
-            "UPDATE database_identity SET restore_epoch = restore_epoch + 1".to_owned(),
         ] {
             self.tamper(&sql).await;
         }

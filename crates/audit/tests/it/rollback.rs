@@ -1,6 +1,6 @@
 //! What only a checkpoint outside the database can show.
 
-use countersign_audit::verify::{Trail, verify};
+use countersign_audit::verify::{Report, Trail, verify};
 use countersign_db::{Database, Pool, params};
 
 use crate::fixture::{Fixture, fixtures, record_some};
@@ -89,6 +89,120 @@ async fn an_older_state_put_back_and_a_fork_of_it_are_found() {
             "{report}"
         );
     }
+}
+
+/// A writer of its own, closed with a checkpoint.
+async fn record(fixture: &Fixture) {
+    let recorder = fixture.recorder().await;
+    record_some(&recorder, 2).await;
+    recorder.close().await.expect("closes");
+}
+
+/// What restores left behind: epoch and number of lines.
+fn left_behind(report: &Report) -> Vec<(i64, u64)> {
+    let left = report.left_behind.iter();
+    left.map(|left| (left.restore, left.checkpoints)).collect()
+}
+
+#[tokio::test]
+async fn a_restore_is_told_from_a_roll_back() {
+    for fixture in fixtures().await {
+        record(&fixture).await;
+        let backup = fixture.backup().await;
+        record(&fixture).await;
+        record(&fixture).await;
+        let before = fixture.lines().await;
+        fixture.restore(&backup).await;
+        let report = fixture.verify().await;
+        assert!(!report.ok, "nothing signed says that it was a restore");
+        assert!(report.faults[0].what.contains("rolled back"), "{report}");
+
+        record(&fixture).await;
+        let report = fixture.verify().await;
+        assert!(report.ok, "{report}");
+        assert_eq!(left_behind(&report), [(1, 2)]);
+        let last = &report.left_behind[0].last;
+        assert!(
+            report.to_string().contains(&format!(
+                "2 kept checkpoints are of before restore 1 and not in the database, the last signed {last}"
+            )),
+            "{report}"
+        );
+        assert_eq!(
+            report.anchored_outside.map(|anchor| anchor.checkpoint),
+            Some(2),
+            "by a line of its own life"
+        );
+        let report = fixture.verify_against(&before).await;
+        assert!(report.ok, "{report}");
+        assert_eq!(report.anchored_outside.map(|anchor| anchor.checkpoint), Some(1));
+        assert_eq!(left_behind(&fixture.verify_alone().await), []);
+
+        // Once more, of a backup that was made in between.
+        let backup = fixture.backup().await;
+        record(&fixture).await;
+        fixture.restore(&backup).await;
+        record(&fixture).await;
+        let report = fixture.verify().await;
+        assert!(report.ok, "{report}");
+        assert_eq!(left_behind(&report), [(1, 2), (2, 1)]);
+        assert_eq!(report.anchored_outside.map(|anchor| anchor.checkpoint), Some(3));
+    }
+}
+
+#[tokio::test]
+async fn a_restore_excuses_nothing_but_what_it_left_behind() {
+    let fixture = Fixture::new_sqlite().await;
+    record(&fixture).await;
+    let first = fixture.backup().await;
+    record(&fixture).await;
+    let forked = fixture.lines().await;
+    fixture.roll_back(&first).await;
+    record(&fixture).await;
+    let both = fixture.lines().await;
+    let second = fixture.backup().await;
+    record(&fixture).await;
+    let old_life = fixture.lines().await;
+    fixture.restore(&second).await;
+    record(&fixture).await;
+    record(&fixture).await;
+    let lines = fixture.lines().await;
+    // Without the line of the fork, which is the second.
+    let honest = |text: &str| -> String {
+        let lines = text.split_inclusive('\n').enumerate();
+        lines.filter(|(at, _)| *at != 1).map(|(_, line)| line).collect()
+    };
+    let report = fixture.verify_against(&honest(&lines)).await;
+    assert!(report.ok, "{report}");
+    assert_eq!(left_behind(&report), [(1, 1)]);
+
+    let mut edited = honest(&old_life).into_bytes();
+    let at = edited.len() - 10;
+    edited[at] = if edited[at] == b'A' { b'B' } else { b'A' };
+    let edited = String::from_utf8(edited).expect("ASCII");
+    for (what, kept) in [
+        ("a fork of before the restore", &forked),
+        ("two lines of one number and epoch", &both),
+        ("the same, beside all others", &lines),
+        ("a line that nobody signed", &edited),
+    ] {
+        assert!(!fixture.verify_against(kept).await.ok, "{what}");
+    }
+    // Rolled back within the new life, and to the old one.
+    let honest = honest(&lines);
+    fixture
+        .tamper("DELETE FROM audit_checkpoint WHERE number = 4")
+        .await;
+    assert!(!fixture.verify_against(&honest).await.ok, "rolled back by one");
+    fixture
+        .tamper("UPDATE database_identity SET restore_epoch = 0")
+        .await;
+    fixture.roll_back(&second).await;
+    record(&fixture).await;
+    assert!(fixture.verify_alone().await.ok);
+    let report = fixture.verify_against(&honest).await;
+    assert!(!report.ok, "an earlier life");
+    assert_eq!(left_behind(&report), []);
 }
 
 #[tokio::test]
