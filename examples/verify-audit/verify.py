@@ -1,9 +1,10 @@
 """Verifies an exported audit trail with nothing of Countersign's: written from docs/audit.md alone.
 
-    verify.py EXPORT PUBLIC_KEYS [CHECKPOINTS]
+    verify.py EXPORT PUBLIC_KEYS [CHECKPOINTS [EPOCH]]
 
 Prints a line a database and OK, or a line a fault and exits 1. Needs the package `cryptography` for ES256. The public
-keys, and the checkpoints if there are any, must have come another way than the export.
+keys, and the checkpoints if there are any, must have come another way than the export. EPOCH is the latest restore that
+you know of (0: none): what it left behind is no fault.
 """
 
 import base64
@@ -179,17 +180,19 @@ class Section:
         if at in self.roots:
             self.roots[at] = self.tree.root()
 
-    def left_behind(self, text, keys):
-        """Whether a restore explains that a kept line is not here: a later life began at or before its number."""
+    def left_behind(self, text, keys, restored):
+        """Whether a restore that is known explains that a kept line is not here: a later life began at or before its number."""
         said = signed_statement(text, keys)
         number, epoch = said["number"], said["restoreEpoch"]
         restore = min((later for later, first in self.firsts.items() if later > epoch and first <= number), default=None)
         if restore is None:
             raise ValueError("is not the one that was kept")
+        if restore > restored:
+            raise ValueError(f"is not the one that was kept, by restore {restore} of which nobody has said that it was meant")
         if self.left.setdefault((epoch, number), (restore, text)) != (restore, text):
             raise ValueError(f"was kept twice, with different content, of restore epoch {epoch}")
 
-    def end(self, line, kept, keys):
+    def end(self, line, kept, keys, restored):
         counts = {"checkpoints": len(self.lines), "records": sum(map(len, self.chains.values()))}
         if line != spelled({"end": counts}):
             raise ValueError(f"does not end a section of {counts}")
@@ -204,7 +207,7 @@ class Section:
         for role, database, number, text in kept:
             if (role, database) == (self.role, self.database) and self.lines.get(number) != sha256(text.encode()).hex():
                 try:
-                    self.left_behind(text, keys)
+                    self.left_behind(text, keys, restored)
                 except MALFORMED as error:
                     yield f"audit_checkpoint {number}: {error}"
         print(f"{self.role}: {counts} (database {self.database})")
@@ -226,7 +229,7 @@ def kept_checkpoints(text, faults):
     return kept or faults.append("checkpoint file: holds no checkpoint") or []
 
 
-def verify(export, keys, kept, faults):
+def verify(export, keys, kept, faults, restored=0):
     """Adds what is wrong to the faults. A line that cannot be where it is ends the reading: the rest says little."""
     section, seen, place = None, set(), 0
     try:
@@ -244,7 +247,7 @@ def verify(export, keys, kept, faults):
             elif line.startswith('{"record":'):
                 faults += section.record(line)
             else:
-                faults += section.end(line, kept, keys)
+                faults += section.end(line, kept, keys, restored)
                 section = None
     except MALFORMED as error:
         return faults.append(f"export line {place}: {error if isinstance(error, ValueError) else repr(error)}")
@@ -262,6 +265,6 @@ if __name__ == "__main__":
     found = []
     public = {key["kid"]: key for key in json.load(text_of(sys.argv[2]))["keys"]}
     known = kept_checkpoints(text_of(sys.argv[3]).read(), found) if len(sys.argv) > 3 else []
-    verify(text_of(sys.argv[1]), public, known, found)
+    verify(text_of(sys.argv[1]), public, known, found, int(sys.argv[4]) if len(sys.argv) > 4 else 0)
     print("\n".join(found) or "OK")
     sys.exit(bool(found))

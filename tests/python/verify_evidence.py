@@ -22,7 +22,7 @@ for text in given["exports"]:
     faults = []
     with contextlib.redirect_stdout(io.StringIO()):
         kept = kept_checkpoints(given["kept"], faults) if given["kept"] else []
-        verify(io.StringIO(text, newline="\n"), keys, kept, faults)
+        verify(io.StringIO(text, newline="\n"), keys, kept, faults, given.get("restored", 2**63))
     answers.append(faults)
 for text in given["proofs"]:
     try:

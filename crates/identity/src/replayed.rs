@@ -66,6 +66,7 @@ impl Restored<'_> {
             path,
             keys: &keys.signing,
             checkpoints: "",
+            restored: 0,
         };
         let reports = verify_export(&export, &mut |_| ()).await?;
         if let Some(report) = reports.iter().find(|report| !report.ok) {

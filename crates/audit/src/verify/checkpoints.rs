@@ -130,10 +130,13 @@ pub(super) async fn replay(
         replay.history.outside = replay.anchored();
     }
     for (&(number, epoch), (line, checkpoint)) in outside {
-        if !replay.history.hashes.contains_key(&number) && !replay.leave_behind(number, epoch, checkpoint) {
+        if replay.history.hashes.contains_key(&number) {
+            continue;
+        }
+        if let Err(unknown) = replay.leave_behind(number, epoch, checkpoint) {
             faults.add(
                 format!("audit_checkpoint {number}"),
-                format!("is in the checkpoint file (line {line}) and not in the database: the database was rolled back to an older copy, or truncated"),
+                format!("is in the checkpoint file (line {line}) and not in the database: the database was rolled back to an older copy, or truncated{unknown}"),
             );
         }
     }
@@ -221,11 +224,19 @@ impl Replay<'_> {
         for (&(_, epoch), (line, other)) in lines_of(outside, number) {
             // Of another life before this one: the number came again. What does not verify has no life.
             let before = verified.is_some_and(|verified| epoch < verified);
-            if other != checkpoint && !(before && self.leave_behind(number, epoch, other)) {
+            if other == checkpoint {
+                continue;
+            }
+            let left = if before {
+                self.leave_behind(number, epoch, other)
+            } else {
+                Err(String::new())
+            };
+            if let Err(unknown) = left {
                 faults.add(
                     place,
                     format!(
-                        "differs from line {line} of the checkpoint file: the history was rolled back and forked"
+                        "differs from line {line} of the checkpoint file: the history was rolled back and forked{unknown}"
                     ),
                 );
             }
@@ -233,16 +244,22 @@ impl Replay<'_> {
     }
 
     /// Whether a later life began at or before this number, so that a restore explains that a line of `epoch` is not in
-    /// the database. What came before that life must be there.
-    fn leave_behind(&mut self, number: i64, epoch: i64, checkpoint: &Checkpoint) -> bool {
+    /// the database, and the operator knows of that restore; if not, what more there is to say. What came before that life
+    /// must be there.
+    fn leave_behind(&mut self, number: i64, epoch: i64, checkpoint: &Checkpoint) -> Result<(), String> {
         let mut later = self.firsts.range(epoch.saturating_add(1)..);
         let Some((&restore, _)) = later.find(|(_, first)| **first <= number) else {
-            return false;
+            return Err(String::new());
         };
+        if restore > self.subject.restored {
+            return Err(format!(
+                ", by restore {restore} of which nobody has said that it was meant (--restored {restore})"
+            ));
+        }
         let at = checkpoint.read().map_or(0, |statement| statement.at);
         let left = self.history.left_behind.entry(restore);
         left.or_insert_with(|| LeftBehind::before(restore)).add(at);
-        true
+        Ok(())
     }
 
     fn take(&mut self, statement: &Statement, place: &str, faults: &mut Faults) {

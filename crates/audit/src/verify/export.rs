@@ -29,6 +29,8 @@ pub struct Export<'a> {
     pub keys: &'a JwkSet,
     /// Text of checkpoint files that were kept elsewhere; may be empty.
     pub checkpoints: &'a str,
+    /// As [`Trail::restored`](super::Trail::restored).
+    pub restored: i64,
 }
 
 /// Verifies an exported file, one report a database in it, and one each that the checkpoints know and it lacks. Needs
@@ -49,6 +51,7 @@ pub async fn verify_export(export: &Export<'_>, progress: Progress<'_>) -> Resul
             },
             keys: export.keys,
             checkpoints: export.checkpoints,
+            restored: export.restored,
         };
         lost.remove(&(subject.role.to_owned(), subject.database.id.clone()));
         let mut lines = Lines::open(export.path)?;

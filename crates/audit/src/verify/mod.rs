@@ -27,6 +27,9 @@ pub struct Trail<'a> {
     /// The text of checkpoint files kept outside the database (one JSON line each), by default the local
     /// file. Empty: truncation and roll-back cannot be told from a shorter history.
     pub checkpoints: &'a str,
+    /// The latest restore epoch that the operator knows of: what such a restore left behind is no fault. 0: none. Who can
+    /// write to the database can raise its epoch, so that a restore that nobody knows of is a roll-back.
+    pub restored: i64,
 }
 
 /// Something that is not as it was written.
@@ -103,7 +106,7 @@ pub struct Report {
     pub anchored: Option<Anchor>,
     /// By checkpoints kept outside it.
     pub anchored_outside: Option<Anchor>,
-    /// By the restore. No fault, but a roll-back by somebody who may restore looks the same.
+    /// By the restore, one that the operator knows of.
     pub left_behind: Vec<LeftBehind>,
     /// What is wrong, at most 100.
     pub faults: Vec<Fault>,
@@ -195,6 +198,7 @@ struct Subject<'a> {
     database: &'a DatabaseIdentity,
     keys: &'a JwkSet,
     checkpoints: &'a str,
+    restored: i64,
 }
 
 /// Verifies one database, in one snapshot of it.
@@ -206,6 +210,7 @@ pub async fn verify(trail: &Trail<'_>, progress: Progress<'_>) -> Result<Report,
         database: &database,
         keys: trail.keys,
         checkpoints: trail.checkpoints,
+        restored: trail.restored,
     };
     let mut tx = trail.pool.snapshot().await?;
     let report = check(&mut Snapshot::new(&mut tx), &subject, progress).await?;

@@ -30,6 +30,7 @@ async fn verify(text: &str, keys: &JwkSet, checkpoints: &str) -> Result<Vec<Repo
         path: &path,
         keys,
         checkpoints,
+        restored: i64::MAX,
     };
     verify_export(&export, &mut |_| ()).await
 }
@@ -215,6 +216,7 @@ async fn what_is_no_export_is_an_error_with_its_line() {
         path: Path::new("/nonexistent"),
         keys: &JwkSet { keys: vec![] },
         checkpoints: "",
+        restored: 0,
     };
     assert!(verify_export(&export, &mut |_| ()).await.is_err());
 }

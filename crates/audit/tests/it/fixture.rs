@@ -148,12 +148,18 @@ impl Fixture {
         self.verify_against(&self.lines().await).await
     }
 
+    /// By an operator who knows of all restores.
     pub(crate) async fn verify_against(&self, checkpoints: &str) -> Report {
+        self.verify_knowing(i64::MAX, checkpoints).await
+    }
+
+    pub(crate) async fn verify_knowing(&self, restored: i64, checkpoints: &str) -> Report {
         let trail = Trail {
             pool: self.pool(),
             role: "identity",
             keys: &self.keys,
             checkpoints,
+            restored,
         };
         verify(&trail, &mut |_| ()).await.expect("can be read")
     }

@@ -118,6 +118,12 @@ async fn a_restore_is_told_from_a_roll_back() {
         assert!(report.faults[0].what.contains("rolled back"), "{report}");
 
         record(&fixture).await;
+        let report = fixture.verify_knowing(0, &fixture.lines().await).await;
+        assert!(
+            !report.ok,
+            "anybody who writes to the database may have raised its epoch"
+        );
+        assert!(report.faults[0].what.contains("--restored 1"), "{report}");
         let report = fixture.verify().await;
         assert!(report.ok, "{report}");
         assert_eq!(left_behind(&report), [(1, 2)]);
@@ -146,6 +152,7 @@ async fn a_restore_is_told_from_a_roll_back() {
         let report = fixture.verify().await;
         assert!(report.ok, "{report}");
         assert_eq!(left_behind(&report), [(1, 2), (2, 1)]);
+        assert!(!fixture.verify_knowing(1, &fixture.lines().await).await.ok);
         assert_eq!(report.anchored_outside.map(|anchor| anchor.checkpoint), Some(3));
     }
 }
@@ -235,6 +242,7 @@ async fn an_older_copy_of_the_file_is_found() {
             role: "identity",
             keys: &fixture.keys,
             checkpoints,
+            restored: 0,
         };
         let report = verify(&trail, &mut |_| ()).await.expect("can be read");
         assert_eq!(report.ok, ok, "{report}");
@@ -300,6 +308,7 @@ async fn one_file_serves_two_databases() {
             role,
             keys: &identity.keys,
             checkpoints: &lines,
+            restored: 0,
         };
         let report = verify(&trail, &mut |_| ()).await.expect("can be read");
         assert!(report.ok, "{report}");

@@ -357,6 +357,7 @@ async fn any_changed_byte_of_a_value_in_the_file_is_found() {
                 role: "identity",
                 keys: &fixture.keys,
                 checkpoints: "",
+                restored: 0,
             };
             match verify(&trail, &mut |_| ()).await {
                 Ok(report) => {

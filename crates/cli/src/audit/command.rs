@@ -172,6 +172,10 @@ pub(crate) struct VerifyArgs {
     /// AWS SDKs find them). Give it once for each.
     #[arg(long, value_name = "CHECKPOINTS")]
     pub(crate) against: Vec<String>,
+    /// The latest restore that you know of, by its epoch: checkpoints that it left behind are counted and no fault. Of any
+    /// other restore they are: whoever can write to the database could take back a trail as a restore does.
+    #[arg(long, value_name = "EPOCH", default_value_t = 0)]
+    pub(crate) restored: i64,
     /// Verify an exported file.
     #[arg(long, value_name = "FILE", requires = "key", conflicts_with_all = ["data", "config"])]
     pub(crate) export: Option<PathBuf>,

@@ -28,13 +28,19 @@ pub(crate) async fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exi
             path,
             keys: &keys,
             checkpoints: against.as_ref().map_or("", |kept| &kept.0),
+            restored: args.restored,
         };
         verify::verify_export(&export, &mut progress).await?
     } else {
         let Some(stores) = super::open(&args.source).await? else {
             return online::verify(against.as_ref(), output).await;
         };
-        databases(&stores, against.as_ref().map(|kept| kept.0.as_str())).await?
+        databases(
+            &stores,
+            against.as_ref().map(|kept| kept.0.as_str()),
+            args.restored,
+        )
+        .await?
     };
     match output {
         Output::Json => output::json(&reports)?,
@@ -45,7 +51,7 @@ pub(crate) async fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exi
     Ok(exit_code(reports.iter().all(|report| report.ok)))
 }
 
-async fn databases(stores: &[Store], against: Option<&str>) -> anyhow::Result<Vec<Report>> {
+async fn databases(stores: &[Store], against: Option<&str>, restored: i64) -> anyhow::Result<Vec<Report>> {
     let mut reports = vec![];
     for store in stores {
         // The file beside the database always counts; one kept elsewhere is what an intruder could not change.
@@ -60,6 +66,7 @@ async fn databases(stores: &[Store], against: Option<&str>) -> anyhow::Result<Ve
             role: store.role,
             keys: &store.keys.signing,
             checkpoints: &checkpoints,
+            restored,
         };
         reports.push(
             verify::verify(&trail, &mut progress)

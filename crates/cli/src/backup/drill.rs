@@ -158,6 +158,7 @@ async fn look(filled: &Filled, opened: &Opened, wrong: &mut Vec<String>) -> anyh
         role,
         keys: &opened.signing,
         checkpoints: "",
+        restored: 0,
     };
     let report = verify::verify(&trail, &mut |_| ()).await?;
     if !report.ok {
