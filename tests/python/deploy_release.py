@@ -42,11 +42,31 @@ class Release(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.work)
         cls.key = cls.work / "key.pem"
         subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", cls.key], check=True, capture_output=True)
+        # What `deploy/compose/prepare` makes in a clone; git does not show it.
+        secrets = ROOT / "deploy/compose/secrets"
+        if not secrets.exists():
+            secrets.mkdir()
+            cls.addClassCleanup(shutil.rmtree, secrets)
+            (secrets / "canary.key").write_text("secret")
         cls.made = release(cls.work / "one", cls.key)
 
     def named(self, part):
         [path] = [path for name, path in self.made.items() if part in name]
         return path
+
+    def test_nothing_is_packed_that_is_not_in_the_repository(self):
+        listed = subprocess.run(["tar", "-tzf", self.named("countersign-deploy-")], check=True, capture_output=True, text=True)
+        kept = subprocess.run(["git", "ls-files", "deploy"], cwd=ROOT, check=True, capture_output=True, text=True)
+        self.assertIn("deploy/compose/compose.yaml", listed.stdout.split())
+        self.assertLessEqual(set(listed.stdout.split()), set(kept.stdout.split()))
+
+    def test_a_directory_that_holds_something_is_not_emptied(self):
+        taken = self.work / "taken"
+        taken.mkdir()
+        (taken / "mine").write_text("mine")
+        with self.assertRaisesRegex(AssertionError, "is not empty"):
+            release(taken, self.key)
+        self.assertTrue((taken / "mine").exists())
 
     def test_the_same_sources_give_the_same_files(self):
         again = release(self.work / "two", self.key)

@@ -423,6 +423,16 @@ class Templates(unittest.TestCase):
         self.assertLessEqual({"Conversations", "Anchors", "AccessLogs", "Registry", "VaultKey"}, kept["RetainExceptOnCreate"])
 
 
+    def test_an_anchor_is_written_once(self):
+        """A lock keeps the version that was first, and readers get the one that was last."""
+        statements = {}
+        for said in form_of("storage")["Resources"]["AnchorsPolicy"]["Properties"]["PolicyDocument"]["Statement"]:
+            statements[said["Sid"]] = said
+        once = statements["once"]
+        self.assertEqual((once["Effect"], once["Principal"], once["Action"]), ("Deny", "*", "s3:PutObject"))
+        self.assertEqual(once["Condition"], {"Null": {"s3:if-none-match": "true"}})
+
+
 class Models(unittest.TestCase):
     """What a form gives an agent for its model: the key of a vendor, or the right to call a profile, or nothing."""
 

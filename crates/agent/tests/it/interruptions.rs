@@ -55,8 +55,8 @@ async fn a_turn_that_lost_its_stream_goes_on_where_it_stood() {
     assert_eq!((rest.len(), text.as_str()), (1, ""));
 }
 
-#[tokio::test]
-async fn what_may_have_been_done_is_not_done_again() {
+/// Alice's turn in conversation `c` lost its stream while the service was at a new issue.
+async fn cut_off_in_a_write() -> Agent {
     let agent = Agent::start().await;
     agent.grants_workload_access_token().await;
     agent.answers("POST", TOKEN, 200, access_token("one")).await;
@@ -68,7 +68,12 @@ async fn what_may_have_been_done_is_not_done_again() {
     tokio::time::sleep(Duration::from_millis(700)).await;
     drop(events);
     assert_eq!(agent.calls("/api/issues").await.len(), 1);
+    agent
+}
 
+#[tokio::test]
+async fn what_may_have_been_done_is_not_done_again() {
+    let agent = cut_off_in_a_write().await;
     let (rest, text) = agent.resume("alice", "c").await.rest().await;
     assert_eq!(tool_states(&rest), ["started", "failed"]);
     assert!(text.contains("look before trying again"), "{text}");
@@ -77,17 +82,8 @@ async fn what_may_have_been_done_is_not_done_again() {
 
 #[tokio::test]
 async fn a_newer_message_does_not_make_the_model_forget_what_may_have_been_done() {
-    let agent = Agent::start().await;
-    agent.grants_workload_access_token().await;
-    agent.answers("POST", TOKEN, 200, access_token("one")).await;
-    agent
-        .answers_slowly("POST", "/api/issues", Duration::from_secs(5), json!({}))
-        .await;
-    let mut events = agent.ask("alice", "c", "create issue: Printer on fire").await;
-    events.until("tool").await;
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    // The page leaves its stream when the person asks something else.
-    drop(events);
+    // As the page leaves its stream when the person asks something else.
+    let agent = cut_off_in_a_write().await;
     agent.ask("alice", "c", "hello").await.rest().await;
     assert_eq!(agent.calls("/api/issues").await.len(), 1);
     let after = history(&agent).await;

@@ -19,6 +19,22 @@ struct Replica {
     clock: Arc<ManualClock>,
 }
 
+impl Replica {
+    /// A session of Alice.
+    async fn begins(&self) -> (Ticket, Session) {
+        let begun = self.sessions.begin(login("alice"), LIMITS).await;
+        begun.expect("a session")
+    }
+
+    /// The right to refresh, which nobody else has.
+    async fn claims(&self, session: &Session) -> i64 {
+        match self.sessions.claim_refresh(session, TIMEOUT).await {
+            Ok(Claim::Ours(fence)) => fence,
+            other => panic!("nobody else refreshes: {other:?}"),
+        }
+    }
+}
+
 const LIMITS: SessionLimits = SessionLimits {
     session_timeout_seconds: 3_600,
     idle_timeout_seconds: 600,
@@ -75,11 +91,7 @@ fn login(subject: &str) -> Login {
 async fn a_session_is_found_by_its_ticket_alone() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
+        let (ticket, _) = one.begins().await;
         for replica in [&one, &two] {
             let session = replica
                 .sessions
@@ -108,11 +120,7 @@ async fn a_session_is_found_by_its_ticket_alone() {
 async fn the_record_is_sealed() {
     for database in databases().await {
         let [one, _] = replicas(&database).await;
-        let (ticket, _) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
+        let (ticket, _) = one.begins().await;
         let row = one
             .sessions
             .store
@@ -129,11 +137,7 @@ async fn the_record_is_sealed() {
 async fn limits_end_a_session() {
     for database in databases().await {
         let [one, _] = replicas(&database).await;
-        let (idle, _) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
+        let (idle, _) = one.begins().await;
         one.clock.advance(Duration::from_secs(599));
         assert!(one.sessions.find(&idle).await.expect("a store").is_some());
         one.clock.advance(Duration::from_secs(599));
@@ -193,11 +197,7 @@ async fn limits_end_a_session() {
 async fn an_end_holds_at_once_here_and_within_a_second_elsewhere() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
+        let (ticket, _) = one.begins().await;
         assert!(two.sessions.find(&ticket).await.expect("a store").is_some());
         one.sessions.end(ticket.sid).await.expect("a store");
         assert!(
@@ -287,11 +287,7 @@ async fn a_session_that_runs_out_is_not_recent() {
 async fn a_store_that_does_not_answer_is_an_error_not_a_logout() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
+        let (ticket, _) = one.begins().await;
         assert!(one.sessions.find(&ticket).await.expect("a store").is_some());
         database.pool.close().await;
         assert!(
@@ -309,11 +305,7 @@ async fn a_store_that_does_not_answer_is_an_error_not_a_logout() {
 async fn a_handover_code_is_for_one_use_one_origin_and_one_state() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
+        let (ticket, _) = one.begins().await;
         let code = async || {
             one.sessions
                 .begin_handover(&ticket, APP, "state")
@@ -374,11 +366,7 @@ async fn a_handover_code_is_for_one_use_one_origin_and_one_state() {
 async fn of_many_redemptions_one_succeeds() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, _) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
+        let (ticket, _) = one.begins().await;
         let code = one
             .sessions
             .begin_handover(&ticket, APP, "state")
@@ -399,11 +387,7 @@ async fn of_many_redemptions_one_succeeds() {
 async fn a12_a_ticket_of_one_origin_is_nothing_on_the_other() {
     for database in databases().await {
         let [one, _] = replicas(&database).await;
-        let (ticket, _) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
+        let (ticket, _) = one.begins().await;
         let cookie = one.sessions.seal_ticket(&ticket, APP);
         assert!(one.sessions.open_ticket(&cookie, APP).is_some());
         assert!(

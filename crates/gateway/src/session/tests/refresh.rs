@@ -6,19 +6,8 @@ use super::*;
 async fn of_many_requests_one_refreshes() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, session) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
-        let Claim::Ours(fence) = one
-            .sessions
-            .claim_refresh(&session, TIMEOUT)
-            .await
-            .expect("a store")
-        else {
-            panic!("nobody else refreshes");
-        };
+        let (ticket, session) = one.begins().await;
+        let fence = one.claims(&session).await;
         let other = two
             .sessions
             .find(&ticket)
@@ -67,19 +56,8 @@ async fn of_many_requests_one_refreshes() {
 async fn a_refresher_that_died_is_followed_and_its_late_answer_refused() {
     for database in databases().await {
         let [one, two] = replicas(&database).await;
-        let (ticket, session) = one
-            .sessions
-            .begin(login("alice"), LIMITS)
-            .await
-            .expect("a session");
-        let Claim::Ours(dead) = one
-            .sessions
-            .claim_refresh(&session, TIMEOUT)
-            .await
-            .expect("a store")
-        else {
-            panic!("nobody else refreshes");
-        };
+        let (ticket, session) = one.begins().await;
+        let dead = one.claims(&session).await;
         one.clock.advance(4 * TIMEOUT);
         let early = two.sessions.claim_refresh(&session, TIMEOUT).await;
         assert_eq!(
