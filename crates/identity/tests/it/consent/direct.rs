@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::vendor::{AUTHORIZATION, Next};
-use super::{Answer, Ask, System, Workload, text};
+use super::{Answer, Ask, IDP, System, Workload, text};
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -245,6 +245,40 @@ async fn a_stop_that_cannot_be_read_again_at_once_is_in_force_and_done() {
         .mint("ForJWT", json!({"userToken": alice.token("agent")}))
         .await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused:?}");
+}
+
+/// The rows that lead from a person's id to their other keys are erased last.
+#[tokio::test]
+async fn a_forgetting_that_was_interrupted_is_done_by_the_next() {
+    let system = System::start().await;
+    let (alice, agent) = (system.person("alice"), system.workload("agent"));
+    alice.connects(agent.asks_for_token(&alice).await.link()).await;
+    assert!(agent.asks_for_token(&alice).await.token().is_some());
+    // Keys of persons stay for as long as anything is stopped.
+    let system = system
+        .damaged(&[
+            "CREATE TRIGGER interrupted BEFORE DELETE ON person_key WHEN EXISTS (SELECT 1 FROM stop) \
+                    BEGIN SELECT RAISE(ABORT, 'interrupted'); END",
+        ])
+        .await;
+    let other = json!({"subjectKind": "provider", "subject": "other"});
+    system.admin("Stop", other.clone()).await;
+    let forget = json!({"user": countersign_crypto::published_user_id(IDP, "alice")});
+    let interrupted = system
+        .call(&system.admin, "/countersign/ForgetUser", &forget)
+        .await;
+    assert!(interrupted.status.is_server_error(), "{interrupted:?}");
+    system.admin("Start", other).await;
+    let done = system.admin("ForgetUser", forget).await;
+    assert_eq!(done["auditDetailsErased"], true, "{done}");
+    assert_eq!(done["grantsErased"], 1, "{done}");
+    let key = countersign_crypto::UserKey::jwt(IDP, "alice").to_hex();
+    assert!(
+        done["userKeys"]
+            .as_array()
+            .is_some_and(|keys| keys.contains(&json!(key))),
+        "{done}"
+    );
 }
 
 #[tokio::test]
