@@ -36,6 +36,43 @@ esac
 TYPED = "client-secret\ngithub-client-id\ngithub-client-secret\n"
 
 
+# The same with a memory: a file for each thing that exists.
+REMEMBERING = """#!/bin/sh
+case "$1 $2" in
+  *" get") [ -e "made-$1-$3" ] ;;
+  "access-key list") if [ -e "made-access-key-$3" ]; then printf '{"accessKeys": [{}]}'; else printf '{"accessKeys": []}'; fi ;;
+  *) [ "$1" != policy ] || cat >/dev/null; echo "$*" >> calls; touch "made-$1-$3"
+     printf '{"accessKey": {"accessKeyId": "AKIA", "secretAccessKey": "secret"}}' ;;
+esac
+"""
+
+
+class Bootstrap(unittest.TestCase):
+    """deploy/bootstrap, ended at any of its steps, goes on there; once done it changes nothing and writes no file."""
+
+    STEPS = ["workload-my-agent", "principal-my-agent", "policy-my-agent", "access-key-my-agent", "principal-binding",
+             "policy-binding", "access-key-binding"]
+
+    def run_in(self, directory):
+        Path(directory, "countersign").write_text(REMEMBERING)
+        Path(directory, "countersign").chmod(0o755)
+        subprocess.run([ROOT / "deploy/bootstrap", "--workload", "my-agent", "--return-url", "https://account.example.com/b",
+                        "--agent-env", "agent.env", "--binding-env", "binding.env", "--", "./countersign"],
+                       cwd=directory, check=True, capture_output=True)
+        calls = Path(directory, "calls")
+        made = [" ".join(line.split()[:3]).replace(" create ", "-") for line in calls.read_text().splitlines()] if calls.exists() else []
+        return made, {path.name for path in Path(directory).glob("*.env")}
+
+    def test_it_goes_on_where_it_ended(self):
+        for done in range(len(self.STEPS) + 1):
+            with self.subTest(done), tempfile.TemporaryDirectory() as directory:
+                for step in self.STEPS[:done]:
+                    Path(directory, f"made-{step}").touch()
+                made, files = self.run_in(directory)
+                self.assertEqual(made, self.STEPS[done:])
+                self.assertEqual(files, {name for name, step in [("agent.env", 4), ("binding.env", 7)] if done < step})
+
+
 class Page(unittest.TestCase):
     def setUp(self):
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
