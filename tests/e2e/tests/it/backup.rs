@@ -382,13 +382,7 @@ async fn v03_with_the_newer_audit_log_a_restore_brings_nothing_back_to_life() {
         1,
         "inactive, as before"
     );
-    to.works(&["access-key", "update", &id, "--status", "active"]);
-    let stopped = to.call(second, &["workload", "list"]);
-    assert!(
-        stopped.code == 1 && stopped.stderr.contains("stopped"),
-        "{}",
-        stopped.stderr
-    );
+    still_stopped(&to, second);
     assert!(!to.works(&["workload", "list"]).contains("deleted"));
     let state = |person: &str| {
         let shown = to.works(&["grant", "show", &grants[person].1, "--output", "json"]);
@@ -428,6 +422,17 @@ async fn v03_with_the_newer_audit_log_a_restore_brings_nothing_back_to_life() {
     end(served);
 
     shortened(&file, &log, &sealed);
+}
+
+/// Who stopped themselves is, with an active key too.
+fn still_stopped(place: &Place, key: (&str, &str)) {
+    place.works(&["access-key", "update", key.0, "--status", "active"]);
+    let refused = place.call(key, &["workload", "list"]);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("stopped"),
+        "{}",
+        refused.stderr
+    );
 }
 
 /// A log that somebody shortened does not verify, and no server starts on what is half restored.
