@@ -93,7 +93,8 @@ class UntilDecided(TokenPoller):
                 )
                 if token := answer.get("accessToken"):
                     return token
-                if answer.get("sessionStatus") == "FAILED":
+                # Another session: what the person gave was taken back before it was fetched.
+                if answer.get("sessionStatus") == "FAILED" or answer.get("sessionUri", session.get()) != session.get():
                     raise NotConnected
 
 

@@ -268,7 +268,9 @@ async fn wait(turn: &Turn, poll: &Input, expires_at: Timestamp) -> Result<Result
                 if expired {
                     return Ok(Err(Denial::Expired));
                 }
-                if output.session_status == Some(SessionStatus::Failed) {
+                // Another session: what the person gave was taken back before it was fetched. The one they were shown is over.
+                let another = output.session_uri.is_some() && output.session_uri != poll.session_uri;
+                if another || output.session_status == Some(SessionStatus::Failed) {
                     return Ok(Err(Denial::Declined));
                 }
             }

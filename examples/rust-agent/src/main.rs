@@ -129,7 +129,11 @@ impl Agent {
             if let Some(token) = output.access_token {
                 return Ok(token);
             }
-            if output.session_status == Some(SessionStatus::Failed) {
+            // Another session: what the person gave was taken back before it was fetched.
+            let asked = input.session_uri.as_ref();
+            let another =
+                asked.is_some_and(|asked| output.session_uri.as_ref().is_some_and(|uri| uri != asked));
+            if another || output.session_status == Some(SessionStatus::Failed) {
                 anyhow::bail!("not connected");
             }
             if input.session_uri.is_none() {

@@ -56,6 +56,25 @@ async fn h06_the_turn_goes_on_by_itself_once_consent_is_there() {
     assert!(rest.iter().all(|(name, _)| name != "consent"));
 }
 
+/// Disconnected within the second before the next poll: the identity service then begins another session, of which nobody
+/// is shown a card.
+#[tokio::test]
+async fn access_that_was_taken_back_before_it_was_fetched_is_not_waited_for() {
+    let agent = waiting().await;
+    agent
+        .answers_times("POST", TOKEN, 200, front_channel(), Some(2))
+        .await;
+    let mut another = front_channel();
+    another["sessionUri"] = format!("{SESSION_URI}-2").into();
+    agent.answers("POST", TOKEN, 200, another).await;
+    let (events, _) = agent.ask("alice", "c", "list my open issues").await.rest().await;
+    let failed = events
+        .iter()
+        .find(|(name, event)| name == "tool" && event["state"] == "failed");
+    assert_eq!(failed.expect("a failed call").1["reason"], "consent_declined");
+    assert_eq!(agent.calls(TOKEN).await.len(), 3);
+}
+
 #[tokio::test]
 async fn an_expired_request_is_told() {
     let agent = waiting().await;

@@ -92,6 +92,15 @@ async fn the_whole_flow_is_walked_by_keyboard() {
     walks_to(&browser, "button[name=decision][value=allow]").await;
     press(&browser, Key::Enter).await;
     browser.shows("is connected").await;
+    // The agent has used it before it is taken back.
+    let account = browser.driver.window().await.expect("a window");
+    browser
+        .driver
+        .switch_to_window(chat.clone())
+        .await
+        .expect("the chat");
+    browser.shows("ALICE-1").await;
+    browser.driver.switch_to_window(account).await.expect("the page");
     walks_to(&browser, "a[href='/connections']").await;
     press(&browser, Key::Enter).await;
     browser.shows("Connected accounts").await;
@@ -103,7 +112,6 @@ async fn the_whole_flow_is_walked_by_keyboard() {
     walks_to(&browser, "a[href='/logout']").await;
 
     browser.driver.switch_to_window(chat).await.expect("the chat");
-    browser.shows("ALICE-1").await;
     walks_to(&browser, "#message").await;
     press(&browser, "what can you do?").await;
     walks_to(&browser, "#send").await;
